@@ -1,0 +1,1 @@
+//! The public door for browser telemetry.

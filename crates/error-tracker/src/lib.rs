@@ -1,0 +1,1 @@
+//! Receives exception reports, groups them by fingerprint, keeps the newest occurrences.

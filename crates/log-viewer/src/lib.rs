@@ -1,0 +1,1 @@
+//! Follows Docker json-file logs and makes them searchable.

@@ -1,0 +1,1 @@
+//! Takes counters, gauges and histograms and rolls them up.

@@ -21,13 +21,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// The page a debug build serves when the UI has not been built. A release build fails instead:
-/// nobody should find out in production that the pages are missing.
-const PLACEHOLDER: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-    <title>Monlight</title>\n\
-    <p class=\"notice\">This binary was built without its web UI: run <code>make ui</code>, \
-    then build it again.</p>\n</html>\n";
-
 /// Writes `$OUT_DIR/assets.rs` from the files below `dist`, a folder given relative to the crate.
 ///
 /// Ends the build with one line on standard error when a release build finds no built UI, or when
@@ -92,11 +85,35 @@ fn built_assets(dist: &Path) -> Result<String, String> {
     Ok(source(&entries))
 }
 
-/// The generated source for a debug build without a UI: one page that says how to build it.
+/// The generated source for a debug build without a UI: one page that says how to build it. A
+/// release build fails instead: nobody should find out in production that the pages are missing.
 fn placeholder(out: &Path) -> Result<String, String> {
     let page = out.join("placeholder.html");
-    write_if_changed(&page, PLACEHOLDER.as_bytes())?;
+    let title = title(&variable("CARGO_PKG_NAME")?);
+    let text = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <title>{title} · Monlight</title>\n\
+         <p class=\"notice\">This binary was built without its web UI: run <code>make ui</code>, \
+         then build it again.</p>\n</html>\n"
+    );
+    write_if_changed(&page, text.as_bytes())?;
     Ok(source(&entry("index.html", &page, None)?))
+}
+
+/// The words of a crate's name, each with a capital: `log-viewer` is `Log Viewer`.
+fn title(name: &str) -> String {
+    let mut title = String::new();
+    let mut start = true;
+    for letter in name.chars() {
+        let separator = letter == '-';
+        title.push(match (separator, start) {
+            (true, _) => ' ',
+            (false, true) => letter.to_ascii_uppercase(),
+            (false, false) => letter,
+        });
+        start = separator;
+    }
+    title
 }
 
 fn source(entries: &str) -> String {

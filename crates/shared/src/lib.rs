@@ -1,1 +1,24 @@
-//! Mechanism that at least two services need, never policy.
+//! What several Monlight services need: mechanism, never policy.
+//!
+//! Read in this order: [`service`] puts a process together from the other parts, [`config`] reads its settings,
+//! [`store`] keeps its data, [`http`] serves it, [`lifecycle`] starts and ends its tasks, [`metrics`] lets it speak
+//! about itself. [`clock`] and [`secret`] are small types the others share.
+
+pub mod service;
+
+pub mod cli;
+pub mod config;
+
+pub mod store;
+
+pub mod http;
+
+pub mod lifecycle;
+pub mod metrics;
+pub mod telemetry;
+
+pub mod clock;
+pub mod secret;
+
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -1,0 +1,50 @@
+//! A complete copy of a live database, by SQLite's online backup.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::Context as _;
+use rusqlite::backup::{Backup, StepResult};
+
+use super::open;
+
+/// Copies the database `source` to `target`, which must not exist; the copy appears under its name only when it is
+/// whole, mode 0600. The source may be in use by a running service.
+pub fn backup_file(source: &Path, target: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(source.is_file(), "there is no database at {source:?}");
+    anyhow::ensure!(
+        !target.exists(),
+        "{target:?} exists already; expected a new path"
+    );
+    let unfinished = open::with_suffix(target, ".unfinished");
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .with_context(|| format!("cannot create {unfinished:?}"))?;
+    let copied = copy(source, &unfinished).and_then(|()| {
+        std::fs::rename(&unfinished, target)
+            .with_context(|| format!("cannot rename {unfinished:?} to {target:?}"))
+    });
+    if copied.is_err() {
+        // The first fault is the one to tell.
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    copied
+}
+
+fn copy(source: &Path, target: &Path) -> anyhow::Result<()> {
+    let from = open::open_reader(source)?;
+    let mut to = open::open_backup_target(target)?;
+    // All pages in one step: between steps the copy would start over whenever the service writes. In WAL mode this
+    // read holds up no writer.
+    let step = Backup::new(&from, &mut to)?.step(-1)?;
+    anyhow::ensure!(step == StepResult::Done, "the database is busy ({step:?})");
+    // The copy should be one file: the WAL mode it inherited is left by whoever opens it first.
+    to.close().map_err(|(_, fault)| fault)?;
+    std::fs::File::open(target)?.sync_all()?;
+    Ok(())
+}

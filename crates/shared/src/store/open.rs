@@ -1,0 +1,133 @@
+//! The only places that open connections.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::error::OpenError;
+use super::migrate::{self, Migration};
+use crate::metrics::Registry;
+
+const STATEMENTS_KEPT: usize = 64;
+const BUSY_TIMEOUT_MS: u32 = 5000;
+
+/// Holds the file open for as long as the database is in use, with an advisory lock that keeps a second copy out.
+///
+/// It must be closed after every connection: closing any descriptor of a file drops the POSIX locks that SQLite holds.
+pub(super) struct FileLock {
+    _file: File,
+}
+
+/// The connection of the writer, its schema up to date.
+pub(super) fn open_writer(
+    path: &Path,
+    migrations: &[Migration],
+) -> Result<(Connection, FileLock), OpenError> {
+    let lock = create_and_lock(path)?;
+    let sqlite = |fault| classify(path, fault);
+    let mut conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
+    // A new file takes these two; for an existing one they change nothing.
+    conn.execute_batch("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;")
+        .map_err(sqlite)?;
+    conn.execute_batch(
+        "PRAGMA journal_mode=WAL;
+         PRAGMA synchronous=FULL;
+         PRAGMA foreign_keys=ON;
+         PRAGMA cache_size=-2048;
+         PRAGMA temp_store=MEMORY;
+         PRAGMA mmap_size=0;
+         PRAGMA wal_autocheckpoint=4000;
+         PRAGMA journal_size_limit=67108864;",
+    )
+    .map_err(sqlite)?;
+    migrate::migrate(&mut conn, path, migrations)?;
+    Ok((conn, lock))
+}
+
+/// A connection that can only read.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where databases are opened"
+)]
+fn open(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(std::time::Duration::from_millis(u64::from(BUSY_TIMEOUT_MS)))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(conn)
+}
+
+/// A connection that can only read.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let sqlite = |fault| classify(path, fault);
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sqlite)?;
+    conn.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-1024; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;").map_err(sqlite)?;
+    Ok(conn)
+}
+
+/// A new, empty database for a backup.
+pub(super) fn open_backup_target(path: &Path) -> rusqlite::Result<Connection> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+fn create_and_lock(path: &Path) -> Result<FileLock, OpenError> {
+    if let Some(directory) = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(directory)
+            .map_err(|fault| OpenError::Directory(directory.to_owned(), fault))?;
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|fault| OpenError::File(path.to_owned(), fault))?;
+    match file.try_lock() {
+        Ok(()) => Ok(FileLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        // A file system without locks: SQLite's own locks still keep the data whole.
+        Err(TryLockError::Error(fault)) => {
+            tracing::warn!(%fault, "cannot lock the database file, a second copy would not be noticed");
+            Ok(FileLock { _file: file })
+        }
+    }
+}
+
+fn classify(path: &Path, fault: rusqlite::Error) -> OpenError {
+    match fault.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            OpenError::NotADatabase(path.to_owned(), fault)
+        }
+        _ => OpenError::Sqlite(path.to_owned(), fault),
+    }
+}
+
+/// Lets `/metrics` show how large the files are.
+pub(super) fn register_sizes(path: &Path, metrics: &Registry) {
+    let size = |path: PathBuf| {
+        move || std::fs::metadata(&path).map_or(0.0, |metadata| metadata.len() as f64)
+    };
+    metrics.gauge_fn(
+        "monlight_store_file_bytes",
+        "Size of the database file.",
+        &[],
+        size(path.to_owned()),
+    );
+    metrics.gauge_fn(
+        "monlight_store_wal_bytes",
+        "Size of the write-ahead log.",
+        &[],
+        size(with_suffix(path, "-wal")),
+    );
+}
+
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,177 @@
+//! Two read-only connections, each read under a deadline.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::error::{OpenError, StoreError};
+use super::open;
+use crate::clock::Clock;
+use crate::metrics::{Counter, Registry};
+
+const CONNECTIONS: usize = 2;
+/// SQLite asks after this many instructions of its virtual machine, well below a millisecond, whether to go on.
+const INSTRUCTIONS_BETWEEN_CHECKS: i32 = 4000;
+
+#[derive(Clone)]
+pub(super) struct Readers(Arc<Inner>);
+
+struct Inner {
+    /// Callers that may hold a connection; closed when the store is.
+    permits: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
+    closed: AtomicBool,
+    too_long: Counter,
+}
+
+impl Readers {
+    pub(super) fn open(path: &Path, metrics: &Registry) -> Result<Self, OpenError> {
+        let idle = (0..CONNECTIONS)
+            .map(|_| open::open_reader(path))
+            .collect::<Result<_, _>>()?;
+        let too_long = metrics.counter(
+            "monlight_store_reads_too_long_total",
+            "Reads that were cut at their deadline.",
+            &[],
+        );
+        Ok(Self(Arc::new(Inner {
+            permits: Semaphore::new(CONNECTIONS),
+            idle: Mutex::new(idle),
+            returned: Condvar::new(),
+            closed: AtomicBool::new(false),
+            too_long,
+        })))
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the deadline of the wait for a connection"
+    )]
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        clock: &Clock,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let until = clock.monotonic() + deadline;
+        let permit = tokio::select! {
+            permit = self.0.permits.acquire() => permit.map_err(|_| StoreError::Closed)?,
+            () = tokio::time::sleep(deadline) => {
+                self.0.too_long.inc();
+                return Err(StoreError::Deadline);
+            }
+        };
+        let left = until.saturating_sub(clock.monotonic());
+        let gone = GoneOnDrop(Arc::new(AtomicBool::new(false)));
+        let (this, clock, caller_gone) = (self.clone(), clock.clone(), Arc::clone(&gone.0));
+        let work = tokio::task::spawn_blocking(move || this.run(left, &clock, caller_gone, job));
+        let result = work.await;
+        drop(permit);
+        match result {
+            Ok(result) => result,
+            Err(fault) if fault.is_panic() => Err(StoreError::Panicked(
+                crate::lifecycle::panic_text(&*fault.into_panic()),
+            )),
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+
+    pub(super) fn read_blocking<T>(
+        &self,
+        deadline: Duration,
+        clock: &Clock,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.run(deadline, clock, Arc::default(), job)
+    }
+
+    fn run<T>(
+        &self,
+        deadline: Duration,
+        clock: &Clock,
+        caller_gone: Arc<AtomicBool>,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut borrowed = self.borrow()?;
+        let Some(conn) = borrowed.conn.as_mut() else {
+            return Err(StoreError::Closed);
+        };
+        let (clock, until) = (clock.clone(), clock.monotonic() + deadline);
+        conn.progress_handler(
+            INSTRUCTIONS_BETWEEN_CHECKS,
+            Some(move || caller_gone.load(Ordering::Relaxed) || clock.monotonic() > until),
+        )?;
+        let result = job(&*conn);
+        if matches!(result, Err(StoreError::Deadline)) {
+            self.0.too_long.inc();
+        }
+        result
+    }
+
+    fn borrow(&self) -> Result<Borrowed<'_>, StoreError> {
+        let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if self.0.closed.load(Ordering::SeqCst) {
+                return Err(StoreError::Closed);
+            }
+            if let Some(conn) = idle.pop() {
+                return Ok(Borrowed {
+                    readers: &self.0,
+                    conn: Some(conn),
+                });
+            }
+            idle = self
+                .0
+                .returned
+                .wait(idle)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets nobody in any more and closes the idle connections; a busy one is closed when its read ends.
+    pub(super) fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        self.0.permits.close();
+        self.0
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.0.returned.notify_all();
+    }
+}
+
+/// A connection on loan; goes back also when the job panics.
+struct Borrowed<'a> {
+    readers: &'a Inner,
+    conn: Option<Connection>,
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let Some(conn) = self.conn.take() else { return };
+        if self.readers.closed.load(Ordering::SeqCst) {
+            return;
+        }
+        self.readers
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(conn);
+        self.readers.returned.notify_one();
+    }
+}
+
+/// Tells a running read that nobody waits for it any more.
+struct GoneOnDrop(Arc<AtomicBool>);
+
+impl Drop for GoneOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

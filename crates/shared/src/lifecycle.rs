@@ -23,7 +23,7 @@ pub const GRACE: Duration = Duration::from_secs(10);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-const FAILURE_WINDOW: Duration = Duration::from_secs(60);
+const FAILURE_WINDOW: Duration = Duration::from_mins(1);
 const FAILURES_TO_DEGRADE: usize = 3;
 const THREAD_STACK_BYTES: usize = 512 * 1024;
 
@@ -414,7 +414,7 @@ mod tests {
         let (told, mut hear) = tokio::sync::mpsc::channel(8);
         let stop = life
             .thread("worker", move |stop| {
-                while !stop.wait(Duration::from_secs(3600)) {
+                while !stop.wait(Duration::from_hours(1)) {
                     seen.fetch_add(1, Ordering::SeqCst);
                     told.blocking_send(())?;
                 }

@@ -84,8 +84,7 @@ where
     fn answer(self: Box<Self>, verdict: Result<(), StoreError>) {
         let answer = match (self.result, verdict) {
             // The job's own fault says more than the group's.
-            (Some(Err(fault)), _) => Err(fault),
-            (_, Err(fault)) => Err(fault),
+            (Some(Err(fault)), _) | (_, Err(fault)) => Err(fault),
             (Some(Ok(value)), Ok(())) => Ok(value),
             (None, Ok(())) => Err(StoreError::Closed),
         };
@@ -366,9 +365,9 @@ impl Thread {
             if waited.timed_out() && queue.is_empty() {
                 drop(queue);
                 if sick {
-                    self.probe()
+                    self.probe();
                 } else {
-                    self.fold_wal()
+                    self.fold_wal();
                 }
                 queue = shared.queue();
             }
@@ -419,7 +418,7 @@ impl Thread {
             job.answer(
                 verdict
                     .as_ref()
-                    .map(|()| ())
+                    .copied()
                     .map_err(StoreError::for_neighbour),
             );
         }
@@ -541,7 +540,7 @@ impl Thread {
             }) {
             Ok(busy) => self.dirty = busy != 0,
             Err(fault) => {
-                tracing::warn!(%fault, "cannot fold the write-ahead log into the database")
+                tracing::warn!(%fault, "cannot fold the write-ahead log into the database");
             }
         }
     }

@@ -1,0 +1,61 @@
+// Builds dist/: the bundles with their source maps, and the declarations.
+import { build } from "esbuild";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+const root = dirname(fileURLToPath(import.meta.url));
+const dist = join(root, "dist");
+
+/** Options of every bundle; properties that start with one underscore are private and get short names. */
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  target: "es2020",
+  minify: true,
+  mangleProps: /^_[a-z]/,
+  sourcemap: true,
+  charset: "utf8",
+  logLevel: "warning",
+};
+
+const bundles = [
+  // No wrapper for exports: the entry sets the global `MonlightSDK` itself. ASCII, because a page
+  // may declare another encoding than UTF-8.
+  { entryPoints: ["src/script.ts"], outfile: "dist/monlight.min.js", format: "iife", charset: "ascii" },
+  { entryPoints: ["src/module.ts"], outfile: "dist/monlight.esm.js", format: "esm" },
+  { entryPoints: ["src/index.ts"], outfile: "dist/monlight.cjs", format: "cjs", platform: "neutral" },
+];
+
+/**
+ * One declaration file without imports, so that the same text serves ES modules (.d.ts) and
+ * CommonJS (.d.cts).
+ */
+function declarations() {
+  const out = join(root, "build/types");
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  execFileSync(process.execPath, [tsc, "-p", root, "--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--rootDir", join(root, "src"), "--outDir", out, "--types", ""].concat(), {
+    stdio: "inherit",
+  });
+  const types = readFileSync(join(out, "types.d.ts"), "utf8");
+  const index = readFileSync(join(out, "index.d.ts"), "utf8");
+  const init = index.slice(index.lastIndexOf("/**"));
+  if (!/^\/\*\*[^]*\*\/\nexport declare function init\(/.test(init)) throw new Error("unexpected index.d.ts:\n" + index);
+  const text = `${types}${init}`;
+  if (/^\s*(import|export .* from)\b/m.test(text)) throw new Error("the declarations must stand alone");
+  for (const name of ["index.d.ts", "index.d.cts"]) writeFileSync(join(dist, name), text);
+}
+
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist);
+await Promise.all(bundles.map((bundle) => build({ ...common, ...bundle })));
+declarations();
+
+for (const { outfile } of bundles) {
+  const code = readFileSync(join(root, outfile));
+  const integrity = createHash("sha384").update(code).digest("base64");
+  console.log(`${outfile}  ${code.length} B  gzip ${gzipSync(code, { level: 9 }).length} B  sha384-${integrity}`);
+}

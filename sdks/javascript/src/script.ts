@@ -1,0 +1,7 @@
+// Entry of the bundle for script tags: the global `MonlightSDK`, and the automatic start.
+import { autoInit } from "./auto.ts";
+import { init } from "./index.ts";
+
+(window as unknown as { MonlightSDK: object }).MonlightSDK = { init };
+
+autoInit();

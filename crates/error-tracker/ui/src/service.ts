@@ -1,0 +1,14 @@
+import { count } from "@kit/format";
+import type { Service } from "@kit/shell";
+import { totals } from "./model";
+
+export function service(): Service {
+  const { open } = totals.value;
+  return {
+    id: "errors",
+    name: "Errors",
+    title: "Error Tracker",
+    keyVariable: "ERROR_TRACKER_API_KEY",
+    pages: [{ path: "", label: "Issues", ...(open === null ? {} : { n: count(open) }) }],
+  };
+}

@@ -1,0 +1,75 @@
+/** Starts a service's pages. */
+import { type ComponentType, render } from "preact";
+import { useEffect } from "preact/hooks";
+import { startClock, watchWidth } from "./dom";
+import { Icon } from "./icons";
+import { listenForKeys } from "./keys";
+import { lazy } from "./lazy";
+import { watchTheme } from "./look";
+import { askSession, session } from "./session";
+import { type Service, Shell } from "./shell";
+import { Toasts } from "./toast";
+import { followHistory } from "./url";
+
+const SignIn = lazy(() => import("./signin"));
+
+function App({ service, pages: Pages }: { service: () => Service; pages: ComponentType }) {
+  switch (session.value.state) {
+    case "asking":
+      // One round trip: an empty desk is calmer than a page that is replaced at once.
+      return null;
+    case "gone":
+      return <ServiceGone service={service()} />;
+    case "out":
+      return <SignIn service={service()} />;
+    case "in":
+      return (
+        <Shell service={service()}>
+          <Pages />
+        </Shell>
+      );
+  }
+}
+
+/** While the service does not answer the very first question; it keeps trying. */
+function ServiceGone({ service }: { service: Service }) {
+  const state = session.value;
+  useEffect(() => {
+    const timer = setInterval(() => void askSession(), 5000);
+    return () => clearInterval(timer);
+  }, []);
+  if (state.state !== "gone") return null;
+  return (
+    <main class="signin-main alone" id="main">
+      <div class="empty" role="alert">
+        <Icon name="warn" />
+        <h1>{service.name} does not answer</h1>
+        <p>{state.fault.detail} The page keeps trying every 5 seconds.</p>
+        <div class="row-of">
+          <button class="btn" type="button" onClick={() => void askSession()}>
+            Try now
+          </button>
+        </div>
+      </div>
+    </main>
+  );
+}
+
+/** `service` is read again at every paint, so that its counts can move. */
+export function start(service: () => Service, pages: ComponentType): void {
+  followHistory();
+  listenForKeys();
+  watchTheme();
+  watchWidth();
+  startClock();
+  const host = document.getElementById("app");
+  if (!host) throw new Error("index.html has no element with the id app");
+  render(
+    <>
+      <App service={service} pages={pages} />
+      <Toasts />
+    </>,
+    host,
+  );
+  void askSession();
+}

@@ -1,0 +1,52 @@
+/** Short news at the foot of the page: what was done, and the way back where there is one. */
+import { signal } from "@preact/signals";
+import { Icon, type IconName } from "./icons";
+
+interface Toast {
+  id: number;
+  text: string;
+  icon: IconName;
+  action?: { label: string; run: () => void };
+}
+
+const toasts = signal<Toast[]>([]);
+let next = 0;
+
+/** Shows a text for 4 seconds, 10 with an action, longer never: at most three at a time. */
+export function toast(text: string, options: { icon?: IconName; action?: Toast["action"] } = {}): void {
+  next += 1;
+  const id = next;
+  const news: Toast = { id, text, icon: options.icon ?? "check", ...(options.action ? { action: options.action } : {}) };
+  toasts.value = [...toasts.peek().slice(-2), news];
+  setTimeout(() => dismiss(id), options.action ? 10_000 : 4_000);
+}
+
+function dismiss(id: number): void {
+  toasts.value = toasts.peek().filter((other) => other.id !== id);
+}
+
+/** The place of the toasts, once a page. */
+export function Toasts() {
+  return (
+    <div class="toasts" role="status">
+      {toasts.value.map(({ id, text, icon, action }) => (
+        <div class="toast" key={id}>
+          <Icon name={icon} small />
+          <span>{text}</span>
+          {action && (
+            <button
+              class="btn"
+              type="button"
+              onClick={() => {
+                dismiss(id);
+                action.run();
+              }}
+            >
+              {action.label}
+            </button>
+          )}
+        </div>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,34 @@
+"""Keeps the SDK from reporting itself.
+
+While the SDK works on a thread (sending, logging, building a payload), everything that this
+thread hands to the SDK is refused. Otherwise a logging handler, an instrumented HTTP library or a
+`__str__` that reports errors would feed the SDK with its own failures for ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class _Local(threading.local):
+    busy = False
+
+
+_local = _Local()
+
+
+def is_busy() -> bool:
+    """Say whether the SDK is at work on this thread."""
+    return _local.busy
+
+
+@contextmanager
+def busy() -> Iterator[None]:
+    """Mark this thread as being at work for the SDK."""
+    before, _local.busy = _local.busy, True
+    try:
+        yield
+    finally:
+        _local.busy = before

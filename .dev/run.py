@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -45,30 +44,7 @@ def fail(message: str) -> None:
 
 def write_env_file() -> None:
     """Writes `.env` with fresh keys, readable by its owner only."""
-    text = f"""# Keys and settings of this installation, for `make run` and `docker compose`. Keep this file private.
-
-# Opens the error tracker, the log viewer and the metrics collector: header X-API-Key, and the sign-in of the pages.
-API_KEY={secrets.token_hex(24)}
-
-# Opens the relay's routes for operators (DSN keys, source maps).
-ADMIN_API_KEY={secrets.token_hex(24)}
-
-# What the relay uses towards the other services; it has no rate limit.
-INTERNAL_API_KEY={secrets.token_hex(24)}
-
-# Public keys for browsers, as project:key, separated by commas. They may be seen by anybody.
-DSN_KEYS=demo:{secrets.token_hex(16)}
-
-# Pages that may send to the relay, separated by commas; * stands for any port or subdomain.
-CORS_ORIGINS=http://localhost:*,http://127.0.0.1:*
-
-# Where `make run` looks for container logs. For Docker's own: /var/lib/docker/containers (needs the right to read it).
-LOG_SOURCES=./data/containers
-"""
-    descriptor = os.open(ENV_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    print(f"wrote {ENV_FILE} with new random keys (mode 0600)")
+    subprocess.run([ROOT / "docker" / "new-env.sh", ENV_FILE], check=True)
 
 
 def read_env_file() -> dict[str, str]:

@@ -1,0 +1,23 @@
+//! What a metric is and how it is counted: values in, values out. Knows neither HTTP nor SQL nor the clock.
+//!
+//! Read in this order: [`metric`] turns a request body into items, [`labels`] and [`timestamp`] make their parts
+//! comparable, [`block`] packs points for the disk, [`rollup`] sums them up with the help of [`sketch`] and
+//! [`percentile`], [`range`] says what a question covers, [`vitals`] rates pages, [`number`] writes figures.
+
+pub(crate) mod metric;
+
+pub(crate) mod labels;
+pub(crate) mod strict_json;
+pub(crate) mod timestamp;
+
+pub(crate) mod block;
+
+pub(crate) mod percentile;
+pub(crate) mod rollup;
+pub(crate) mod sketch;
+
+pub(crate) mod range;
+
+pub(crate) mod vitals;
+
+pub(crate) mod number;

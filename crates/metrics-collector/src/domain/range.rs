@@ -1,0 +1,119 @@
+//! What a question covers: how far back, and in steps of which size.
+
+/// One row of a series covers a minute or an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    Minute,
+    Hour,
+}
+
+impl Resolution {
+    /// The name on the wire.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+        }
+    }
+
+    /// Milliseconds of a bucket.
+    pub(crate) const fn step_ms(self) -> i64 {
+        match self {
+            Self::Minute => 60_000,
+            Self::Hour => 3_600_000,
+        }
+    }
+
+    /// The start of the bucket that holds a time.
+    pub(crate) const fn bucket_of(self, at_ms: i64) -> i64 {
+        at_ms - at_ms.rem_euclid(self.step_ms())
+    }
+}
+
+/// A length of time as the client wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Period {
+    /// Such as `24h`; given back in the answer.
+    pub(crate) text: String,
+    pub(crate) seconds: i64,
+}
+
+const LONGEST_TEXT: usize = 10;
+/// Periods up to this one are shown by the minute.
+const MINUTES_UP_TO_SECONDS: i64 = 86_400;
+
+impl Default for Period {
+    fn default() -> Self {
+        Self { text: "24h".to_owned(), seconds: 86_400 }
+    }
+}
+
+impl Period {
+    /// `<digits><s|m|h|d>` of 2 to 10 characters, more than zero; a period too long to count is as long as can be.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.len() > LONGEST_TEXT {
+            return None;
+        }
+        let (unit, number) = text.as_bytes().split_last()?;
+        let unit_seconds = match unit {
+            b's' => 1,
+            b'm' => 60,
+            b'h' => 3_600,
+            b'd' => 86_400,
+            _ => return None,
+        };
+        if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let number = number.iter().fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));
+        (number > 0).then(|| Self { text: text.to_owned(), seconds: number.saturating_mul(unit_seconds) })
+    }
+
+    /// The start of the period that ends now, in milliseconds since 1970; never before the year 1.
+    pub(crate) fn start_ms(&self, now_ms: i64) -> i64 {
+        const YEAR_1_MS: i64 = -62_135_596_800_000;
+        now_ms.saturating_sub(self.seconds.saturating_mul(1000)).max(YEAR_1_MS)
+    }
+
+    /// The resolution that suits the period.
+    pub(crate) const fn resolution(&self) -> Resolution {
+        if self.seconds <= MINUTES_UP_TO_SECONDS { Resolution::Minute } else { Resolution::Hour }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<(i64, Resolution)>) {
+        assert_eq!(Period::parse(text).map(|period| (period.seconds, period.resolution())), expected, "{text}");
+    }
+
+    #[test]
+    fn periods() {
+        use Resolution::{Hour, Minute};
+        check("30s", Some((30, Minute)));
+        check("5m", Some((300, Minute)));
+        check("05m", Some((300, Minute)));
+        check("24h", Some((86_400, Minute)));
+        check("1440m", Some((86_400, Minute)));
+        check("86401s", Some((86_401, Hour)));
+        check("25h", Some((90_000, Hour)));
+        check("7d", Some((604_800, Hour)));
+        check("999999999d", Some((999_999_999 * 86_400, Hour)));
+        for invalid in ["", "h", "5", "0d", "00h", "-5m", "+5m", "1_0m", "5 m", "1.5h", "5w", "5M", "99999999999h", "5é"] {
+            check(invalid, None);
+        }
+    }
+
+    #[test]
+    fn starts_and_buckets() {
+        let day = Period::default();
+        assert_eq!(day.start_ms(86_400_000), 0);
+        assert_eq!(Period::parse("999999999d").expect("is valid").start_ms(0), -62_135_596_800_000);
+        assert_eq!(Resolution::Minute.bucket_of(119_999), 60_000);
+        assert_eq!(Resolution::Minute.bucket_of(-1), -60_000);
+        assert_eq!(Resolution::Hour.bucket_of(3_600_000), 3_600_000);
+    }
+}

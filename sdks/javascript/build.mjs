@@ -37,9 +37,7 @@ const bundles = [
 function declarations() {
   const out = join(root, "build/types");
   const tsc = join(root, "node_modules/typescript/bin/tsc");
-  execFileSync(process.execPath, [tsc, "-p", root, "--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--rootDir", join(root, "src"), "--outDir", out, "--types", ""].concat(), {
-    stdio: "inherit",
-  });
+  execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.types.json"), "--outDir", out], { stdio: "inherit" });
   const types = readFileSync(join(out, "types.d.ts"), "utf8");
   const index = readFileSync(join(out, "index.d.ts"), "utf8");
   const init = index.slice(index.lastIndexOf("/**"));

@@ -1,7 +1,7 @@
 import { createCore, NOOP } from "./client.ts";
-import { resolveConfig } from "./config.ts";
+import { checkConfig, resolveConfig } from "./config.ts";
 import { enableDebug, safe } from "./lib/safe.ts";
-import type { MonlightClient, MonlightConfig, ResolvedConfig } from "./types.ts";
+import type { MonlightClient, MonlightConfig } from "./types.ts";
 
 export type { BrowserError, BrowserMetric, MonlightClient, MonlightConfig, ResolvedConfig } from "./types.ts";
 
@@ -13,7 +13,9 @@ type Registry = Map<string, () => MonlightClient>;
 
 const REGISTRY = Symbol.for("@monlight/browser");
 
-const open = safe((config: ResolvedConfig): MonlightClient => {
+const open = safe((options: MonlightConfig): MonlightClient | undefined => {
+  const config = resolveConfig(options);
+  if (!config.enabled || typeof window !== "object" || typeof document !== "object") return undefined;
   if (config.debug) enableDebug();
   const registry: Registry = ((window as unknown as Record<symbol, Registry>)[REGISTRY] ||= new Map());
   const key = `${new URL(config.endpoint + "/api/browser/", document.baseURI).href} ${config.dsn}`;
@@ -36,7 +38,6 @@ const open = safe((config: ResolvedConfig): MonlightClient => {
  * @throws Error when `dsn` or `endpoint` is missing; nothing else is ever thrown into the page.
  */
 export function init(config: MonlightConfig): MonlightClient {
-  const resolved = resolveConfig(config);
-  const inPage = typeof window === "object" && typeof document === "object";
-  return (resolved.enabled && inPage && open(resolved)) || NOOP;
+  checkConfig(config);
+  return open(config) || NOOP;
 }

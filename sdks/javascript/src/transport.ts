@@ -162,10 +162,8 @@ export function createTransport(
     if (!queue.length && !active) waiting.forEach((done) => done());
   };
 
-  const send = (path: string, body: string, items: number): void => {
-    if (stopped) return;
-    enqueue({ _path: path, _body: body, _bytes: byteLength(body), _items: items, _tries: 0 });
-    pump(false);
+  const add = (path: string, body: string, items: number): void => {
+    if (!stopped) enqueue({ _path: path, _body: body, _bytes: byteLength(body), _items: items, _tries: 0 });
   };
 
   const flush = (last: boolean): void => {
@@ -176,7 +174,7 @@ export function createTransport(
       dropped.clear();
       const metrics = buffer;
       buffer = [];
-      send(METRICS_PATH, encode({ metrics }), metrics.length);
+      add(METRICS_PATH, encode({ metrics }), metrics.length);
     }
     pump(last);
   };
@@ -188,7 +186,10 @@ export function createTransport(
       if (buffer.length >= Limit.Batch) flush(false);
       else flushTimer ||= setTimeout(safe(flush), Limit.FlushMs, false);
     },
-    _send: send,
+    _send(path, body, items) {
+      add(path, body, items);
+      pump(false);
+    },
     _drop: drop,
     _flush: flush,
     _idle: (timeout) =>
@@ -199,7 +200,8 @@ export function createTransport(
         };
         waiting.add(done);
         setTimeout(done, timeout);
-        flush(false);
+        // Even if this fails the promise must end, by the time-out.
+        safe(flush)(false);
       }),
     _stop() {
       flush(true);

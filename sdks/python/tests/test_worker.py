@@ -137,6 +137,8 @@ def test_without_threads_whoever_waits_sends(
     assert errors.stats()["queued"] == 1
     assert not errors.flush(1e-9)
     errors.close()
+    # What another thread is sending is not there to be sent.
+    assert not errors._worker.wait(Ticket(), 0.01)
 
 
 def test_an_interrupt_loses_nothing(

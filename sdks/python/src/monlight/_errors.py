@@ -187,9 +187,10 @@ def _shrink(value: Any, max_bytes: int) -> Any:
 
 def _fit(payload: dict[str, Any]) -> bytes:
     body = dumps(payload)
-    for max_bytes in _SHRINK_TO_BYTES:
-        if len(body) <= MAX_REPORT_BYTES:
-            break
+    limits = iter(_SHRINK_TO_BYTES)
+    # The last limit makes every report fit: eleven fields, six bytes per character at worst.
+    while len(body) > MAX_REPORT_BYTES:
+        max_bytes = next(limits)
         payload = {name: _shrink(value, max_bytes) for name, value in payload.items()}
         body = dumps(payload)
     return body

@@ -49,14 +49,10 @@ class Ticket:
             return await self._poll(seconds)
         future: asyncio.Future[None] = loop.create_future()
 
-        def settle() -> None:
-            if not future.done():
-                future.set_result(None)
-
         with self._lock:
             if self._done.is_set():
                 return self.ok
-            self._callbacks.append(lambda: loop.call_soon_threadsafe(settle))
+            self._callbacks.append(lambda: loop.call_soon_threadsafe(future.set_result, None))
         await asyncio.wait([future], timeout=seconds)
         return self.ok
 

@@ -79,7 +79,7 @@ def backoff_seconds(failures: int) -> float:
     "Equal jitter" of Marc Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015):
     half of the exponential delay is fixed, the other half random.
     """
-    ceiling = min(_BACKOFF_LAST_SECONDS, _BACKOFF_FIRST_SECONDS * 2 ** min(failures - 1, 16))
+    ceiling = min(_BACKOFF_LAST_SECONDS, _BACKOFF_FIRST_SECONDS * 2.0 ** min(failures - 1, 16))
     return ceiling / 2 + random.uniform(0, ceiling / 2)  # noqa: S311 (not a secret)
 
 

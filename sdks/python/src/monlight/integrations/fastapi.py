@@ -38,7 +38,7 @@ async def MonlightExceptionHandler(request: Request, exc: Exception) -> JSONResp
 
     Uses the client in `app.state.monlight_error_client`, if there is one.
     """
-    client = getattr(request.app.state, "monlight_error_client", None)
+    client = _installed(request.app, "monlight_error_client")
     if client is not None:
         report_once(client, exc, request.scope)
     logger.error("Unhandled exception: %s", safe_str(exc), exc_info=exc)
@@ -64,12 +64,14 @@ def setup_monlight(
     `metrics_collector_url`, requests are counted and timed. Returns
     `{"error_client": ErrorClient | None, "metrics_client": MetricsClient | None}`. A second call
     adds what the first left out and changes nothing else. An `Exception` handler that the
-    application already has stays in place; the reports do not depend on it.
+    application already has stays in place; the reports do not depend on it. An application that
+    cannot be connected, because it serves already, is an error in the log and no exception; the
+    clients are returned all the same.
     """
     error_client: ErrorClient | None = None
     metrics_client: MetricsClient | None = None
     try:
-        error_client = getattr(app.state, "monlight_error_client", None)
+        error_client = _installed(app, "monlight_error_client")
         if error_client is None and error_tracker_url:
             error_client = ErrorClient(
                 error_tracker_url,
@@ -84,7 +86,7 @@ def setup_monlight(
             app.state.monlight_error_client = error_client
             if not {500, Exception} & set(app.exception_handlers):
                 app.add_exception_handler(Exception, MonlightExceptionHandler)
-        metrics_client = getattr(app.state, "monlight_metrics_client", None)
+        metrics_client = _installed(app, "monlight_metrics_client")
         if metrics_client is None and metrics_collector_url:
             metrics_client = MetricsClient(
                 metrics_collector_url, api_key, flush_interval, timeout, project
@@ -96,3 +98,7 @@ def setup_monlight(
         # Monitoring that cannot be installed must not keep the application from starting.
         logger.exception("Failed to set up Monlight")
     return {"error_client": error_client, "metrics_client": metrics_client}
+
+
+def _installed(app: Any, name: str) -> Any:
+    return getattr(getattr(app, "state", None), name, None)

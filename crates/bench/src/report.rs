@@ -1,0 +1,137 @@
+//! The figures, as a Markdown table and as JSON.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+/// One line of the report.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Row {
+    /// `error-tracker` and so on, or `yardstick`.
+    pub service: String,
+    /// What was done.
+    pub load: String,
+    /// Operations a second: reports, points, lines, answers.
+    pub per_second: f64,
+    /// What one operation is.
+    pub unit: &'static str,
+    /// Median latency in ms, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50_ms: Option<f64>,
+    /// 99th percentile in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_ms: Option<f64>,
+    /// Processor seconds of the service for 1,000 operations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_s_per_1000: Option<f64>,
+    /// Peak resident memory of the service in MB, so far in its run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_rss_mb: Option<f64>,
+    /// Bytes on disk for each operation stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_bytes_per_op: Option<f64>,
+    /// Rate divided by that of the named yardstick of this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+    /// Which one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<&'static str>,
+    /// Requests answered with another status than 2xx.
+    pub refused: u64,
+}
+
+/// All lines of a run.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Report {
+    /// Seconds of each phase.
+    pub seconds: f64,
+    /// Processors of the machine.
+    pub processors: usize,
+    /// In the order of measuring.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// The rate of a yardstick that was measured before.
+    pub(crate) fn yardstick(&self, load: &str) -> Option<f64> {
+        self.rows
+            .iter()
+            .find(|row| row.service == "yardstick" && row.load == load)
+            .map(|row| row.per_second)
+    }
+
+    /// Adds a line, compares it with its yardstick, and prints it.
+    pub(crate) fn add(&mut self, mut row: Row) {
+        row.ratio = row
+            .against
+            .and_then(|load| self.yardstick(load))
+            .map(|yardstick| row.per_second / yardstick);
+        println!("{}", line(&row));
+        self.rows.push(row);
+    }
+
+    /// Prints the head of the table that [`Report::add`] goes on with.
+    pub(crate) fn print_head() {
+        print!("{HEAD}");
+    }
+
+    /// Writes `report.json` and `report.md`.
+    pub(crate) fn write(&self, directory: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        std::fs::write(
+            directory.join("report.json"),
+            serde_json::to_string_pretty(self)? + "\n",
+        )?;
+        let mut table = format!(
+            "{} s for each phase, {} processors shared by service and load generator. Ratios hold within a run; absolute figures belong to the machine.\n\n{HEAD}",
+            self.seconds, self.processors
+        );
+        for row in &self.rows {
+            // Writing to a String cannot fail.
+            let _ = writeln!(table, "{}", line(row));
+        }
+        std::fs::write(directory.join("report.md"), table)?;
+        Ok(())
+    }
+}
+
+const HEAD: &str = "| service | load | per second | p50 ms | p99 ms | CPU s/1000 | peak RSS MB | disk B/op | ratio | refused |\n|---|---|---|---|---|---|---|---|---|---|\n";
+
+fn line(row: &Row) -> String {
+    let number = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
+    };
+    let ratio = match (row.ratio, row.against) {
+        (Some(ratio), Some(against)) => format!("{ratio:.3} of {against}"),
+        _ => "–".to_owned(),
+    };
+    format!(
+        "| {} | {} | {} {} | {} | {} | {} | {} | {} | {ratio} | {} |",
+        row.service,
+        row.load,
+        thousands(row.per_second),
+        row.unit,
+        number(row.p50_ms, 2),
+        number(row.p99_ms, 2),
+        number(row.cpu_s_per_1000, 4),
+        number(row.peak_rss_mb, 1),
+        number(row.disk_bytes_per_op, 1),
+        row.refused,
+    )
+}
+
+/// 1234567.8 as `1,234,568`.
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

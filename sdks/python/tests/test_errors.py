@@ -278,12 +278,24 @@ def test_bad_urls_do_not_raise(url: Any) -> None:
     assert client.stats()["dropped_by_reason"] == {"rejected": 1}
 
 
-@pytest.mark.parametrize("key", ["é\n", None, "snow ☃"])
-def test_bad_keys_do_not_raise(key: Any, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("key", ["s3cret\nx", "s3cret\u2603", "s3cret\x00"])
+def test_a_bad_key_neither_raises_nor_reaches_the_log(
+    key: str, caplog: pytest.LogCaptureFixture
+) -> None:
     client = ErrorClient("http://127.0.0.1:9", key)
     client.report_error_sync(ValueError("x"))
     client.close()
     assert client.stats()["dropped_by_reason"] == {"rejected": 1}
+    assert "the API key holds characters" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize(("key", "sent"), [(" k\n", "k"), ("", ""), (None, "")])
+def test_the_key_is_sent_without_blanks_around_it(service: Service, key: Any, sent: str) -> None:
+    client = ErrorClient("http://tracker", key, transport=service)
+    client.report_error_sync(ValueError("x"))
+    client.close()
+    assert service.requests[0].headers["x-api-key"] == sent
 
 
 def test_bad_options_do_not_raise(service: Service) -> None:

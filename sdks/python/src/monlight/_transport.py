@@ -83,6 +83,15 @@ def backoff_seconds(failures: int) -> float:
     return ceiling / 2 + random.uniform(0, ceiling / 2)  # noqa: S311 (not a secret)
 
 
+def _header_value(api_key: object) -> str:
+    # A key read from a file often ends in a line break. Any other character that no header can
+    # carry is refused here, because the HTTP library's message would put the key into the log.
+    key = api_key.strip() if isinstance(api_key, str) else ""
+    if not key.isascii() or not key.isprintable():
+        raise ValueError("the API key holds characters that an HTTP header cannot carry")
+    return key
+
+
 class Transport:
     """Sends bodies over one kept connection. `transport` replaces the network in tests."""
 
@@ -100,7 +109,7 @@ class Transport:
         headers = {
             "Accept-Encoding": "identity",
             "User-Agent": f"monlight-python/{__version__}",
-            "X-API-Key": api_key,
+            "X-API-Key": _header_value(api_key),
             "Content-Type": "application/json",
         }
         received = bytearray()

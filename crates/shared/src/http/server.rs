@@ -1,0 +1,407 @@
+//! Listens, and keeps slow, silent and hostile peers from harming the others.
+//!
+//! `axum::serve` has no time-outs, so connections are driven here, on hyper's HTTP/1.1. Each one is
+//! a task of its own with these bounds (see [`Settings`]): a head must come in time and fit into
+//! 16 KiB; a body must keep coming; a peer must keep reading; an idle connection ends; there are so
+//! many connections and no more. An answer that was given before its body was read goes out at once,
+//! and some more of the body is read and dropped, because many clients only look for an answer when
+//! they have sent everything.
+//!
+//! When there are too many connections, the one that has been idle the longest makes room. If none
+//! is idle, the new one waits a moment and is then answered 503. One address can have three
+//! quarters of the connections; the machine itself and trusted proxies, who speak for many, can
+//! have all.
+//!
+//! On the soft token the listener closes, idle connections end, requests finish; what is left after
+//! its share of the grace period, or on the hard token, is cut.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::config::TrustedProxies;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::{Counter, Gauge, Registry};
+use crate::service::Context;
+
+mod connection;
+mod incoming;
+mod io;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use watch::Watch;
+
+/// Connections that the kernel holds for us while we are busy.
+const BACKLOG: u32 = 1024;
+/// How long a new connection waits for room.
+const WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
+/// Refused connections that are answered at the same time; more are just closed.
+const MAX_REFUSALS: usize = 64;
+/// After a fault of `accept` that is not one of the connection, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The bounds of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Connections at the same time.
+    pub max_connections: usize,
+    /// From the first byte of a head, or from the start of a connection, to the end of the head.
+    pub head_timeout: Duration,
+    /// Between an answer and the next request.
+    pub idle_timeout: Duration,
+    /// Without a byte of a body that is being read.
+    pub body_gap: Duration,
+    /// A body may take this long, and a second more for each [`Settings::body_bytes_a_second`].
+    pub body_grace: Duration,
+    /// The least average speed of a long body.
+    pub body_bytes_a_second: u64,
+    /// Without the peer taking a byte of an answer.
+    pub write_gap: Duration,
+    /// How long a body that nobody wants is read and dropped.
+    pub linger: Duration,
+    /// How much of a body that nobody wants is read and dropped.
+    pub linger_bytes: u64,
+    /// How long requests may take to finish when the service stops.
+    pub grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_connections: 512,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_gap: Duration::from_secs(10),
+            body_grace: Duration::from_secs(20),
+            body_bytes_a_second: 8 * 1024,
+            write_gap: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+            linger_bytes: 1024 * 1024,
+            grace: Duration::from_secs(6),
+        }
+    }
+}
+
+/// Takes a port, without `SO_REUSEPORT`: a second copy of the service fails here.
+#[expect(
+    clippy::unused_async,
+    reason = "registers with the runtime, which a caller must be inside of"
+)]
+pub async fn bind(host: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::new(host, port);
+    let listen = || {
+        let socket = if host.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| {
+        format!("PORT: cannot listen on {address}; expected a port that no other program uses")
+    })
+}
+
+/// Serves until the service is asked to stop, then finishes what has begun.
+pub async fn serve(listener: TcpListener, router: Router, ctx: &Context) -> anyhow::Result<()> {
+    let common = &ctx.common;
+    let settings = Settings {
+        max_connections: common.max_connections,
+        // The tasks and the database need the rest.
+        grace: common.shutdown_grace * 3 / 5,
+        ..Settings::default()
+    };
+    let trusted = common.trusted_proxies.clone();
+    serve_with(
+        listener,
+        router,
+        settings,
+        trusted,
+        &ctx.lifecycle,
+        &ctx.metrics,
+    )
+    .await;
+    Ok(())
+}
+
+/// [`serve`] with bounds of one's own.
+pub async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    settings: Settings,
+    trusted_proxies: TrustedProxies,
+    lifecycle: &Lifecycle,
+    metrics: &Registry,
+) {
+    let mut server = Server {
+        router,
+        settings,
+        trusted_proxies,
+        lifecycle: lifecycle.clone(),
+        counters: Arc::new(Counters::new(metrics, settings.max_connections)),
+        tasks: JoinSet::new(),
+        open: HashMap::new(),
+        by_address: HashMap::new(),
+        refusals: JoinSet::new(),
+        full_since: None,
+    };
+    server.accept(listener).await;
+    server.finish().await;
+}
+
+/// What the server counts.
+struct Counters {
+    open: Gauge,
+    accepted: Counter,
+    refused: Counter,
+    closed_for_room: Counter,
+    cut: [(watch::Cut, Counter); 4],
+}
+
+impl Counters {
+    fn new(metrics: &Registry, max: usize) -> Self {
+        metrics
+            .gauge(
+                "monlight_http_connections_max",
+                "The most connections at the same time.",
+                &[],
+            )
+            .set(max as i64);
+        let cut = |cut: watch::Cut| {
+            let help = "Connections closed because a time-out passed.";
+            (
+                cut,
+                metrics.counter(
+                    "monlight_http_connections_cut_total",
+                    help,
+                    &[("reason", cut.name())],
+                ),
+            )
+        };
+        Self {
+            open: metrics.gauge(
+                "monlight_http_connections",
+                "Connections that are open.",
+                &[],
+            ),
+            accepted: metrics.counter(
+                "monlight_http_connections_accepted_total",
+                "Connections that were accepted.",
+                &[],
+            ),
+            refused: metrics.counter(
+                "monlight_http_connections_refused_total",
+                "Connections refused because there were too many.",
+                &[],
+            ),
+            closed_for_room: metrics.counter(
+                "monlight_http_connections_closed_for_room_total",
+                "Idle connections closed to make room for new ones.",
+                &[],
+            ),
+            cut: watch::Cut::ALL.map(cut),
+        }
+    }
+
+    fn cut(&self, reason: watch::Cut) {
+        if let Some((_, counter)) = self.cut.iter().find(|(known, _)| *known == reason) {
+            counter.inc();
+        }
+    }
+}
+
+struct Server {
+    router: Router,
+    settings: Settings,
+    trusted_proxies: TrustedProxies,
+    lifecycle: Lifecycle,
+    counters: Arc<Counters>,
+    tasks: JoinSet<()>,
+    open: HashMap<Id, (IpAddr, Arc<Watch>)>,
+    by_address: HashMap<IpAddr, usize>,
+    refusals: JoinSet<()>,
+    /// When there was first no room for somebody.
+    full_since: Option<Instant>,
+}
+
+impl Server {
+    async fn accept(&mut self, listener: TcpListener) {
+        let soft = self.lifecycle.soft();
+        loop {
+            tokio::select! {
+                biased;
+                () = soft.cancelled() => return,
+                Some(ended) = self.tasks.join_next_with_id() => self.reap(ended),
+                Some(_) = self.refusals.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer).await,
+                    Err(fault) if is_of_the_connection(&fault) => {}
+                    Err(fault) => {
+                        tracing::error!(%fault, "cannot accept connections");
+                        if self.lifecycle.sleep(ACCEPT_PAUSE).await {
+                            return;
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    async fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let address = peer.ip().to_canonical();
+        if !self.has_room(address) && !self.make_room(address).await {
+            self.refuse(stream);
+            return;
+        }
+        self.counters.accepted.inc();
+        self.counters.open.add(1);
+        // Without it small answers wait for an acknowledgement. A fault means that the peer is gone.
+        let _ = stream.set_nodelay(true);
+        let watch = Arc::new(Watch::new(self.settings));
+        let drive = connection::drive(
+            stream,
+            peer,
+            self.router.clone(),
+            Arc::clone(&watch),
+            self.lifecycle.soft(),
+        );
+        let counters = Arc::clone(&self.counters);
+        let task = self.tasks.spawn(async move {
+            if let Some(reason) = drive.await {
+                counters.cut(reason);
+            }
+        });
+        self.open.insert(task.id(), (address, watch));
+        *self.by_address.entry(address).or_default() += 1;
+    }
+
+    fn has_room(&self, address: IpAddr) -> bool {
+        let mine = self.by_address.get(&address).copied().unwrap_or_default();
+        self.open.len() < self.settings.max_connections && mine < self.limit_of(address)
+    }
+
+    fn limit_of(&self, address: IpAddr) -> usize {
+        let max = self.settings.max_connections;
+        let for_many = address.is_loopback() || self.trusted_proxies.contains(address);
+        if for_many { max } else { (max * 3 / 4).max(1) }
+    }
+
+    /// Closes the connection that has been idle the longest, one of the address if that has too
+    /// many; without one, waits for some connection to end. The wait is shared: once it was in vain,
+    /// the next ones do not wait again until there was room.
+    async fn make_room(&mut self, address: IpAddr) -> bool {
+        let own =
+            self.by_address.get(&address).copied().unwrap_or_default() >= self.limit_of(address);
+        let idle = self
+            .open
+            .values()
+            .filter(|(theirs, _)| !own || *theirs == address)
+            .filter_map(|(_, watch)| watch.idle_until().map(|until| (until, watch)))
+            .min_by_key(|(until, _)| *until);
+        if let Some((_, watch)) = idle {
+            self.counters.closed_for_room.inc();
+            watch.close();
+        }
+        let deadline = *self.full_since.get_or_insert_with(Instant::now) + WAIT_FOR_ROOM;
+        while !self.has_room(address) {
+            match timeout_at(deadline, self.tasks.join_next_with_id()).await {
+                Ok(Some(ended)) => self.reap(ended),
+                Ok(None) | Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn refuse(&mut self, stream: TcpStream) {
+        self.counters.refused.inc();
+        if self.refusals.len() < MAX_REFUSALS {
+            self.refusals.spawn(refuse(stream));
+        }
+    }
+
+    fn reap(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+        self.full_since = None;
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(fault) => fault.id(),
+        };
+        if let Err(fault) = ended
+            && fault.is_panic()
+        {
+            tracing::error!(%fault, "a connection panicked");
+        }
+        let Some((address, _)) = self.open.remove(&id) else {
+            return;
+        };
+        self.counters.open.add(-1);
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+
+    async fn finish(&mut self) {
+        let hard = self.lifecycle.hard();
+        let deadline = Instant::now() + self.settings.grace;
+        loop {
+            tokio::select! {
+                biased;
+                ended = self.tasks.join_next_with_id() => match ended {
+                    Some(ended) => self.reap(ended),
+                    None => return,
+                },
+                () = hard.cancelled() => break,
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+        }
+        tracing::warn!(
+            connections = self.tasks.len(),
+            "cutting connections that did not end in time"
+        );
+        self.tasks.shutdown().await;
+        self.open.clear();
+        self.counters.open.set(0);
+    }
+}
+
+/// Whether a fault of `accept` is about a peer that left early; then the next one may be fine.
+fn is_of_the_connection(fault: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        fault.kind(),
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+    )
+}
+
+/// Says why, and then reads a little, so that closing does not destroy the answer on its way.
+async fn refuse(mut stream: TcpStream) {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+        content-type: application/json\r\ncontent-length: 33\r\n\r\n{\"detail\":\"Too many connections\"}";
+    let _ = timeout(Duration::from_secs(1), async {
+        stream.write_all(ANSWER).await?;
+        stream.shutdown().await?;
+        let mut dropped = [0; 4096];
+        for _ in 0..16 {
+            if stream.read(&mut dropped).await? == 0 {
+                break;
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    })
+    .await;
+}

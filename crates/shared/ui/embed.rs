@@ -25,7 +25,7 @@ use std::process;
 ///
 /// Ends the build with one line on standard error when a release build finds no built UI, or when
 /// a file cannot be read or has an ending whose content type is not known.
-pub fn embed(dist: &str) {
+pub(crate) fn embed(dist: &str) {
     if let Err(fault) = generate(dist) {
         eprintln!("error: {fault}");
         process::exit(1);

@@ -25,9 +25,13 @@ run: check-tools release ## Build and start the four services here, with data un
 stop: ## Stop what `make run` started
 	@python3 .dev/run.py stop
 
-demo: check-tools $(JS) ## Send a minute of believable traffic through both SDKs to what `make run` started
+demo: check-tools python-sdk $(JS) ## Send a minute of believable traffic through both SDKs to what `make run` started
 	@cd sdks/javascript && npm run --silent build
-	@.dev/demo.sh
+	@.dev/demo/demo.sh
+
+.PHONY: python-sdk
+python-sdk:
+	@sh sdks/python/scripts/_venv
 
 test: check-tools lint test-rust test-ui test-js test-python release budgets e2e ## Everything that must be green; installs what it needs
 	@echo "make test: all green"
@@ -85,7 +89,7 @@ budgets: ## Hold the release binaries to their budgets: static, size, memory, ti
 	python3 .dev/budgets.py
 	BIN_DIR=target/release python3 .dev/configuration.py --check
 
-e2e: ui $(E2E) $(JS) ## The whole path with real processes and a real browser, on the binaries in target/release
+e2e: ui python-sdk $(E2E) $(JS) ## The whole path with real processes and a real browser, on the binaries in target/release
 	cd sdks/javascript && npm run --silent build
 	.dev/with-chromium.sh npm --prefix sdks/e2e test
 	BIN_DIR=$(CURDIR)/target/release .dev/with-chromium.sh npm --prefix crates run --silent e2e

@@ -1,0 +1,191 @@
+"""The shop of the demo: a FastAPI app with the Python SDK under in-process traffic, and the logs of four containers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI, HTTPException
+
+from monlight.integrations.fastapi import setup_monlight
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+random.seed(20261122)
+
+
+def settings() -> tuple[dict[str, str], dict[str, int]]:
+    lines = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
+    env = dict(line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    return env, json.loads((ROOT / "data" / "stack.json").read_text(encoding="utf-8"))["ports"]
+
+
+ENV, PORTS = settings()
+app = FastAPI()
+clients = setup_monlight(
+    app,
+    error_tracker_url=f"http://127.0.0.1:{PORTS['error-tracker']}",
+    metrics_collector_url=f"http://127.0.0.1:{PORTS['metrics-collector']}",
+    api_key=ENV["API_KEY"],
+    project="shop-api",
+    flush_interval=2.0,
+)
+metrics = clients["metrics_client"]
+assert metrics is not None
+
+
+class PaymentProviderError(Exception):
+    """The bank said no."""
+
+
+def charge(order: int) -> None:
+    chance = random.random()
+    if chance < 0.02:
+        raise PaymentProviderError("402 card_declined (insufficient_funds)")
+    if chance < 0.035:
+        raise TimeoutError("QueuePool limit of size 5 overflow 10 reached, connection timed out, timeout 30.00")
+    if chance < 0.04:
+        address: dict[str, str] = {}
+        address["shipping_address"]
+    metrics.gauge("orders_open", 20 + order % 15)
+
+
+@app.get("/")
+async def home() -> dict[str, str]:
+    await asyncio.sleep(random.uniform(0.001, 0.006))
+    return {"shop": "tea and cups"}
+
+
+@app.get("/products/{product_id}")
+async def product(product_id: int) -> dict[str, int]:
+    await asyncio.sleep(random.lognormvariate(-5.2, 0.6))
+    if product_id % 41 == 0:
+        raise HTTPException(404, "no such product")
+    return {"product": product_id}
+
+
+@app.get("/search")
+async def search(q: str) -> dict[str, str]:
+    await asyncio.sleep(random.lognormvariate(-4.0, 0.7))
+    if len(q) > 14:
+        raise ValueError(f"invalid literal for int() with base 10: {q!r}")
+    return {"q": q}
+
+
+@app.post("/orders/{order_id}/pay")
+async def pay(order_id: int) -> dict[str, int]:
+    await asyncio.sleep(random.lognormvariate(-3.2, 0.5))
+    charge(order_id)
+    metrics.counter("orders_paid_total", labels={"method": random.choice(["card", "card", "paypal"])})
+    metrics.histogram("order_value_eur", round(random.lognormvariate(3.3, 0.8), 2))
+    return {"paid": order_id}
+
+
+def one_request() -> tuple[str, str]:
+    kind = random.choices(["home", "product", "search", "pay", "missing"], [3, 6, 3, 2, 0.3])[0]
+    number = random.randrange(1, 400)
+    words = ["green tea", "cup", "pot", "matcha", "oolong 2026", "strainer"]
+    return {
+        "home": ("GET", "/"),
+        "product": ("GET", f"/products/{number}"),
+        "search": ("GET", f"/search?q={random.choice(words + ['a very long search'] * (random.random() < 0.1))}"),
+        "pay": ("POST", f"/orders/{number}/pay"),
+        "missing": ("GET", f"/wp-admin/{number}.php"),
+    }[kind]
+
+
+class Containers:
+    """Writes what Docker's json-file driver would write for four containers."""
+
+    def __init__(self) -> None:
+        source = Path(ENV.get("LOG_SOURCES") or "./data/containers")
+        self.root = source if source.is_absolute() else ROOT / source
+        self.files = {}
+        for index, name in enumerate(["shop-api", "shop-worker", "postgres", "nginx"]):
+            identity = f"{index + 1:x}d3m0".ljust(64, "0")
+            directory = self.root / identity
+            directory.mkdir(parents=True, exist_ok=True)
+            labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": name}
+            config = {"ID": identity, "Name": f"/{name}", "Config": {"Labels": labels}}
+            (directory / "config.v2.json").write_text(json.dumps(config), encoding="utf-8")
+            self.files[name] = (directory / f"{identity}-json.log").open("a", encoding="utf-8")
+
+    def write(self, name: str, text: str, stream: str = "stdout") -> None:
+        now = time.time_ns()
+        stamp = datetime.fromtimestamp(now // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+        for line in text.splitlines():
+            record = {"log": line + "\n", "stream": stream, "time": f"{stamp}.{now % 10**9:09d}Z"}
+            self.files[name].write(json.dumps(record, ensure_ascii=False) + "\n")
+        self.files[name].flush()
+
+    def some_lines(self) -> None:
+        number, clock = random.randrange(1000, 9999), datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        choice = random.random()
+        if choice < 0.35:
+            status = random.choices([200, 200, 200, 304, 404, 502], [60, 10, 10, 5, 3, 1])[0]
+            path = random.choice(["/", "/products/17", "/search?q=cup", "/orders/81/pay", "/favicon.ico"])
+            self.write("nginx", f'172.20.0.1 - - [{clock}] "GET {path} HTTP/1.1" {status} {number} "-" "Mozilla/5.0"')
+        elif choice < 0.7:
+            level = random.choices(["INFO", "DEBUG", "WARNING", "ERROR"], [80, 10, 6, 2])[0]
+            text = {
+                "INFO": f"order {number} paid in {random.randrange(20, 400)} ms",
+                "DEBUG": f"cache miss for product:{number}",
+                "WARNING": f"pool {random.randrange(12, 16)}/15 checked out, {random.randrange(1, 9)} waiting",
+                "ERROR": f"gateway answered 502 for order {number}, giving up after 3 retries",
+            }[level]
+            self.write("shop-api", f"{clock},{number % 1000:03d} {level} shop.orders: {text}")
+        elif choice < 0.85:
+            record = {"level": random.choice(["info", "info", "warn"]), "msg": "mail sent", "order": number, "ms": number % 300}
+            self.write("shop-worker", json.dumps(record))
+        elif choice < 0.97:
+            self.write("postgres", f"{clock}.{number % 1000:03d} UTC [71] LOG:  duration: {number / 7:.3f} ms  statement: SELECT 1", "stderr")
+        else:
+            self.write(
+                "shop-worker",
+                "Traceback (most recent call last):\n"
+                '  File "/srv/worker/mail.py", line 71, in send_receipt\n'
+                "    smtp.sendmail(sender, to, text)\n"
+                '  File "/usr/lib/python3.12/smtplib.py", line 398, in getreply\n'
+                '    raise SMTPServerDisconnected("Connection unexpectedly closed: " + str(e))\n'
+                "smtplib.SMTPServerDisconnected: Connection unexpectedly closed: timed out",
+                "stderr",
+            )
+
+
+async def traffic(until: float) -> int:
+    containers = Containers()
+    sent = 0
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop.example") as client:
+
+        async def visitor() -> None:
+            nonlocal sent
+            while time.monotonic() < until:
+                method, path = one_request()
+                await client.request(method, path, headers={"user-agent": "Mozilla/5.0 (demo)"})
+                sent += 1
+                await asyncio.sleep(random.expovariate(4))
+
+        async def chatter() -> None:
+            while time.monotonic() < until:
+                containers.some_lines()
+                metrics.gauge("queue_depth", 4 + abs(8 * random.gauss(0, 0.4)), labels={"queue": "mail"})
+                await asyncio.sleep(random.expovariate(12))
+
+        await asyncio.gather(*(visitor() for _ in range(6)), chatter())
+    return sent
+
+
+def main() -> None:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    sent = asyncio.run(traffic(time.monotonic() + seconds))
+    metrics.shutdown()
+    print(f"shop: {sent} requests through the Python SDK")
+
+
+main()

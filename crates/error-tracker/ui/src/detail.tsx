@@ -23,7 +23,7 @@ import { Stack } from "./stack";
 /** A longer message is folded, in characters. */
 const LONG_MESSAGE = 2000;
 
-export default function IssueDetail({ id }: { id: number }) {
+export function IssueDetail({ id }: { id: number }) {
   const source = useMemo(() => new Source<GroupDetail>((abort) => getGroup(id, abort)), [id]);
   const group = source.data.value;
   useEffect(() => {

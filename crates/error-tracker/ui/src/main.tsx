@@ -7,13 +7,11 @@ import { place } from "@kit/url";
 import { IssueList } from "./list";
 import { service } from "./service";
 
-const IssueDetail = lazy(() => import("./detail"));
+const IssueDetail = lazy<{ id: number }>("IssueDetail");
 
 function Pages() {
   const issue = /^errors\/(\d+)\/?$/.exec(place.value.path);
   return issue ? <IssueDetail key={issue[1]} id={Number(issue[1])} /> : <IssueList />;
 }
 
-start(service, Pages);
-// Who sees the list opens an issue next.
-setTimeout(IssueDetail.preload, 500);
+start({ service, pages: Pages, later: () => import("./later") });

@@ -4,14 +4,14 @@ import { useEffect } from "preact/hooks";
 import { startClock, watchWidth } from "./dom";
 import { Icon } from "./icons";
 import { listenForKeys } from "./keys";
-import { lazy } from "./lazy";
+import { lazy, loadLater, setLater } from "./lazy";
 import { watchTheme } from "./look";
 import { askSession, session } from "./session";
 import { type Service, Shell } from "./shell";
 import { Toasts } from "./toast";
 import { followHistory } from "./url";
 
-const SignIn = lazy(() => import("./signin"));
+const SignIn = lazy<{ service: Service }>("SignIn");
 
 function App({ service, pages: Pages }: { service: () => Service; pages: ComponentType }) {
   switch (session.value.state) {
@@ -55,8 +55,16 @@ function ServiceGone({ service }: { service: Service }) {
   );
 }
 
-/** `service` is read again at every paint, so that its counts can move. */
-export function start(service: () => Service, pages: ComponentType): void {
+interface Start {
+  /** Read again at every paint, so that its counts can move. */
+  service: () => Service;
+  pages: ComponentType;
+  /** Imports the second file: what `later.ts` of the kit exports, and the service's own parts. */
+  later: Parameters<typeof setLater>[0];
+}
+
+export function start({ service, pages, later }: Start): void {
+  setLater(later);
   followHistory();
   listenForKeys();
   watchTheme();
@@ -72,4 +80,6 @@ export function start(service: () => Service, pages: ComponentType): void {
     host,
   );
   void askSession();
+  // What is opened next should not have to be waited for.
+  setTimeout(loadLater, 800);
 }

@@ -1,35 +1,45 @@
-/** Parts of a page that come in a file of their own, after the first paint. */
+/** Parts of a page that come in a second file, after the first paint. */
 import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useEffect } from "preact/hooks";
 import { Empty } from "./states";
 
+type Parts = Record<string, ComponentType<never>>;
+
+let load: () => Promise<Parts>;
+let asked = false;
+const parts = signal<Parts | null>(null);
+const failed = signal(false);
+
+/** Says where the second file is. Called once, before anything is painted. */
+export function setLater(loader: () => Promise<Parts>): void {
+  load = loader;
+}
+
+/** Loads the second file, when that has not happened yet. */
+export function loadLater(): void {
+  if (asked) return;
+  asked = true;
+  load().then(
+    (found) => (parts.value = found),
+    () => {
+      asked = false;
+      failed.value = true;
+    },
+  );
+}
+
 /**
- * A component whose code is loaded when it is first shown, or before that by `preload`. A file
- * that is gone (the service was updated since the page was opened) is said, with a way out.
+ * A component of the second file, by the name under which it is exported there. A file that is
+ * gone (the service was updated since the page was opened) is said, with a way out.
  */
-export function lazy<P extends object>(load: () => Promise<{ default: ComponentType<P> }>): ComponentType<P> & { preload: () => void } {
-  const loaded = signal<ComponentType<P> | null>(null);
-  const failed = signal(false);
-  let asked = false;
-  const preload = () => {
-    if (asked) return;
-    asked = true;
-    load().then(
-      (part) => (loaded.value = part.default),
-      () => {
-        asked = false;
-        failed.value = true;
-      },
-    );
-  };
-  function Lazy(props: P) {
-    useEffect(preload, []);
-    const Part = loaded.value;
+export function lazy<P extends object>(name: string): ComponentType<P> {
+  return function Lazy(props: P) {
+    useEffect(loadLater, []);
+    const Part = parts.value?.[name] as ComponentType<P> | undefined;
     if (Part) return <Part {...props} />;
     return failed.value ? <Unloaded /> : null;
-  }
-  return Object.assign(Lazy, { preload });
+  };
 }
 
 function Unloaded() {

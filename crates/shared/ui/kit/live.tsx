@@ -27,16 +27,16 @@ export const INTERVALS: readonly Interval[] = [
 const USUAL = "30s";
 
 /** The interval the URL asks for. */
-export function interval(): Interval {
-  const wanted = param("refresh") || USUAL;
-  return INTERVALS.find(({ text }) => text === wanted) ?? INTERVALS[1]!;
+export function interval(usual = USUAL): Interval {
+  const wanted = param("refresh") || usual;
+  return INTERVALS.find(({ text }) => text === wanted) ?? { text: usual, label: "", every: 0 };
 }
 
 /** Calls `refresh` at the chosen interval, only while somebody can see the page. */
-export function useRefresh(refresh: () => void): void {
+export function useRefresh(refresh: () => void, usual = USUAL): void {
   const latest = useRef(refresh);
   latest.current = refresh;
-  const { every } = interval();
+  const { every } = interval(usual);
   useEffect(() => {
     if (!every) return;
     const timer = setInterval(() => {
@@ -52,34 +52,57 @@ export function useRefresh(refresh: () => void): void {
   }, [every]);
 }
 
+/** What the button shows when the interval alone does not say it. */
+export interface LiveState {
+  dot: "flowing" | "paused" | "off";
+  label: string;
+  lost?: boolean;
+}
+
+interface LiveProps {
+  fault: Fault | null;
+  retryAt: Date | null;
+  /** The choices of the menu, the usual one of the page first asked for by `usual`. */
+  choices?: readonly Interval[];
+  usual?: string;
+  state?: LiveState | undefined;
+}
+
 /** `fault` and `retryAt` of what the page loads: a lost service is said here in red. */
-export function Live({ fault, retryAt }: { fault: Fault | null; retryAt: Date | null }) {
+export function Live({ fault, retryAt, choices = INTERVALS, usual = USUAL, state }: LiveProps) {
   const open = useSignal(false);
-  const { text, every } = interval();
+  const wanted = param("refresh") || usual;
   const pick = (next: string) => {
     open.value = false;
-    setParams({ refresh: next === USUAL ? null : next }, true);
+    setParams({ refresh: next === usual ? null : next }, true);
   };
-  useKeys("Page", { l: { label: "live on or off", run: () => pick(every ? "off" : USUAL) } });
-  const lost = fault?.kind === "gone" || fault?.kind === "unavailable";
+  useKeys("Page", { l: { label: "live on or off", run: () => pick(wanted === "off" ? usual : "off") } });
+  const shown = state ?? liveState(wanted, fault, retryAt);
   return (
     <Popover
       open={open}
       label="Refresh"
       button={(props) => (
         <button class="btn live" type="button" title="Live  L" {...props}>
-          <span class={`live-dot${lost ? " paused" : every ? "" : " off"}`} />
-          {lost ? <span class="red">Lost{retryAt ? `, again in ${secondsTo(retryAt)}` : ""}</span> : every ? "Live" : "Off"}
+          <span class={`live-dot${shown.dot === "flowing" ? "" : ` ${shown.dot}`}`} />
+          <span class={shown.lost ? "red" : undefined}>{shown.label}</span>
         </button>
       )}
     >
       <ul>
-        {INTERVALS.map((choice) => (
-          <Option key={choice.text} label={choice.label} active={choice.text === text} onPick={() => pick(choice.text)} />
+        {choices.map((choice) => (
+          <Option key={choice.text} label={choice.label} active={choice.text === wanted} onPick={() => pick(choice.text)} />
         ))}
       </ul>
     </Popover>
   );
+}
+
+function liveState(wanted: string, fault: Fault | null, retryAt: Date | null): LiveState {
+  if (fault?.kind === "gone" || fault?.kind === "unavailable") {
+    return { dot: "paused", label: retryAt ? `Lost, again in ${secondsTo(retryAt)}` : "Lost", lost: true };
+  }
+  return wanted === "off" ? { dot: "off", label: "Off" } : { dot: "flowing", label: "Live" };
 }
 
 /** `5 s` until a moment, for a count-down that moves with the page's clock. */

@@ -3,7 +3,7 @@ import type { Signal } from "@preact/signals";
 import { KeysDialog } from "./dialog";
 import { Palette } from "./palette";
 
-export default function Overlays({ palette, keys }: { palette: Signal<boolean>; keys: Signal<boolean> }) {
+export function Overlays({ palette, keys }: { palette: Signal<boolean>; keys: Signal<boolean> }) {
   return (
     <>
       <Palette open={palette} />

@@ -43,7 +43,7 @@ const SERVICES: { id: ServiceId; name: string; icon: IconName; key: string }[] =
 
 /** What `/health` says, asked every minute. Null until it was asked. */
 const health = signal<{ ok: boolean; text: string } | null>(null);
-const Overlays = lazy(() => import("./overlays"));
+const Overlays = lazy<Parameters<typeof import("./overlays").Overlays>[0]>("Overlays");
 const paletteOpen = signal(false);
 const keysOpen = signal(false);
 
@@ -167,7 +167,7 @@ export function Shell({ service, children }: { service: Service; children: Compo
           </button>
         </nav>
       </div>
-      <Overlays palette={paletteOpen} keys={keysOpen} />
+      {(paletteOpen.value || keysOpen.value) && <Overlays palette={paletteOpen} keys={keysOpen} />}
     </>
   );
 }

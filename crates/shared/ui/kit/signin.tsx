@@ -7,7 +7,7 @@ import { dark, switchTheme } from "./look";
 import { signIn } from "./session";
 import type { Service } from "./shell";
 
-export default function SignIn({ service }: { service: Service }) {
+export function SignIn({ service }: { service: Service }) {
   useEffect(() => {
     document.title = `Sign in · ${service.name} · Monlight ${service.title}`;
   }, []);

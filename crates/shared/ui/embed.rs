@@ -25,6 +25,7 @@ use std::process;
 ///
 /// Ends the build with one line on standard error when a release build finds no built UI, or when
 /// a file cannot be read or has an ending whose content type is not known.
+#[expect(clippy::print_stderr, reason = "a build script speaks to cargo")]
 pub(crate) fn embed(dist: &str) {
     if let Err(fault) = generate(dist) {
         eprintln!("error: {fault}");
@@ -203,6 +204,10 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), String> {
     fs::write(path, bytes).map_err(|fault| format!("cannot write {}: {fault}", path.display()))
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo gives a build script its settings this way"
+)]
 fn variable(name: &str) -> Result<String, String> {
     env::var(name).map_err(|_| format!("{name} is not set: this runs as a cargo build script"))
 }

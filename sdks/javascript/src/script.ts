@@ -2,6 +2,6 @@
 import { autoInit } from "./auto.ts";
 import { init } from "./index.ts";
 
-(window as unknown as { MonlightSDK: object }).MonlightSDK = { init };
+(globalThis as unknown as { MonlightSDK: object }).MonlightSDK = { init };
 
 autoInit();

@@ -1,5 +1,6 @@
 // The built bundles in a real Chromium, against a relay that records what arrives.
 import assert from "node:assert/strict";
+import { build } from "esbuild";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { KEY, Relay, Site } from "./servers.ts";
@@ -334,6 +335,39 @@ test("the ES module starts by itself and gives the same client again", async () 
   assert.ok(byMessage("after one destroy"));
   // The client of the script tag was overwritten by the module's and still holds the installation.
   assert.deepEqual(restored, { patched: true, fetch: false, open: false });
+});
+
+test("in an application's own minified bundle the SDK's frames are told apart too", async () => {
+  const { outputFiles } = await build({
+    stdin: {
+      resolveDir: process.cwd(),
+      contents: `import { init } from "@monlight/browser";
+const client = init({ dsn: "${KEY}", endpoint: "${relay.url}", captureConsole: true });
+const app = {
+  logging() { console.error("from the bundle"); },
+  fetching() { fetch("/status/500"); },
+  failing() { fetch("/reset"); },
+  capturing() { client.captureError("a text"); },
+};
+for (const name in app) setTimeout(() => app[name]());`,
+    },
+    bundle: true,
+    minify: true,
+    write: false,
+  });
+  site.pages.set("/bundle.js", { body: outputFiles[0]!.text });
+  await open("/bundled", `<!doctype html><script src="/bundle.js"></script>`);
+  await relay.until("five errors", () => relay.errors.length === 5);
+  for (const [message, name] of [
+    ["from the bundle", "logging"],
+    ["status 500", "fetching"],
+    ["network error", "failing"],
+    ["Failed to fetch", "failing"],
+    ["a text", "capturing"],
+  ] as const) {
+    const frame = byMessage(message).stack.split("\n").find((line: string) => /^\s+at /.test(line));
+    assert.match(frame, new RegExp(`^\\s+at Object\\.${name} .*bundle\\.js:`), message);
+  }
 });
 
 test("destroying restores the page's own functions", async () => {

@@ -1,1 +1,7 @@
-fn main() {}
+//! The error tracker's process; see the library for what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    monlight_shared::service::main::<error_tracker::ErrorTracker>()
+}

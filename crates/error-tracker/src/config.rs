@@ -1,0 +1,171 @@
+//! The settings of this service besides those all services have.
+
+use monlight_shared::config::{Reader, Var};
+use monlight_shared::secret::Secret;
+
+static RETENTION_DAYS: Var = Var::with_default(
+    "RETENTION_DAYS",
+    "90",
+    "whole number, 0 to 36500",
+    "Resolved errors are deleted so many days after they were resolved. Unresolved ones are kept.",
+);
+static SMTP_HOST: Var = Var::optional(
+    "SMTP_HOST",
+    "a host name or address",
+    "Mail server for alerts. This version checks the mail settings but does not send mail yet.",
+);
+static SMTP_PORT: Var = Var::with_default(
+    "SMTP_PORT",
+    "25",
+    "whole number, 1 to 65535",
+    "Port of the mail server.",
+);
+static SMTP_USERNAME: Var =
+    Var::optional("SMTP_USERNAME", "a text", "User name at the mail server.");
+static SMTP_PASSWORD: Var =
+    Var::optional("SMTP_PASSWORD", "a text", "Password at the mail server.").secret();
+static SMTP_FROM: Var = Var::with_default(
+    "SMTP_FROM",
+    "errors@example.com",
+    "a mail address",
+    "Sender of the alerts.",
+);
+static ALERT_EMAILS: Var = Var::optional(
+    "ALERT_EMAILS",
+    "mail addresses, separated by commas",
+    "Who receives the alerts.",
+);
+static BASE_URL: Var = Var::with_default(
+    "BASE_URL",
+    "http://localhost:5010",
+    "an http:// or https:// address",
+    "Where people reach this service, for the links in alerts.",
+);
+
+/// In the order of the documentation.
+pub static VARS: &[&Var] = &[
+    &RETENTION_DAYS,
+    &SMTP_HOST,
+    &SMTP_PORT,
+    &SMTP_USERNAME,
+    &SMTP_PASSWORD,
+    &SMTP_FROM,
+    &ALERT_EMAILS,
+    &BASE_URL,
+];
+
+/// The settings as read.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many days a resolved group is kept.
+    pub retention_days: i64,
+    /// How alerts are to be sent.
+    pub alerts: AlertSettings,
+}
+
+/// How alerts are to be sent, once this service does so.
+#[derive(Clone, Debug)]
+pub struct AlertSettings {
+    /// The mail server.
+    pub smtp_host: Option<String>,
+    /// Its port.
+    pub smtp_port: u16,
+    /// For signing in there.
+    pub smtp_username: Option<String>,
+    /// For signing in there.
+    pub smtp_password: Option<Secret>,
+    /// The sender.
+    pub smtp_from: String,
+    /// The recipients.
+    pub recipients: Vec<String>,
+    /// Where links lead.
+    pub base_url: Option<String>,
+}
+
+impl Config {
+    /// Reads them; problems stay with the reader.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            retention_days: reader.integer(&RETENTION_DAYS, 0..=36_500),
+            alerts: AlertSettings {
+                smtp_host: reader.text(&SMTP_HOST),
+                smtp_port: reader.integer(&SMTP_PORT, 1..=65_535) as u16,
+                smtp_username: reader.text(&SMTP_USERNAME),
+                smtp_password: reader.secret(&SMTP_PASSWORD),
+                smtp_from: reader.text(&SMTP_FROM).unwrap_or_default(),
+                recipients: reader.list(&ALERT_EMAILS),
+                base_url: reader.url(&BASE_URL),
+            },
+        }
+    }
+}
+
+impl AlertSettings {
+    /// What is missing before mail could be sent at all; the texts are the contract's.
+    pub fn missing(&self) -> Option<&'static str> {
+        if self.smtp_host.is_none() {
+            return Some("SMTP not configured: SMTP_HOST is not set");
+        }
+        if self.recipients.is_empty() {
+            return Some("SMTP not configured: ALERT_EMAILS is not set");
+        }
+        None
+    }
+
+    /// Nobody should wait for mail that does not come.
+    pub fn warn_if_set(&self) {
+        if self.missing().is_none() {
+            tracing::warn!(
+                "SMTP_HOST and ALERT_EMAILS are set, but this version does not send mail yet"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monlight_shared::config::Env;
+
+    use super::*;
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let env = Env::of([
+            ("RETENTION_DAYS", "soon"),
+            ("SMTP_PORT", "many"),
+            ("BASE_URL", "errors.example"),
+        ]);
+        let mut reader = Reader::new(&env);
+        Config::read(&mut reader);
+        let fault = reader.finish().expect_err("three faults").to_string();
+        for name in ["RETENTION_DAYS", "SMTP_PORT", "BASE_URL"] {
+            assert!(fault.contains(name), "{fault}");
+        }
+    }
+
+    #[test]
+    fn set_but_empty_is_not_set() {
+        #[track_caller]
+        fn check(settings: &[(&str, &str)], missing: Option<&str>) {
+            let env = Env::of(settings.iter().copied());
+            let mut reader = Reader::new(&env);
+            let config = Config::read(&mut reader);
+            reader.finish().expect("usable settings");
+            assert_eq!(config.alerts.missing(), missing);
+            assert_eq!(config.retention_days, 90);
+        }
+        let host = Some("SMTP not configured: SMTP_HOST is not set");
+        let emails = Some("SMTP not configured: ALERT_EMAILS is not set");
+        check(&[], host);
+        check(
+            &[
+                ("SMTP_HOST", ""),
+                ("ALERT_EMAILS", ""),
+                ("RETENTION_DAYS", ""),
+            ],
+            host,
+        );
+        check(&[("SMTP_HOST", "m"), ("ALERT_EMAILS", " , ")], emails);
+        check(&[("SMTP_HOST", "m"), ("ALERT_EMAILS", "a@b")], None);
+    }
+}

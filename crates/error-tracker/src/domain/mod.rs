@@ -1,0 +1,10 @@
+//! What the error tracker knows about errors: pure functions and types. Nothing here reads a
+//! clock, a socket or a database.
+
+pub mod fingerprint;
+pub mod group;
+pub mod json;
+pub mod query;
+pub mod report;
+pub mod session;
+pub mod traceback;

@@ -1,0 +1,44 @@
+//! What the service answers to whom.
+
+mod alerts;
+mod errors;
+mod groups;
+mod list;
+mod text;
+pub mod ui;
+
+use axum::Router;
+use axum::routing::{get, post};
+use monlight_shared::http::App;
+use monlight_shared::service::{Context, Service};
+use monlight_shared::store::Store;
+use serde_json::{Map, Value};
+
+use crate::state::AppState;
+use crate::{ErrorTracker, store};
+
+/// The whole table. Everything under `/api` needs the key; `/health`, `/metrics` and the session
+/// routes are the shared ones.
+pub fn router(ctx: &Context, state: AppState) -> Router {
+    let api = Router::new()
+        .route("/api/errors", post(errors::submit).get(list::list))
+        .route("/api/errors/{id}", get(groups::detail))
+        .route("/api/errors/{id}/resolve", post(groups::resolve))
+        .route("/api/projects", get(list::projects))
+        .route("/api/test-alert", post(alerts::test_alert))
+        .with_state(state.clone());
+    App::new(ctx, &ErrorTracker::INFO)
+        .api(api)
+        .pages(ui::ASSETS, ui::PAGES)
+        .health(move || health(state.store.clone()))
+        .build()
+}
+
+/// Well is a service whose database can be written and read.
+async fn health(database: Store) -> Result<Map<String, Value>, String> {
+    if let Some(reason) = database.sick() {
+        return Err(reason);
+    }
+    let read = database.read(store::list::any).await;
+    read.map(|_| Map::new()).map_err(|fault| fault.to_string())
+}

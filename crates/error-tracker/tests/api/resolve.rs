@@ -1,0 +1,148 @@
+//! Resolving, and what becomes of resolved groups.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use error_tracker::config::Config;
+use error_tracker::state::AppState;
+use error_tracker::tasks::{gauges, retention};
+use monlight_shared::config::{Env, Reader};
+use monlight_shared::testing::TestService;
+use serde_json::json;
+
+use super::{accepted, detail_of, listed, metric, report, report_with, service};
+
+#[tokio::test]
+async fn resolving_twice_keeps_the_first_time() {
+    let service = service();
+    accepted(&service, &report(1)).await;
+    let answer = service.post("/api/errors/1/resolve", "").await.expect(200);
+    assert_eq!(answer.text(), "{\"status\": \"resolved\", \"id\": 1}");
+    service.clock.advance(Duration::from_secs(90));
+    let again = service
+        .post("/api/errors/1/resolve?x=y", "{not json")
+        .await
+        .expect(200);
+    assert_eq!(again.text(), answer.text());
+    let detail = detail_of(&service, 1).await;
+    assert_eq!(detail["resolved"], true);
+    assert_eq!(detail["resolved_at"], "2025-01-20T10:00:00Z");
+    assert_eq!(detail["last_seen"], "2025-01-20T10:00:00Z");
+    assert_eq!(
+        (
+            &detail["count"],
+            detail["occurrences"].as_array().map(Vec::len)
+        ),
+        (&json!(1), Some(1))
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_resolved_is_404() {
+    let service = service();
+    for (id, text) in [
+        ("1", "Error not found"),
+        ("0", "Not found"),
+        ("-1", "Not found"),
+        ("abc", "Not found"),
+        ("99999999999999999999", "Not found"),
+    ] {
+        let answer = service
+            .post(&format!("/api/errors/{id}/resolve"), "")
+            .await
+            .expect(404);
+        assert_eq!(answer.json(), json!({"detail": text}), "{id}");
+    }
+}
+
+/// A state of its own on the same database, as the tasks have it.
+fn state_of(service: &TestService) -> AppState {
+    let env = Env::default();
+    let alerts = Config::read(&mut Reader::new(&env)).alerts;
+    AppState::new(&service.ctx, alerts)
+}
+
+#[tokio::test]
+async fn retention_takes_what_was_resolved_long_ago_and_nothing_else() {
+    let service = service();
+    let session = |line, name: &str| {
+        report_with(
+            line,
+            json!({"project": format!("p{line}"), "extra": {"session_id": name}}),
+        )
+    };
+    for line in 1..=120 {
+        accepted(&service, &session(line, "s")).await;
+    }
+    for id in 1..=110 {
+        service
+            .post(&format!("/api/errors/{id}/resolve"), "")
+            .await
+            .expect(200);
+    }
+    service.clock.advance(Duration::from_hours(24));
+    service
+        .post("/api/errors/111/resolve", "")
+        .await
+        .expect(200);
+    service
+        .clock
+        .advance(Duration::from_secs(89 * 24 * 3_600 + 1));
+    let state = state_of(&service);
+    retention::step(&state, 90).await.expect("runs");
+    gauges::step(&state).await.expect("runs");
+    assert_eq!(listed(&service, "?resolved=true").await, (vec![111], 1));
+    assert_eq!(listed(&service, "").await.1, 9);
+    assert_eq!(listed(&service, "?session_id=s&resolved=all").await.1, 10);
+    service.get("/api/errors/110").await.expect(404);
+    let projects = service.get("/api/projects").await.json();
+    assert_eq!(projects["projects"].as_array().map(Vec::len), Some(10));
+    assert_eq!(
+        metric(&service, "monlight_error_groups_deleted_total").await,
+        110.0
+    );
+    assert_eq!(
+        metric(&service, "monlight_error_groups{state=\"resolved\"}").await,
+        1.0
+    );
+    assert_eq!(
+        metric(&service, "monlight_error_groups{state=\"unresolved\"}").await,
+        9.0
+    );
+    // Numbers are not used again.
+    let new = accepted(&service, &session(1, "t")).await;
+    assert_eq!(
+        (&new["status"], &new["id"]),
+        (&json!("created"), &json!(121))
+    );
+}
+
+#[tokio::test]
+async fn the_test_alert_says_what_is_missing() {
+    for (settings, detail) in [
+        (vec![], "SMTP not configured: SMTP_HOST is not set"),
+        (
+            vec![("SMTP_HOST", ""), ("ALERT_EMAILS", "")],
+            "SMTP not configured: SMTP_HOST is not set",
+        ),
+        (
+            vec![("SMTP_HOST", "127.0.0.1")],
+            "SMTP not configured: ALERT_EMAILS is not set",
+        ),
+        (
+            vec![
+                ("SMTP_HOST", "127.0.0.1"),
+                ("ALERT_EMAILS", "a@example.com"),
+            ],
+            "Mail delivery is not part of this version yet; the mail settings were read and are complete",
+        ),
+    ] {
+        let service = TestService::new::<error_tracker::ErrorTracker>(&settings);
+        let answer = service.post("/api/test-alert", "").await.expect(503);
+        assert_eq!(answer.json(), json!({"detail": detail}));
+        let request = service
+            .request(Method::GET, "/api/test-alert")
+            .body("".into());
+        service.send(request.expect("a request")).await.expect(404);
+    }
+}

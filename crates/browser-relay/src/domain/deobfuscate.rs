@@ -1,0 +1,467 @@
+//! Puts what the maps know into a stack.
+//!
+//! The stack keeps its form: only names and places change, as the contract says them. What the form has no room for,
+//! the enclosing function, the line of source, the minified place, or why a frame was not mapped, goes into a
+//! [`Symbolication`] beside it.
+
+use super::enrich::Object;
+use super::stack::{Dialect, Frame, Place, Stack};
+
+/// Frames of one stack that are looked up.
+pub(crate) const MOST_LOOKUPS: usize = 100;
+/// Frames that the [`Symbolication`] describes.
+const MOST_DESCRIBED: usize = 50;
+/// Characters of a line of source.
+const LONGEST_LINE: usize = 200;
+/// Names shorter than this are taken to be minified.
+const SHORTEST_TELLING_NAME: usize = 3;
+
+/// What a map says about a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Found {
+    pub(crate) source: String,
+    /// From 1.
+    pub(crate) line: u32,
+    /// From 1.
+    pub(crate) column: u32,
+    /// Name of the token: what is used at this place.
+    pub(crate) name: Option<String>,
+    /// The token begins just where the frame is, so that its name is what is called there.
+    pub(crate) exact: bool,
+    /// The function around this place, from the original text.
+    pub(crate) function: Option<String>,
+    /// The line of the original text.
+    pub(crate) text: Option<String>,
+}
+
+/// Why a frame stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unmapped {
+    NoMapForRelease,
+    NoMapForFile,
+    LineOutside,
+    NoMapping,
+    NoPlace,
+    Eval,
+    TooMany,
+    Unavailable,
+}
+
+impl Unmapped {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::NoMapForRelease,
+        Self::NoMapForFile,
+        Self::LineOutside,
+        Self::NoMapping,
+        Self::NoPlace,
+        Self::Eval,
+        Self::TooMany,
+        Self::Unavailable,
+    ];
+
+    /// For people.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::NoMapForRelease => "no map for release",
+            Self::NoMapForFile => "no map for file",
+            Self::LineOutside => "line outside the map",
+            Self::NoMapping => "no mapping at this place",
+            Self::NoPlace => "line or column 0",
+            Self::Eval => "code made by eval",
+            Self::TooMany => "beyond the first 100 frames",
+            Self::Unavailable => "source maps could not be read",
+        }
+    }
+
+    /// For labels of metrics.
+    pub(crate) fn slug(self) -> &'static str {
+        match self {
+            Self::NoMapForRelease => "no_map_for_release",
+            Self::NoMapForFile => "no_map_for_file",
+            Self::LineOutside => "line_outside",
+            Self::NoMapping => "no_mapping",
+            Self::NoPlace => "no_place",
+            Self::Eval => "eval",
+            Self::TooMany => "too_many",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// One for each frame of a stack, in its order.
+pub(crate) type Outcome = Result<Found, Unmapped>;
+
+/// What is wanted from the maps for one frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Query {
+    /// A URL, or whatever the engine calls the script.
+    pub(crate) file: String,
+    /// From 1.
+    pub(crate) line: u32,
+    /// From 1.
+    pub(crate) column: u32,
+}
+
+/// The look-ups a stack needs, or why a frame needs none.
+pub(crate) fn queries(stack: &Stack<'_>) -> Vec<Result<Query, Unmapped>> {
+    let query = |(index, (_, frame)): (usize, (usize, &Frame<'_>))| {
+        if index >= MOST_LOOKUPS {
+            Err(Unmapped::TooMany)
+        } else if frame.is_eval() {
+            Err(Unmapped::Eval)
+        } else if frame.line == 0 || frame.column == 0 {
+            Err(Unmapped::NoPlace)
+        } else {
+            Ok(Query {
+                file: frame.file.to_owned(),
+                line: frame.line,
+                column: frame.column,
+            })
+        }
+    };
+    stack.frames().enumerate().map(query).collect()
+}
+
+/// The stack in readable form and the description of its frames.
+pub(crate) fn deobfuscate(stack: &Stack<'_>, outcomes: &[Outcome]) -> (String, Symbolication) {
+    let mut next = outcomes.iter();
+    let text = stack.rewrite(|_| {
+        let found = next.next()?.as_ref().ok()?;
+        Some(Place {
+            name: found.name.as_deref(),
+            source: &found.source,
+            line: found.line,
+            column: found.column,
+        })
+    });
+    let frames: Vec<_> = stack.frames().collect();
+    let described = (0..frames.len().min(outcomes.len()).min(MOST_DESCRIBED))
+        .map(|index| {
+            let (_, frame) = frames[index];
+            Described {
+                outcome: outcomes[index].clone(),
+                function: function(&frames, outcomes, index),
+                minified: Minified {
+                    file: frame.file.to_owned(),
+                    line: frame.line,
+                    column: frame.column,
+                    function: frame.function.map(str::to_owned),
+                },
+            }
+        })
+        .collect();
+    (
+        text,
+        Symbolication {
+            frames: described,
+            reason: None,
+        },
+    )
+}
+
+/// The function around a frame: from the original text, else what its caller says it calls, else what the engine says
+/// when that was not minified.
+fn function(frames: &[(usize, &Frame<'_>)], outcomes: &[Outcome], index: usize) -> Option<String> {
+    let found = outcomes[index].as_ref().ok()?;
+    let (number, frame) = frames[index];
+    let called = || {
+        // Only a caller on the very next line called this frame; an awaiting one stands at its await.
+        let (caller_number, caller) = frames.get(index + 1)?;
+        let caller_found = outcomes.get(index + 1)?.as_ref().ok()?;
+        let adjacent = *caller_number == number + 1 && caller.dialect != Dialect::V8Async;
+        caller_found
+            .name
+            .clone()
+            .filter(|_| adjacent && caller_found.exact)
+    };
+    found
+        .function
+        .clone()
+        .or_else(called)
+        .or_else(|| telling_name(frame.function?).map(str::to_owned))
+}
+
+/// The last part of an engine's function name (`o.computeTotal`, `Object.f [as g]`), unless it looks minified.
+fn telling_name(engine: &str) -> Option<&str> {
+    let name = engine
+        .split(" [")
+        .next()?
+        .rsplit(['.', ' ', '*', '/'])
+        .next()?
+        .trim_end_matches('<');
+    let word = name
+        .chars()
+        .all(|c| c.is_alphanumeric() || c == '_' || c == '$');
+    let code = matches!(name, "code" | "anonymous" | "eval");
+    (word && !code && name.len() >= SHORTEST_TELLING_NAME).then_some(name)
+}
+
+/// What became of the frames of a stack; goes to the tracker as `extra.symbolication`.
+#[derive(Debug, Default)]
+pub(crate) struct Symbolication {
+    frames: Vec<Described>,
+    /// Why no frame was looked up at all.
+    reason: Option<&'static str>,
+}
+
+#[derive(Debug)]
+struct Described {
+    outcome: Outcome,
+    function: Option<String>,
+    minified: Minified,
+}
+
+#[derive(Debug)]
+struct Minified {
+    file: String,
+    line: u32,
+    column: u32,
+    function: Option<String>,
+}
+
+impl Symbolication {
+    /// Nothing was looked up.
+    pub(crate) fn none(reason: &'static str) -> Self {
+        Self {
+            frames: Vec::new(),
+            reason: Some(reason),
+        }
+    }
+
+    /// `{"frames": [{"file", "line", "column", "function"?, "source"?, "minified": {"file", "line", "column",
+    /// "function"?}}]}`; a frame that was not mapped has `reason` and `minified` only. When nothing was looked up:
+    /// `{"frames": [], "reason"}`.
+    pub(crate) fn to_json(&self) -> String {
+        let mut out = String::new();
+        let mut object = Object::open(&mut out);
+        let frames: Vec<String> = self.frames.iter().map(Described::to_json).collect();
+        object.raw("frames", &format!("[{}]", frames.join(",")));
+        object.optional("reason", self.reason);
+        object.close();
+        out
+    }
+}
+
+impl Described {
+    fn to_json(&self) -> String {
+        let mut out = String::new();
+        let mut object = Object::open(&mut out);
+        match &self.outcome {
+            Ok(found) => {
+                object.text("file", &found.source);
+                object.raw("line", &found.line.to_string());
+                object.raw("column", &found.column.to_string());
+                object.optional("function", self.function.as_deref());
+                let line = found.text.as_deref().map(|text| {
+                    text.trim_end()
+                        .chars()
+                        .take(LONGEST_LINE)
+                        .collect::<String>()
+                });
+                object.optional("source", line.as_deref());
+            }
+            Err(unmapped) => object.text("reason", unmapped.reason()),
+        }
+        let mut minified = object.object("minified");
+        minified.text("file", &self.minified.file);
+        minified.raw("line", &self.minified.line.to_string());
+        minified.raw("column", &self.minified.column.to_string());
+        minified.optional("function", self.minified.function.as_deref());
+        minified.close();
+        object.close();
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn found(source: &str, line: u32, name: Option<&str>) -> Outcome {
+        let name = name.map(str::to_owned);
+        Ok(Found {
+            source: source.to_owned(),
+            line,
+            column: 9,
+            name,
+            exact: true,
+            ..Found::default()
+        })
+    }
+
+    fn described(stack: &str, outcomes: &[Outcome]) -> (String, Value) {
+        let (text, symbolication) = deobfuscate(&Stack::parse(stack), outcomes);
+        (
+            text,
+            serde_json::from_str(&symbolication.to_json()).unwrap(),
+        )
+    }
+
+    #[test]
+    fn queries_say_why_not() {
+        let stack = Stack::parse(
+            "E\nat f (/a.js:1:2)\nat f (/a.js:0:2)\nat eval (eval at f (/a.js:1:2), <anonymous>:1:1)",
+        );
+        let query = Query {
+            file: "/a.js".to_owned(),
+            line: 1,
+            column: 2,
+        };
+        assert_eq!(
+            queries(&stack),
+            [Ok(query), Err(Unmapped::NoPlace), Err(Unmapped::Eval)]
+        );
+        let many = "at f (/a.js:1:2)\n".repeat(150);
+        let queries = queries(&Stack::parse(&many));
+        assert_eq!(
+            queries.iter().filter(|query| query.is_ok()).count(),
+            MOST_LOOKUPS
+        );
+        assert_eq!(queries[100], Err(Unmapped::TooMany));
+    }
+
+    #[test]
+    fn mapped_and_unmapped_frames() {
+        let stack = "TypeError: x\n    at u (/a.js:1:164)\n    at o.computeTotal (/a.js:1:108)\n    at r (/b.js:1:2)";
+        let (text, symbolication) = described(
+            stack,
+            &[
+                found("cart.ts", 25, None),
+                found("cart.ts", 17, Some("lineTotal")),
+                Err(Unmapped::NoMapForFile),
+            ],
+        );
+        assert_eq!(
+            text,
+            "TypeError: x\n    at u (cart.ts:25:9)\n    at lineTotal (cart.ts:17:9)\n    at r (/b.js:1:2)"
+        );
+        assert_eq!(
+            symbolication,
+            json!({"frames": [
+                {"file": "cart.ts", "line": 25, "column": 9, "function": "lineTotal",
+                 "minified": {"file": "/a.js", "line": 1, "column": 164, "function": "u"}},
+                {"file": "cart.ts", "line": 17, "column": 9, "function": "computeTotal",
+                 "minified": {"file": "/a.js", "line": 1, "column": 108, "function": "o.computeTotal"}},
+                {"reason": "no map for file", "minified": {"file": "/b.js", "line": 1, "column": 2, "function": "r"}},
+            ]})
+        );
+    }
+
+    #[track_caller]
+    fn check_function(stack: &str, outcomes: &[Outcome], expected: Option<&str>) {
+        let (_, symbolication) = described(stack, outcomes);
+        assert_eq!(
+            symbolication["frames"][0]["function"].as_str(),
+            expected,
+            "{stack}"
+        );
+    }
+
+    #[test]
+    fn enclosing_functions() {
+        let plain = found("a.ts", 1, None);
+        let named = found("a.ts", 2, Some("load"));
+        let inexact = Ok(Found {
+            exact: false,
+            ..named.clone().unwrap()
+        });
+        let scoped = Ok(Found {
+            function: Some("scope".to_owned()),
+            ..plain.clone().unwrap()
+        });
+        check_function(
+            "at u (/a.js:1:2)\nat v (/a.js:1:3)",
+            &[scoped, named.clone()],
+            Some("scope"),
+        );
+        check_function(
+            "at u (/a.js:1:2)\nat v (/a.js:1:3)",
+            &[plain.clone(), named.clone()],
+            Some("load"),
+        );
+        check_function(
+            "at u (/a.js:1:2)\nat v (/a.js:1:3)",
+            &[plain.clone(), inexact],
+            None,
+        );
+        check_function(
+            "at u (/a.js:1:2)\nat async v (/a.js:1:3)",
+            &[plain.clone(), named.clone()],
+            None,
+        );
+        check_function(
+            "at u (/a.js:1:2)\nat Array.map (<anonymous>)\nat v (/a.js:1:3)",
+            &[plain.clone(), named],
+            None,
+        );
+        check_function(
+            "at Object.onClick (/a.js:1:2)",
+            std::slice::from_ref(&plain),
+            Some("onClick"),
+        );
+        check_function("global code@/a.js:1:2", std::slice::from_ref(&plain), None);
+        check_function("at https://a/a.js:1:2", &[plain], None);
+    }
+
+    #[test]
+    fn telling_names() {
+        for (engine, name) in [
+            ("u", None),
+            ("t.r", None),
+            ("o.computeTotal", Some("computeTotal")),
+            ("new Cart", Some("Cart")),
+            ("Object.run [as go]", Some("run")),
+            ("async*load/<", None),
+            ("load<", Some("load")),
+            ("HTMLButtonElement.<anonymous>", None),
+            ("module code", None),
+        ] {
+            assert_eq!(telling_name(engine), name, "{engine}");
+        }
+    }
+
+    #[test]
+    fn lines_of_source_are_cut_and_long_stacks_described_in_part() {
+        let long = Ok(Found {
+            text: Some("é".repeat(300)),
+            ..found("a.ts", 1, None).unwrap()
+        });
+        let outcomes = vec![long; 80];
+        let (text, symbolication) = described(&"at u (/a.js:1:2)\n".repeat(80), &outcomes);
+        assert_eq!(text.matches("at u (a.ts:1:9)").count(), 80);
+        assert_eq!(
+            symbolication["frames"].as_array().unwrap().len(),
+            MOST_DESCRIBED
+        );
+        assert_eq!(
+            symbolication["frames"][0]["source"]
+                .as_str()
+                .unwrap()
+                .chars()
+                .count(),
+            200
+        );
+    }
+
+    #[test]
+    fn nothing_looked_up() {
+        assert_eq!(
+            Symbolication::none("no release").to_json(),
+            r#"{"frames":[],"reason":"no release"}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn unmapped_stacks_stay_byte_for_byte(text in "([at @:()0-9/.jsx\\r\\t ]{0,30}\n){0,8}") {
+            let stack = Stack::parse(&text);
+            let outcomes = vec![Err(Unmapped::NoMapForRelease); stack.frames().count()];
+            let (rewritten, symbolication) = deobfuscate(&stack, &outcomes);
+            prop_assert_eq!(&rewritten, &text);
+            let described: Value = serde_json::from_str(&symbolication.to_json()).unwrap();
+            prop_assert!(described["frames"].is_array());
+        }
+    }
+}

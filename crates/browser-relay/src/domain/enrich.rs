@@ -1,0 +1,228 @@
+//! Builds what is sent to the error tracker and the metrics collector: the page's data, plus what the relay knows.
+//!
+//! The relay's own statements win: whatever a page sends, the project is that of its key and the source is `browser`.
+
+use super::batch::{Batch, Label};
+use super::deobfuscate::Symbolication;
+use super::event::BrowserError;
+use super::json::push_string;
+
+/// The report for the error tracker's `POST /api/errors`.
+///
+/// `traceback` is the stack, readable or as it came. The order of the keys is the contract's.
+pub(crate) fn error_report(
+    project: &str,
+    event: &BrowserError,
+    traceback: &str,
+    symbolication: Option<&Symbolication>,
+) -> String {
+    let mut out = String::with_capacity(512 + event.message.len() + traceback.len());
+    let mut report = Object::open(&mut out);
+    report.text("project", project);
+    report.text("exception_type", &event.error_type);
+    report.text("message", &event.message);
+    report.text("traceback", traceback);
+    report.text("request_method", "BROWSER");
+    report.optional("request_url", event.url.as_deref());
+    report.optional("user_id", event.user_id.as_deref());
+    let mut extra = report.object("extra");
+    extra.optional("user_agent", event.user_agent.as_deref());
+    extra.optional("session_id", event.session_id.as_deref());
+    extra.optional("release", event.release.as_deref());
+    extra.optional("timestamp", event.timestamp.as_deref());
+    if let Some(context) = &event.context {
+        extra.raw("context", context);
+    }
+    if let Some(symbolication) = symbolication {
+        extra.raw("symbolication", &symbolication.to_json());
+    }
+    extra.close();
+    report.close();
+    out
+}
+
+/// The batch for the metrics collector's `POST /api/metrics`.
+///
+/// Every metric gets the project, both as the collector's own field and as a label, `source`, and `page` when the
+/// batch has a URL and the metric no `page` of its own. `session_id` is dropped from the labels: it made a series per
+/// visitor.
+pub(crate) fn metric_batch(project: &str, batch: &Batch) -> String {
+    let page = batch.url.as_deref().map(page_of);
+    let mut out = String::from("[");
+    for (index, metric) in batch.metrics.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        let mut item = Object::open(&mut out);
+        item.text("name", &metric.name);
+        item.text("type", metric.kind.as_str());
+        item.raw("value", &metric.value);
+        item.text("project", project);
+        let mut labels = item.object("labels");
+        labels.text("project", project);
+        labels.text("source", "browser");
+        if !metric.labels.iter().any(|(key, _)| key == "page") {
+            labels.optional("page", page);
+        }
+        for (key, label) in &metric.labels {
+            match label {
+                _ if matches!(key.as_str(), "project" | "source" | "session_id") => {}
+                Label::Text(text) => labels.text(key, text),
+                Label::Literal(literal) => labels.raw(key, literal),
+                Label::Null => labels.raw(key, "null"),
+            }
+        }
+        labels.close();
+        item.optional("timestamp", metric.timestamp.as_deref());
+        item.close();
+    }
+    out.push(']');
+    out
+}
+
+/// The path of a URL, without query and fragment; a text without a host is taken as a path.
+fn page_of(url: &str) -> &str {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest
+            .find('/')
+            .and_then(|slash| rest.get(slash..))
+            .unwrap_or("/"),
+        None => url,
+    };
+    if path.is_empty() { "/" } else { path }
+}
+
+/// Writes a JSON object into a text.
+pub(super) struct Object<'o> {
+    out: &'o mut String,
+    empty: bool,
+}
+
+impl<'o> Object<'o> {
+    pub(super) fn open(out: &'o mut String) -> Self {
+        out.push('{');
+        Self { out, empty: true }
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.empty {
+            self.out.push(',');
+        }
+        self.empty = false;
+        push_string(self.out, key);
+        self.out.push(':');
+    }
+
+    pub(super) fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        push_string(self.out, value);
+    }
+
+    pub(super) fn optional(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    /// `value` must be JSON already.
+    pub(super) fn raw(&mut self, key: &str, value: &str) {
+        self.key(key);
+        self.out.push_str(value);
+    }
+
+    pub(super) fn object(&mut self, key: &str) -> Object<'_> {
+        self.key(key);
+        Object::open(self.out)
+    }
+
+    pub(super) fn close(self) {
+        self.out.push('}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[track_caller]
+    fn check_labels(body: &Value, expected: &str) {
+        let batch = Batch::from_json(body.to_string().as_bytes()).unwrap();
+        let sent: Vec<Value> = serde_json::from_str(&metric_batch("web", &batch)).unwrap();
+        assert_eq!(sent[0]["project"], "web");
+        let text = metric_batch("web", &batch);
+        assert!(text.contains(&format!("\"labels\":{expected}")), "{text}");
+    }
+
+    fn batch(labels: &Value, more: &Value) -> Value {
+        let mut body = json!({"metrics": [{"name": "n", "type": "histogram", "value": 1.5, "labels": labels}]});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        body
+    }
+
+    #[test]
+    fn labels_of_the_relay_come_first_and_win() {
+        check_labels(
+            &batch(&json!({}), &json!({})),
+            r#"{"project":"web","source":"browser"}"#,
+        );
+        check_labels(
+            &batch(
+                &json!({"plan": "pro", "n": 1}),
+                &json!({"url": "https://shop.example/cart?x=1#y"}),
+            ),
+            r#"{"project":"web","source":"browser","page":"/cart","n":1,"plan":"pro"}"#,
+        );
+        check_labels(
+            &batch(&json!({"project": "evil", "source": "x"}), &json!({})),
+            r#"{"project":"web","source":"browser"}"#,
+        );
+    }
+
+    #[test]
+    fn a_page_label_of_the_metric_wins_over_the_url_and_sessions_are_no_labels() {
+        check_labels(
+            &batch(
+                &json!({"page": "/own", "session_id": "s"}),
+                &json!({"session_id": "uuid", "url": "https://example.com/dashboard"}),
+            ),
+            r#"{"project":"web","source":"browser","page":"/own"}"#,
+        );
+    }
+
+    #[test]
+    fn pages() {
+        for (url, page) in [
+            ("https://shop.example/cart?step=2#pay", "/cart"),
+            ("https://shop.example", "/"),
+            ("https://shop.example?back=/a", "/"),
+            ("https://shop.example/#/route", "/"),
+            ("", "/"),
+            ("rel", "rel"),
+            ("//host/p", "//host/p"),
+            ("?q", "/"),
+        ] {
+            assert_eq!(page_of(url), page, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_report_has_the_keys_in_order() {
+        let event = BrowserError::from_json(
+            br#"{"type":"T","message":"a\"b","stack":"s","url":"u","session_id":"i","context":{"user_id":7}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            error_report("web", &event, "s", None),
+            r#"{"project":"web","exception_type":"T","message":"a\"b","traceback":"s","request_method":"BROWSER","request_url":"u","user_id":"7","extra":{"session_id":"i","context":{"user_id":7}}}"#
+        );
+        let bare = BrowserError::default();
+        assert_eq!(
+            error_report("web", &bare, "", None),
+            r#"{"project":"web","exception_type":"","message":"","traceback":"","request_method":"BROWSER","extra":{}}"#
+        );
+    }
+}

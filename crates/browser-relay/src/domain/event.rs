@@ -1,0 +1,231 @@
+//! Reads a browser error, `POST /api/browser/errors`.
+
+use super::json::{Duplicates, Json, Kind, LoneSurrogate};
+
+/// Why a request is refused: the `detail` of the 400. The texts are the contract's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refusal(pub(crate) &'static str);
+
+pub(crate) const EMPTY: Refusal = Refusal("Empty request body");
+pub(crate) const INVALID_JSON: Refusal = Refusal("Invalid JSON");
+pub(crate) const NO_OBJECT: Refusal = Refusal("Request body must be a JSON object");
+
+/// An error as a page reported it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct BrowserError {
+    pub(crate) error_type: String,
+    pub(crate) message: String,
+    pub(crate) stack: String,
+    pub(crate) url: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) session_id: Option<String>,
+    pub(crate) release: Option<String>,
+    /// As the page wrote it; the tracker keeps its own time.
+    pub(crate) timestamp: Option<String>,
+    /// A JSON object, compact, numbers digit for digit.
+    pub(crate) context: Option<String>,
+    /// `context.user_id`, where the SDK puts the user, when it is a text or a number.
+    pub(crate) user_id: Option<String>,
+}
+
+/// Longest user id that goes to the tracker's own field, in characters; a longer one stays in the context.
+const LONGEST_USER_ID: usize = 200;
+
+/// Checks that a body is one strict JSON object and returns a reader at its beginning.
+///
+/// A lone surrogate is not refused but replaced: JavaScript strings may hold one, and an error whose message was cut
+/// in the middle of an emoji is still an error somebody wants to see.
+pub(crate) fn open(body: &[u8]) -> Result<Json<&[u8]>, Refusal> {
+    if body.is_empty() {
+        return Err(EMPTY);
+    }
+    if std::str::from_utf8(body).is_err() {
+        return Err(INVALID_JSON);
+    }
+    let reader = || Json::new(body, Duplicates::Refuse, LoneSurrogate::Replace);
+    let mut checked = reader();
+    checked
+        .skip()
+        .and_then(|()| checked.end())
+        .map_err(|_| INVALID_JSON)?;
+    let mut json = reader();
+    match json.kind() {
+        Ok(Kind::Object) => Ok(json),
+        _ => Err(NO_OBJECT),
+    }
+}
+
+impl BrowserError {
+    /// Reads a body. `type`, `message` and `stack` must be strings; other fields count when they have the right type
+    /// and are passed over when they do not.
+    pub(crate) fn from_json(body: &[u8]) -> Result<Self, Refusal> {
+        let mut json = open(body)?;
+        let mut event = Self::default();
+        let (mut error_type, mut message, mut stack) = (None, None, None);
+        let mut members = json.open_object().map_err(|_| INVALID_JSON)?;
+        while let Some(key) = json.next_member(&mut members).map_err(|_| INVALID_JSON)? {
+            match key.as_str() {
+                "type" => error_type = text(&mut json)?,
+                "message" => message = text(&mut json)?,
+                "stack" => stack = text(&mut json)?,
+                "url" => event.url = text(&mut json)?,
+                "user_agent" => event.user_agent = text(&mut json)?,
+                "session_id" => event.session_id = text(&mut json)?,
+                "release" => event.release = text(&mut json)?,
+                "timestamp" => event.timestamp = text(&mut json)?,
+                "context" => event.context = object(&mut json)?,
+                _ => json.skip().map_err(|_| INVALID_JSON)?,
+            }
+        }
+        event.error_type = error_type.ok_or(Refusal("Missing required field: type"))?;
+        event.message = message.ok_or(Refusal("Missing required field: message"))?;
+        event.stack = stack.ok_or(Refusal("Missing required field: stack"))?;
+        event.user_id = event.context.as_deref().and_then(user_id);
+        Ok(event)
+    }
+}
+
+/// The next value if it is a string.
+pub(crate) fn text(json: &mut Json<&[u8]>) -> Result<Option<String>, Refusal> {
+    let value = match json.kind() {
+        Ok(Kind::String) => json.string().map(Some),
+        _ => json.skip().map(|()| None),
+    };
+    value.map_err(|_| INVALID_JSON)
+}
+
+fn object(json: &mut Json<&[u8]>) -> Result<Option<String>, Refusal> {
+    let value = match json.kind() {
+        Ok(Kind::Object) => {
+            let mut compact = String::new();
+            json.copy(&mut compact).map(|()| Some(compact))
+        }
+        _ => json.skip().map(|()| None),
+    };
+    value.map_err(|_| INVALID_JSON)
+}
+
+fn user_id(context: &str) -> Option<String> {
+    let mut json = Json::new(
+        context.as_bytes(),
+        Duplicates::Ignore,
+        LoneSurrogate::Replace,
+    );
+    let mut members = json.open_object().ok()?;
+    while let Some(key) = json.next_member(&mut members).ok()? {
+        if key != "user_id" {
+            json.skip().ok()?;
+            continue;
+        }
+        let id = match json.kind().ok()? {
+            Kind::String => json.string().ok()?,
+            Kind::Number => json.number().ok()?,
+            _ => return None,
+        };
+        return (!id.is_empty() && id.chars().count() <= LONGEST_USER_ID).then_some(id);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_refused(body: &str, detail: &str) {
+        assert_eq!(
+            BrowserError::from_json(body.as_bytes()),
+            Err(Refusal(match detail {
+                "empty" => EMPTY.0,
+                "json" => INVALID_JSON.0,
+                "object" => NO_OBJECT.0,
+                "type" => "Missing required field: type",
+                "message" => "Missing required field: message",
+                "stack" => "Missing required field: stack",
+                other => panic!("{other}"),
+            })),
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn refusals_in_order() {
+        check_refused("", "empty");
+        check_refused("{", "json");
+        check_refused("{} x", "json");
+        check_refused(
+            "{\"type\":\"a\",\"type\":\"b\",\"message\":\"\",\"stack\":\"\"}",
+            "json",
+        );
+        check_refused("{\"x\":{\"a\":1,\"a\":1}}", "json");
+        check_refused("\u{feff}{}", "json");
+        check_refused("[]", "object");
+        check_refused("\"x\"", "object");
+        check_refused("{}", "type");
+        check_refused("{\"type\":1,\"message\":\"m\",\"stack\":\"s\"}", "type");
+        check_refused(
+            "{\"type\":\"t\",\"message\":null,\"stack\":\"s\"}",
+            "message",
+        );
+        check_refused("{\"type\":\"t\",\"message\":\"m\"}", "stack");
+        check_refused(
+            "{\"type\":\"t\",\"message\":\"m\",\"stack\":[\"s\"]}",
+            "stack",
+        );
+        assert_eq!(
+            BrowserError::from_json(b"{\"type\":\"\xff\"}"),
+            Err(INVALID_JSON)
+        );
+    }
+
+    #[test]
+    fn optional_fields_of_the_wrong_type_are_left_out() {
+        let body = r#"{"type":"","message":"","stack":"","url":5,"user_agent":["x"],"session_id":{},"release":1,
+            "timestamp":2,"context":[1],"project":"spoofed"}"#;
+        assert_eq!(
+            BrowserError::from_json(body.as_bytes()),
+            Ok(BrowserError::default())
+        );
+    }
+
+    #[test]
+    fn everything_there_is() {
+        let body = r#"{"context": {"user_id": "u-42", "n": 1.0, "big": 123456789012345678901234567890},
+            "type": "T", "message": "cut \ud83d", "stack": "s", "url": "u", "user_agent": "a", "session_id": "i",
+            "release": "r", "timestamp": "t"}"#;
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            BrowserError::from_json(body.as_bytes()),
+            Ok(BrowserError {
+                error_type: "T".to_owned(),
+                message: "cut \u{FFFD}".to_owned(),
+                stack: "s".to_owned(),
+                url: some("u"),
+                user_agent: some("a"),
+                session_id: some("i"),
+                release: some("r"),
+                timestamp: some("t"),
+                context: some(r#"{"user_id":"u-42","n":1.0,"big":123456789012345678901234567890}"#),
+                user_id: some("u-42"),
+            })
+        );
+    }
+
+    #[test]
+    fn user_ids() {
+        for (context, expected) in [
+            (r#"{"user_id":"u"}"#, Some("u")),
+            (r#"{"a":{"user_id":"x"},"user_id":42}"#, Some("42")),
+            (r#"{"user_id":""}"#, None),
+            (r#"{"user_id":null}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(user_id(context).as_deref(), expected, "{context}");
+        }
+        assert_eq!(
+            user_id(&format!("{{\"user_id\":\"{}\"}}", "x".repeat(201))),
+            None
+        );
+    }
+}

@@ -1,0 +1,779 @@
+//! A strict JSON reader that walks a document and never builds a tree.
+//!
+//! Two things make it necessary beside `serde_json`. A source map arrives as a JSON string inside JSON, several MiB
+//! long, and must be unescaped and read while it streams by ([`Json::open_string`] hands out the text of a string as a
+//! [`Read`], which a second reader can take as its input). And an event must keep the digits of its numbers, refuse a
+//! key given twice at any depth, and cost no more memory than its own text whatever a stranger sends.
+//!
+//! The grammar is RFC 8259. The input must be UTF-8 already; callers check it. Nesting deeper than [`MAX_DEPTH`] is
+//! refused, so that recursion is bounded.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+
+/// Arrays and objects inside each other.
+pub(crate) const MAX_DEPTH: u32 = 128;
+
+/// Longest key that is reported in full when duplicates are not watched; no key we know is longer.
+const LONGEST_KNOWN_KEY: usize = 64;
+/// A number of more characters says nothing a double could hold.
+const LONGEST_NUMBER: usize = 4096;
+const BUFFER: usize = 8 * 1024;
+
+/// Why a document is no JSON, with the offset in bytes.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("{expected} expected at byte {offset}")]
+    Syntax { offset: u64, expected: &'static str },
+    #[error("failed to read the document")]
+    Input(#[source] io::Error),
+}
+
+/// What begins at the current place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    Bool,
+    Null,
+}
+
+/// What to do with a surrogate escape that has no partner. JavaScript strings may hold one, and `JSON.stringify`
+/// writes it as an escape; UTF-8 cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoneSurrogate {
+    Refuse,
+    /// Becomes U+FFFD.
+    Replace,
+}
+
+/// Whether a key given twice in one object is a fault. Watching costs memory in proportion to the keys, so documents
+/// of several MiB do without and check the keys they know themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Duplicates {
+    Refuse,
+    Ignore,
+}
+
+/// The reader; see the module.
+pub(crate) struct Json<R> {
+    input: R,
+    buffer: Box<[u8]>,
+    at: usize,
+    filled: usize,
+    /// Bytes of the document before the buffer.
+    before: u64,
+    depth: u32,
+    duplicates: Duplicates,
+    lone_surrogate: LoneSurrogate,
+}
+
+/// Where an open object stands.
+pub(crate) struct Members {
+    first: bool,
+    seen: HashSet<String>,
+}
+
+/// Where an open array stands.
+pub(crate) struct Items {
+    first: bool,
+}
+
+impl<R: Read> Json<R> {
+    pub(crate) fn new(input: R, duplicates: Duplicates, lone_surrogate: LoneSurrogate) -> Self {
+        Self {
+            input,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            at: 0,
+            filled: 0,
+            before: 0,
+            depth: 0,
+            duplicates,
+            lone_surrogate,
+        }
+    }
+
+    /// Bytes of the document read so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.before + self.at as u64
+    }
+
+    /// The kind of the value that comes next.
+    pub(crate) fn kind(&mut self) -> Result<Kind, Fault> {
+        self.skip_blanks()?;
+        Ok(match self.peek()? {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'"') => Kind::String,
+            Some(b'-' | b'0'..=b'9') => Kind::Number,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'n') => Kind::Null,
+            _ => return Err(self.expected("a value")),
+        })
+    }
+
+    pub(crate) fn open_object(&mut self) -> Result<Members, Fault> {
+        self.skip_blanks()?;
+        self.byte(b'{', "an object")?;
+        self.enter()?;
+        Ok(Members {
+            first: true,
+            seen: HashSet::new(),
+        })
+    }
+
+    /// The next key with its colon consumed, or `None` at the end of the object.
+    pub(crate) fn next_member(&mut self, members: &mut Members) -> Result<Option<String>, Fault> {
+        self.skip_blanks()?;
+        if self.peek()? == Some(b'}') && members.first {
+            return self.leave().map(|()| None);
+        }
+        if !members.first {
+            match self.peek()? {
+                Some(b'}') => return self.leave().map(|()| None),
+                Some(b',') => self.at += 1,
+                _ => return Err(self.expected("',' or '}'")),
+            }
+            self.skip_blanks()?;
+        }
+        members.first = false;
+        let key = match self.duplicates {
+            Duplicates::Refuse => {
+                let key = self.string()?;
+                if !members.seen.insert(key.clone()) {
+                    return Err(self.expected("a key that was not given before"));
+                }
+                key
+            }
+            Duplicates::Ignore => self.string_cut(LONGEST_KNOWN_KEY)?,
+        };
+        self.skip_blanks()?;
+        self.byte(b':', "':'")?;
+        Ok(Some(key))
+    }
+
+    pub(crate) fn open_array(&mut self) -> Result<Items, Fault> {
+        self.skip_blanks()?;
+        self.byte(b'[', "an array")?;
+        self.enter()?;
+        Ok(Items { first: true })
+    }
+
+    /// True when another item follows.
+    pub(crate) fn next_item(&mut self, items: &mut Items) -> Result<bool, Fault> {
+        self.skip_blanks()?;
+        match self.peek()? {
+            Some(b']') => return self.leave().map(|()| false),
+            Some(b',') if !items.first => {
+                self.at += 1;
+                self.skip_blanks()?;
+            }
+            _ if items.first => {}
+            _ => return Err(self.expected("',' or ']'")),
+        }
+        items.first = false;
+        Ok(true)
+    }
+
+    /// The whole text of a string.
+    pub(crate) fn string(&mut self) -> Result<String, Fault> {
+        let mut text = Vec::new();
+        let offset = self.offset();
+        self.open_string()?
+            .read_to_end(&mut text)
+            .map_err(unwrap_fault)?;
+        String::from_utf8(text).map_err(|_| Fault::Syntax {
+            offset,
+            expected: "UTF-8 text",
+        })
+    }
+
+    /// The text of a string, without what goes beyond `most` bytes.
+    pub(crate) fn string_cut(&mut self, most: usize) -> Result<String, Fault> {
+        let mut text = Vec::new();
+        let mut bytes = self.open_string()?;
+        bytes
+            .by_ref()
+            .take(most as u64)
+            .read_to_end(&mut text)
+            .map_err(unwrap_fault)?;
+        bytes.finish()?;
+        // A cut may go through the middle of a character.
+        while let Err(fault) = std::str::from_utf8(&text) {
+            text.truncate(fault.valid_up_to());
+        }
+        Ok(String::from_utf8(text).unwrap_or_default())
+    }
+
+    /// The text of a string as it streams by; it must be read to its end or given to [`StringBytes::finish`].
+    pub(crate) fn open_string(&mut self) -> Result<StringBytes<'_, R>, Fault> {
+        self.skip_blanks()?;
+        self.byte(b'"', "a string")?;
+        Ok(StringBytes {
+            json: self,
+            high: None,
+            pending: [0; 8],
+            pending_at: 0,
+            pending_end: 0,
+            done: false,
+        })
+    }
+
+    /// A number, digit for digit.
+    pub(crate) fn number(&mut self) -> Result<String, Fault> {
+        self.skip_blanks()?;
+        let mut text = String::new();
+        if self.peek()? == Some(b'-') {
+            self.take(&mut text)?;
+        }
+        match self.peek()? {
+            Some(b'0') => self.take(&mut text)?,
+            Some(b'1'..=b'9') => self.digits(&mut text)?,
+            _ => return Err(self.expected("a digit")),
+        }
+        if self.peek()? == Some(b'.') {
+            self.take(&mut text)?;
+            self.digits(&mut text)?;
+        }
+        if matches!(self.peek()?, Some(b'e' | b'E')) {
+            self.take(&mut text)?;
+            if matches!(self.peek()?, Some(b'+' | b'-')) {
+                self.take(&mut text)?;
+            }
+            self.digits(&mut text)?;
+        }
+        Ok(text)
+    }
+
+    /// Reads a value of any kind and forgets it.
+    pub(crate) fn skip(&mut self) -> Result<(), Fault> {
+        match self.kind()? {
+            Kind::Object => {
+                let mut members = self.open_object()?;
+                while self.next_member(&mut members)?.is_some() {
+                    self.skip()?;
+                }
+                Ok(())
+            }
+            Kind::Array => {
+                let mut items = self.open_array()?;
+                while self.next_item(&mut items)? {
+                    self.skip()?;
+                }
+                Ok(())
+            }
+            Kind::String => self.open_string()?.finish(),
+            Kind::Number => self.number().map(drop),
+            Kind::Bool | Kind::Null => self.word().map(drop),
+        }
+    }
+
+    /// Writes a value of any kind to `out`, without blanks, keys in their order, numbers digit for digit.
+    pub(crate) fn copy(&mut self, out: &mut String) -> Result<(), Fault> {
+        match self.kind()? {
+            Kind::Object => {
+                let mut members = self.open_object()?;
+                let mut separator = '{';
+                while let Some(key) = self.next_member(&mut members)? {
+                    out.push(separator);
+                    push_string(out, &key);
+                    out.push(':');
+                    self.copy(out)?;
+                    separator = ',';
+                }
+                out.push_str(if separator == '{' { "{}" } else { "}" });
+            }
+            Kind::Array => {
+                let mut items = self.open_array()?;
+                let mut separator = '[';
+                while self.next_item(&mut items)? {
+                    out.push(separator);
+                    self.copy(out)?;
+                    separator = ',';
+                }
+                out.push_str(if separator == '[' { "[]" } else { "]" });
+            }
+            Kind::String => push_string(out, &self.string()?),
+            Kind::Number => out.push_str(&self.number()?),
+            Kind::Bool | Kind::Null => out.push_str(self.word()?),
+        }
+        Ok(())
+    }
+
+    /// Nothing but blanks may follow.
+    pub(crate) fn end(&mut self) -> Result<(), Fault> {
+        self.skip_blanks()?;
+        match self.peek()? {
+            None => Ok(()),
+            Some(_) => Err(self.expected("the end of the document")),
+        }
+    }
+
+    fn word(&mut self) -> Result<&'static str, Fault> {
+        let word = match self.peek()? {
+            Some(b't') => "true",
+            Some(b'f') => "false",
+            _ => "null",
+        };
+        for byte in word.bytes() {
+            self.byte(byte, "true, false or null")?;
+        }
+        Ok(word)
+    }
+
+    fn digits(&mut self, text: &mut String) -> Result<(), Fault> {
+        if !matches!(self.peek()?, Some(b'0'..=b'9')) {
+            return Err(self.expected("a digit"));
+        }
+        while matches!(self.peek()?, Some(b'0'..=b'9')) {
+            self.take(text)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, text: &mut String) -> Result<(), Fault> {
+        if let Some(byte) = self.peek()? {
+            if text.len() == LONGEST_NUMBER {
+                return Err(self.expected("a shorter number"));
+            }
+            text.push(char::from(byte));
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self) -> Result<(), Fault> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            Err(self.expected("less nesting"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn leave(&mut self) -> Result<(), Fault> {
+        self.at += 1;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn byte(&mut self, byte: u8, expected: &'static str) -> Result<(), Fault> {
+        if self.peek()? != Some(byte) {
+            return Err(self.expected(expected));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn skip_blanks(&mut self) -> Result<(), Fault> {
+        while matches!(self.peek()?, Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn peek(&mut self) -> Result<Option<u8>, Fault> {
+        if self.at == self.filled && self.fill().map_err(unwrap_fault)? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.buffer[self.at]))
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        loop {
+            match self.input.read(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(count) => {
+                    self.before += self.filled as u64;
+                    self.at = 0;
+                    self.filled = count;
+                    return Ok(count);
+                }
+            }
+        }
+    }
+
+    fn expected(&self, expected: &'static str) -> Fault {
+        Fault::Syntax {
+            offset: self.offset(),
+            expected,
+        }
+    }
+}
+
+/// The text of one string of the document, unescaped.
+pub(crate) struct StringBytes<'j, R> {
+    json: &'j mut Json<R>,
+    /// A high surrogate whose partner should come next.
+    high: Option<u32>,
+    /// UTF-8 of what escapes stood for, until the caller's buffer takes it.
+    pending: [u8; 8],
+    pending_at: usize,
+    pending_end: usize,
+    done: bool,
+}
+
+/// What an escape stands for.
+enum Escape {
+    Character(char),
+    Surrogate(u32),
+}
+
+impl<R: Read> StringBytes<'_, R> {
+    /// Reads what is left and forgets it.
+    pub(crate) fn finish(mut self) -> Result<(), Fault> {
+        let mut scratch = [0; 1024];
+        while self.read(&mut scratch).map_err(unwrap_fault)? > 0 {}
+        Ok(())
+    }
+
+    /// Handles what stands at the current place: the closing quote, an escape, or plain text, of which as much as
+    /// fits goes to `out`.
+    fn step(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
+        match self.json.peek()? {
+            None => Err(self.json.expected("a closing quote")),
+            Some(b'\\') => {
+                self.json.at += 1;
+                let escape = self.escape()?;
+                self.unescape(escape)?;
+                Ok(0)
+            }
+            Some(_) if self.high.is_some() => {
+                self.high = None;
+                self.lone()?;
+                Ok(0)
+            }
+            Some(b'"') => {
+                self.json.at += 1;
+                self.done = true;
+                Ok(0)
+            }
+            Some(byte) if byte < b' ' => {
+                Err(self.json.expected("a control character as an escape"))
+            }
+            Some(_) => {
+                let text = &self.json.buffer[self.json.at..self.json.filled];
+                let text = &text[..text.len().min(out.len())];
+                let plain = |byte: &u8| *byte != b'"' && *byte != b'\\' && *byte >= b' ';
+                let length = text
+                    .iter()
+                    .position(|byte| !plain(byte))
+                    .unwrap_or(text.len());
+                out[..length].copy_from_slice(&text[..length]);
+                self.json.at += length;
+                Ok(length)
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<Escape, Fault> {
+        let byte = match self.json.peek()? {
+            Some(byte @ (b'"' | b'\\' | b'/')) => byte,
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => {
+                self.json.at += 1;
+                let unit = self.hex4()?;
+                return Ok(char::from_u32(unit).map_or(Escape::Surrogate(unit), Escape::Character));
+            }
+            _ => return Err(self.json.expected("an escape")),
+        };
+        self.json.at += 1;
+        Ok(Escape::Character(char::from(byte)))
+    }
+
+    fn unescape(&mut self, escape: Escape) -> Result<(), Fault> {
+        match (self.high.take(), escape) {
+            (Some(high), Escape::Surrogate(low)) if low >= 0xDC00 => {
+                let point = 0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+                self.pend(char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            (Some(_), escape) => {
+                self.lone()?;
+                self.unescape(escape)?;
+            }
+            (None, Escape::Character(character)) => self.pend(character),
+            (None, Escape::Surrogate(unit)) if unit < 0xDC00 => self.high = Some(unit),
+            (None, Escape::Surrogate(_)) => self.lone()?,
+        }
+        Ok(())
+    }
+
+    fn lone(&mut self) -> Result<(), Fault> {
+        if self.json.lone_surrogate == LoneSurrogate::Refuse {
+            return Err(self.json.expected("a pair of surrogates"));
+        }
+        self.pend(char::REPLACEMENT_CHARACTER);
+        Ok(())
+    }
+
+    fn hex4(&mut self) -> Result<u32, Fault> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            let digit = self
+                .json
+                .peek()?
+                .and_then(|byte| char::from(byte).to_digit(16));
+            unit =
+                unit * 16 + digit.ok_or_else(|| self.json.expected("four hexadecimal digits"))?;
+            self.json.at += 1;
+        }
+        Ok(unit)
+    }
+
+    /// At most two characters, seven bytes, are pending at once: a replacement and what followed it.
+    fn pend(&mut self, character: char) {
+        let mut utf8 = [0; 4];
+        for byte in character.encode_utf8(&mut utf8).bytes() {
+            self.pending[self.pending_end] = byte;
+            self.pending_end += 1;
+        }
+    }
+
+    fn give_pending(&mut self, out: &mut [u8]) -> usize {
+        let pending = &self.pending[self.pending_at..self.pending_end];
+        let length = pending.len().min(out.len());
+        out[..length].copy_from_slice(&pending[..length]);
+        self.pending_at += length;
+        if self.pending_at == self.pending_end {
+            self.pending_at = 0;
+            self.pending_end = 0;
+        }
+        length
+    }
+}
+
+impl<R: Read> Read for StringBytes<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut length = 0;
+        while length < out.len() {
+            if self.pending_end > 0 {
+                length += self.give_pending(&mut out[length..]);
+            } else if self.done {
+                break;
+            } else {
+                length += self.step(&mut out[length..]).map_err(|fault| match fault {
+                    Fault::Input(error) => error,
+                    fault => io::Error::new(io::ErrorKind::InvalidData, fault),
+                })?;
+            }
+        }
+        Ok(length)
+    }
+}
+
+/// A fault that went through [`Read`] comes back as itself.
+pub(crate) fn unwrap_fault(error: io::Error) -> Fault {
+    match error.downcast::<Fault>() {
+        Ok(fault) => fault,
+        Err(error) => Fault::Input(error),
+    }
+}
+
+/// Writes `text` as a JSON string.
+pub(crate) fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            control if control < ' ' => {
+                out.push_str("\\u00");
+                for shift in [4, 0] {
+                    let digit = (control as u32 >> shift) & 0xF;
+                    out.extend(char::from_digit(digit, 16));
+                }
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn copy(text: &str, lone: LoneSurrogate) -> Result<String, Fault> {
+        let mut json = Json::new(text.as_bytes(), Duplicates::Refuse, lone);
+        let mut out = String::new();
+        json.copy(&mut out)?;
+        json.end()?;
+        Ok(out)
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        assert_eq!(
+            copy(text, LoneSurrogate::Refuse).ok().as_deref(),
+            expected,
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn strict_grammar() {
+        check(
+            " { \"a\" : [ 1 , -0.50e+7 , true , null ] } ",
+            Some("{\"a\":[1,-0.50e+7,true,null]}"),
+        );
+        check(
+            "123456789012345678901234567890",
+            Some("123456789012345678901234567890"),
+        );
+        check("{}", Some("{}"));
+        check("[ ]", Some("[]"));
+        check(
+            "\"\\u0041\\/\\ud83d\\ude00\\u0001\"",
+            Some("\"A/\u{1F600}\\u0001\""),
+        );
+        for bad in [
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "[1 2]",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "1e",
+            "+1",
+            "NaN",
+            "tru",
+            "nul",
+            "\"a",
+            "\"\n\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "1 2",
+            "[1}",
+            "{\"a\":1]",
+            "\u{feff}1",
+            "//",
+            "'a'",
+        ] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn a_key_given_twice_is_a_fault_at_any_depth() {
+        check("{\"a\":1,\"a\":2}", None);
+        check("[{\"b\":{\"a\":1,\"\\u0061\":2}}]", None);
+        check("{\"a\":{\"a\":1}}", Some("{\"a\":{\"a\":1}}"));
+    }
+
+    #[test]
+    fn lone_surrogates() {
+        for (text, replaced) in [
+            ("\"\\ud800\"", "\"\u{FFFD}\""),
+            ("\"a\\udc00b\"", "\"a\u{FFFD}b\""),
+            ("\"\\ud800x\"", "\"\u{FFFD}x\""),
+            ("\"\\ud800\\n\"", "\"\u{FFFD}\\n\""),
+            ("\"\\ud800\\ud83d\\ude00\"", "\"\u{FFFD}\u{1F600}\""),
+        ] {
+            check(text, None);
+            assert_eq!(
+                copy(text, LoneSurrogate::Replace).ok().as_deref(),
+                Some(replaced),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_not_recursed_into() {
+        let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(copy(&deep(128), LoneSurrogate::Refuse).is_ok());
+        assert!(copy(&deep(129), LoneSurrogate::Refuse).is_err());
+        assert!(copy(&deep(100_000), LoneSurrogate::Refuse).is_err());
+    }
+
+    #[test]
+    fn a_document_inside_a_string_streams() {
+        let inner = format!("{{\"text\":\"{}\",\"n\":7}}", "x\\\"y\u{e9}".repeat(5000));
+        let outer = serde_json::json!({"before": 1, "doc": inner, "after": 2}).to_string();
+        let mut json = Json::new(outer.as_bytes(), Duplicates::Ignore, LoneSurrogate::Refuse);
+        let mut members = json.open_object().unwrap();
+        let mut keys = Vec::new();
+        while let Some(key) = json.next_member(&mut members).unwrap() {
+            if key == "doc" {
+                let mut copied = String::new();
+                let mut nested = Json::new(
+                    json.open_string().unwrap(),
+                    Duplicates::Ignore,
+                    LoneSurrogate::Refuse,
+                );
+                nested.copy(&mut copied).unwrap();
+                nested.end().unwrap();
+                assert_eq!(copied, inner);
+            } else {
+                json.skip().unwrap();
+            }
+            keys.push(key);
+        }
+        json.end().unwrap();
+        assert_eq!(keys, ["after", "before", "doc"]);
+    }
+
+    #[test]
+    fn a_cut_string_stays_text() {
+        let mut json = Json::new(
+            "\"aa\u{e9}bb\"".as_bytes(),
+            Duplicates::Ignore,
+            LoneSurrogate::Refuse,
+        );
+        assert_eq!(json.string_cut(3).unwrap(), "aa");
+        json.end().unwrap();
+    }
+
+    fn value() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(5, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::hash_map(any::<String>(), inner, 0..6)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn copies_what_serde_json_wrote(value in value()) {
+            let compact = serde_json::to_string(&value).unwrap();
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            let copied: serde_json::Value =
+                serde_json::from_str(&copy(&pretty, LoneSurrogate::Refuse).unwrap()).unwrap();
+            prop_assert_eq!(&copied, &value);
+            let recopied: serde_json::Value =
+                serde_json::from_str(&copy(&compact, LoneSurrogate::Refuse).unwrap()).unwrap();
+            prop_assert_eq!(&recopied, &value);
+        }
+
+        #[test]
+        fn accepts_nothing_that_serde_json_refuses(text in "[\\[\\]{}\",:0-9a-z\\\\.+ \\-]{0,24}") {
+            if copy(&text, LoneSurrogate::Refuse).is_ok() {
+                prop_assert!(serde_json::from_str::<&serde_json::value::RawValue>(text.trim()).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What the relay knows, without a network, a database or a clock.
+//!
+//! Read in this order: [`dsn`] and [`origin`] decide who may speak, [`event`] and [`batch`] read what is said,
+//! [`stack`] finds the frames of an error, [`source_map`] says where they came from, [`deobfuscate`] writes the
+//! readable stack, [`enrich`] builds what is sent on.
+
+pub(crate) mod dsn;
+pub(crate) mod origin;
+
+pub(crate) mod batch;
+pub(crate) mod event;
+
+pub(crate) mod stack;
+
+pub(crate) mod function_scopes;
+pub(crate) mod source_map;
+
+pub(crate) mod deobfuscate;
+pub(crate) mod enrich;
+
+pub(crate) mod upload;
+
+pub(crate) mod json;

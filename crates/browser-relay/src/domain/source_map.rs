@@ -1,0 +1,173 @@
+//! Source maps, taken apart once when they are uploaded.
+//!
+//! A map of 5 MiB holds some 800,000 tokens. Read as a whole it needs more memory than the service may use, and read
+//! for every error it costs more time than all else. So an upload is read twice as it streams by: [`survey`] checks
+//! its shape and counts, [`decode`] turns it into small rows: blocks of at most 64 [`Token`]s in the order of the
+//! generated code ([`block`]), source paths, chunks of names, and, where the map carries the original text, its lines
+//! and the functions around them. A frame is then one look-up of the last block that begins at or before it.
+//!
+//! What a map says is never trusted: every number is bounded, every list is counted, and a fault names its place.
+//!
+//! The format is ECMA-426 (source map revision 3), with index maps.
+
+pub(crate) mod block;
+pub(crate) mod content;
+pub(crate) mod decode;
+pub(crate) mod names;
+pub(crate) mod survey;
+mod tokens;
+mod vlq;
+
+use std::io;
+
+use super::json;
+
+/// What every refusal begins with; the contract's text.
+const INVALID: &str = "Invalid source map format";
+
+/// Why a map cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MapFault {
+    /// It is no source map, or this part of it is wrong.
+    #[error("{INVALID}{}{}", if .0.is_empty() { "" } else { ": " }, .0)]
+    Invalid(String),
+    /// It could not be read; not the map's fault.
+    #[error("failed to read the source map")]
+    Read(#[source] io::Error),
+}
+
+impl MapFault {
+    /// Not a map at all: the contract's text without details.
+    fn no_map() -> Self {
+        Self::Invalid(String::new())
+    }
+
+    fn at(what: impl Into<String>) -> Self {
+        Self::Invalid(what.into())
+    }
+}
+
+impl From<json::Fault> for MapFault {
+    fn from(fault: json::Fault) -> Self {
+        match fault {
+            json::Fault::Input(error) => Self::Read(error),
+            json::Fault::Syntax { .. } => Self::no_map(),
+        }
+    }
+}
+
+/// One entry of the mappings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Token {
+    /// In the generated code, from 0.
+    pub(crate) line: u32,
+    /// From 0, in UTF-16 code units.
+    pub(crate) column: u32,
+    /// None when the generated code from here on comes from no source.
+    pub(crate) original: Option<Original>,
+}
+
+/// Where a token comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Original {
+    pub(crate) source: u32,
+    /// From 0.
+    pub(crate) line: u32,
+    /// From 0.
+    pub(crate) column: u32,
+    pub(crate) name: Option<u32>,
+}
+
+/// The path of a source below a `sourceRoot`: joined, with `.` and `..` resolved. An absolute path or URL stays as it
+/// is, and so does everything when there is no root.
+pub(crate) fn resolve(root: Option<&str>, source: &str) -> String {
+    let root = root.unwrap_or_default();
+    if root.is_empty() || source.starts_with('/') || source.contains("://") {
+        return source.to_owned();
+    }
+    let joined = format!("{}/{source}", root.trim_end_matches('/'));
+    let (prefix, path) = match joined.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            (format!("{scheme}://{host}/"), path)
+        }
+        None => match joined.strip_prefix('/') {
+            Some(path) => ("/".to_owned(), path),
+            None => (String::new(), joined.as_str()),
+        },
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            // Above the top of a URL there is only the top; a relative path may go on climbing.
+            ".." if parts.last().is_some_and(|part| *part != "..") => drop(parts.pop()),
+            ".." if prefix.is_empty() => parts.push(part),
+            ".." => {}
+            part => parts.push(part),
+        }
+    }
+    prefix + &parts.join("/")
+}
+
+/// The path by which a file is looked up: a URL without scheme and host, anything else as it is. The query stays, as
+/// `app.js?v=3` may be another file than `app.js?v=4`.
+pub(crate) fn lookup_path(file: &str) -> &str {
+    match file.split_once("://") {
+        Some((_, rest)) => rest
+            .find('/')
+            .and_then(|slash| rest.get(slash..))
+            .unwrap_or("/"),
+        None => file,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_below_a_root() {
+        for (root, source, expected) in [
+            (None, "../src/a.ts", "../src/a.ts"),
+            (Some(""), "webpack://app/./a.ts", "webpack://app/./a.ts"),
+            (
+                Some("https://src.example/"),
+                "../src/a.ts",
+                "https://src.example/src/a.ts",
+            ),
+            (
+                Some("https://src.example/lib"),
+                "a.ts",
+                "https://src.example/lib/a.ts",
+            ),
+            (
+                Some("https://src.example"),
+                "a.ts",
+                "https://src.example/a.ts",
+            ),
+            (Some("src"), "./a.ts", "src/a.ts"),
+            (Some("src"), "../a.ts", "a.ts"),
+            (Some("src"), "../../a.ts", "../a.ts"),
+            (Some("/src/"), "../../a.ts", "/a.ts"),
+            (Some("src"), "/a.ts", "/a.ts"),
+            (Some("src"), "https://other/a.ts", "https://other/a.ts"),
+        ] {
+            assert_eq!(resolve(root, source), expected, "{root:?} {source}");
+        }
+    }
+
+    #[test]
+    fn lookup_paths() {
+        for (file, path) in [
+            ("https://shop.example/assets/app.js", "/assets/app.js"),
+            ("https://shop.example", "/"),
+            ("http://a:8080/app.js?v=3", "/app.js?v=3"),
+            ("/assets/app.js", "/assets/app.js"),
+            ("app.js", "app.js"),
+            ("webpack-internal:///./src/a.js", "/./src/a.js"),
+        ] {
+            assert_eq!(lookup_path(file), path, "{file}");
+        }
+    }
+}

@@ -357,3 +357,25 @@ def test_an_exception_that_reports_itself(errors: ErrorClient, service: Service)
 
     errors.report_error_sync(Recursive())
     assert [report["message"] for report in service.json()] == ["text"]
+
+
+def test_a_log_handler_that_raises_harms_nobody(
+    errors: ErrorClient, service: Service, no_backoff: None
+) -> None:
+    class Raising(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError("disk full")
+
+    handler = Raising()
+    logger = logging.getLogger("monlight")
+    logger.addHandler(handler)
+    try:
+        service.replies = [Reply(503), Reply(error=httpx.ConnectError("down"))]
+        errors.report_error_sync(ValueError("kept"))
+        eventually(lambda: errors.stats()["sent"] == 1)
+        service.gate.clear()
+        for _ in range(120):
+            errors.capture(ValueError("x"))
+    finally:
+        logger.removeHandler(handler)
+    assert errors.stats()["dropped_by_reason"] == {"queue_full": 20}

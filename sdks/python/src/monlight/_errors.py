@@ -197,8 +197,7 @@ def _fit(payload: dict[str, Any]) -> bytes:
 
 
 def _log_failure() -> None:
-    with _guard.busy():
-        logger.warning("Failed to report error to error tracker", exc_info=True)
+    _guard.log(logger, logging.WARNING, "Failed to report error to error tracker", exc_info=True)
 
 
 class _Tracker:
@@ -218,7 +217,8 @@ class _Tracker:
         return self._client._timeout_seconds()
 
     def log_status(self, answer: Answer) -> None:
-        logger.warning("Error tracker returned status %d: %s", answer.status, answer.text)
+        message = "Error tracker returned status %d: %s"
+        _guard.log(logger, logging.WARNING, message, answer.status, answer.text)
 
     def log_failure(self, items: int) -> None:
         _log_failure()

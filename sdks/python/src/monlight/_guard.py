@@ -7,9 +7,11 @@ thread hands to the SDK is refused. Otherwise a logging handler, an instrumented
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class _Local(threading.local):
@@ -32,3 +34,15 @@ def busy() -> Iterator[None]:
         yield
     finally:
         _local.busy = before
+
+
+def log(
+    logger: logging.Logger, level: int, message: str, *args: object, exc_info: Any = None
+) -> None:
+    """Log as the SDK: guarded, and without raising where a handler of the application fails."""
+    with busy():
+        try:
+            logger.log(level, message, *args, exc_info=exc_info)
+        except Exception:
+            # The application's handler failed. There is no second way to say anything.
+            pass

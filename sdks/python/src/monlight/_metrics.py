@@ -165,7 +165,9 @@ class _Collector:
         return self._client._timeout_seconds()
 
     def log_status(self, answer: Answer) -> None:
-        logger.warning("Metrics collector returned status %d: %s", answer.status, answer.text)
+        message = "Metrics collector returned status %d: %s"
+        _guard.log(logger, logging.WARNING, message, answer.status, answer.text)
 
     def log_failure(self, items: int) -> None:
-        logger.warning("Failed to flush %d metrics to collector", items, exc_info=True)
+        message = "Failed to flush %d metrics to collector"
+        _guard.log(logger, logging.WARNING, message, items, exc_info=True)

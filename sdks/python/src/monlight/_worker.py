@@ -179,8 +179,7 @@ class Worker:
             self._warned_at = now
             told = ", ".join(f"{count} {reason}" for reason, count in self._unwarned.items())
             self._unwarned.clear()
-        with _guard.busy():
-            self._logger.warning("dropped: %s", told)
+        _guard.log(self._logger, logging.WARNING, "dropped: %s", told)
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
+from monlight import _guard
 from monlight._encode import clean_text
 from monlight._errors import ErrorClient
 from monlight._metrics import MetricsClient
@@ -93,7 +94,8 @@ class MetricsMiddleware:
         try:
             endpoint = self._labels.label(app, scope, path, method)
         except Exception:
-            logger.warning("Failed to find the route of a request", exc_info=True)
+            message = "Failed to find the route of a request"
+            _guard.log(logger, logging.WARNING, message, exc_info=True)
             endpoint = UNMATCHED
         labels = {
             "method": method if method in _METHODS else "OTHER",
@@ -158,7 +160,8 @@ def request_context(scope: Scope) -> dict[str, Any]:
         context["request_headers"] = headers
     except Exception:
         # A scope that does not keep to ASGI: the report goes without what could not be read.
-        logger.debug("Failed to read the request of an error", exc_info=True)
+        message = "Failed to read the request of an error"
+        _guard.log(logger, logging.DEBUG, message, exc_info=True)
     return context
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from monlight import _guard
 from monlight._encode import safe_str
 from monlight._errors import DEFAULT_TIMEOUT_SECONDS, ErrorClient
 from monlight._metrics import DEFAULT_FLUSH_INTERVAL_SECONDS, MetricsClient
@@ -41,7 +42,7 @@ async def MonlightExceptionHandler(request: Request, exc: Exception) -> JSONResp
     client = _installed(request.app, "monlight_error_client")
     if client is not None:
         report_once(client, exc, request.scope)
-    logger.error("Unhandled exception: %s", safe_str(exc), exc_info=exc)
+    _guard.log(logger, logging.ERROR, "Unhandled exception: %s", safe_str(exc), exc_info=exc)
     return JSONResponse(status_code=500, content={"detail": "Internal server error"})
 
 
@@ -96,7 +97,7 @@ def setup_monlight(
             metrics_client.start()
     except Exception:
         # Monitoring that cannot be installed must not keep the application from starting.
-        logger.exception("Failed to set up Monlight")
+        _guard.log(logger, logging.ERROR, "Failed to set up Monlight", exc_info=True)
     return {"error_client": error_client, "metrics_client": metrics_client}
 
 

@@ -154,8 +154,8 @@ export function createCore(
     /** A method of the client: guarded, without effect once destroyed, and known to `callerFrames`. */
     const method = <A extends unknown[]>(fn: (...args: A) => void): ((...args: A) => void) =>
       named(
-        safe((...args: unknown[]) => {
-          if (alive) fn(...(args as A));
+        safe((...args: A) => {
+          if (alive) fn(...args);
         }),
       );
 

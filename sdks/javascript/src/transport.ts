@@ -74,7 +74,6 @@ export function createTransport(
   const waiting = new Set<() => void>();
   let buffer: BrowserMetric[] = [];
   let active = 0;
-  let kept = 0;
   let keptBytes = 0;
   let failures = 0;
   let retryAt = 0;
@@ -109,13 +108,12 @@ export function createTransport(
     const keepalive =
       canKeepAlive &&
       (last || !job._tries) &&
-      kept < Limit.KeepaliveRequests &&
+      active < Limit.KeepaliveRequests &&
       keptBytes + job._bytes <= Limit.KeepaliveBytes;
     if (((last && !keepalive) || !fetch) && beacon(job)) return;
 
     const share = keepalive ? job._bytes : 0;
     active++;
-    kept += +keepalive;
     keptBytes += share;
     job._tries++;
     let retry = true;
@@ -137,7 +135,6 @@ export function createTransport(
       retry = !(last && beacon(job));
     }
     active--;
-    kept -= +keepalive;
     keptBytes -= share;
     if (retry) {
       const time = now();

@@ -30,7 +30,8 @@ function resolve(url: unknown): URL {
 
 /** URL for messages: no query, no fragment, and ids in the path replaced, so that messages repeat. */
 function pattern({ origin, pathname }: URL): string {
-  const ids = /\/(?:\d+|[\da-f]{24,}|[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})(?=\/|$)/gi;
+  // Numbers, UUIDs and other long hexadecimal ids.
+  const ids = /\/(?:\d+|[\da-f-]{24,})(?=\/|$)/gi;
   return origin + pathname.replace(ids, "/{id}");
 }
 

@@ -76,7 +76,7 @@ export function encode(value: unknown): string {
 
 /** Puts any value into words, for messages. Never throws. */
 export function describe(value: unknown): string {
-  let text = "[object";
+  let text = "[object Object]";
   try {
     text = String(value);
   } catch {
@@ -84,5 +84,5 @@ export function describe(value: unknown): string {
   }
   if (!text.includes("[object")) return text;
   const json = JSON.stringify(plain(value, 1024)) || "{}";
-  return json === "{}" ? Object.prototype.toString.call(value) : cut(json, 1024);
+  return json === "{}" ? text : cut(json, 1024);
 }

@@ -16,13 +16,13 @@ const retired = new WeakMap<Fn, Fn>();
  * Gives a function the one name by which `lib/stack.ts` knows the SDK's frames. The name comes from
  * a property key, so minifiers leave it alone.
  */
-export function named<F extends Fn>(fn: F): F {
+export function named<A extends unknown[]>(fn: (...args: A) => void): (...args: A) => void {
   const holder = {
-    __monlight(this: unknown, ...args: unknown[]): unknown {
-      return fn.apply(this, args);
+    __monlight(...args: A): void {
+      fn(...args);
     },
   };
-  return holder.__monlight as F;
+  return holder.__monlight;
 }
 
 /**

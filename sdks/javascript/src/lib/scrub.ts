@@ -1,4 +1,4 @@
-const SECRET = /token|secret|passw|passphr|auth(?!or)|credential|signature|session|api.?key|^(key|code|pwd|pass|sig|sid|otp|pin|jwt|state)$/i;
+const SECRET = /token|secret|passw|passphr|auth(?!or)|credential|signature|session|api.?key|^(key|code|pwd|pass|sig|sid|otp|pin|jwt)$/i;
 
 // A parameter of a query or fragment. The value ends at the next one, at the end of the URL, or
 // before the line and column of a stack frame.

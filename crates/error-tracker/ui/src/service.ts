@@ -9,6 +9,6 @@ export function service(): Service {
     name: "Errors",
     title: "Error Tracker",
     keyVariable: "ERROR_TRACKER_API_KEY",
-    pages: [{ path: "", label: "Issues", ...(open === null ? {} : { n: count(open) }) }],
+    pages: [{ path: "", label: "Issues", here: true, ...(open === null ? {} : { n: count(open) }) }],
   };
 }

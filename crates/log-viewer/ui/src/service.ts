@@ -5,7 +5,7 @@ const SERVICE: Service = {
   name: "Logs",
   title: "Log Viewer",
   keyVariable: "LOG_VIEWER_API_KEY",
-  pages: [{ path: "", label: "Lines" }],
+  pages: [{ path: "", label: "Lines", here: true }],
 };
 
 export function service(): Service {

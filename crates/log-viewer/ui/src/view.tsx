@@ -321,7 +321,10 @@ function Lines() {
   walk.value = (step) => seek(hits.peek(), step);
   const toggle = (id: number) => {
     opened.value = opened.peek() === id ? null : id;
-    if (opened.peek() !== null) following.value = false;
+    if (opened.peek() === null) return;
+    following.value = false;
+    // Once what opened has its height, all of it should be seen.
+    setTimeout(() => handle.current?.show(id), 60);
   };
   useKeys("List", {
     n: { label: "next hit", run: () => seek(hits.peek(), 1) },

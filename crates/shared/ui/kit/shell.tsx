@@ -12,13 +12,16 @@ import { dark, switchSide, switchTheme } from "./look";
 import { Kbd, KeyCaps, modCap } from "./menu";
 import { session, type Siblings, signOut } from "./session";
 import { toast } from "./toast";
-import { go, href, place } from "./url";
+import { go, href } from "./url";
 
 export type ServiceId = keyof Siblings;
 
 export interface SubPage {
   path: string;
+  query?: string;
   label: string;
+  /** Whether the reader is on it, or on what belongs to it. */
+  here: boolean;
   /** A count at the right, when the page knows one. */
   n?: string;
 }
@@ -90,7 +93,7 @@ export function Shell({ service, children }: { service: Service; children: Compo
     ...Object.fromEntries(services.map(({ key, name, id, url }) => [key, { label: name, run: () => (id === service.id ? go("") : location.assign(url)) }])),
   });
   useCommands(() => [
-    ...service.pages.map(({ path, label }): Command => ({ group: "Go to", label, icon: SERVICES.find(({ id }) => id === service.id)!.icon, run: () => go(path) })),
+    ...service.pages.map(({ path, query, label }): Command => ({ group: "Go to", label, icon: SERVICES.find(({ id }) => id === service.id)!.icon, run: () => go(path, query) })),
     ...services
       .filter(({ id }) => id !== service.id)
       .map(({ name, icon, url }): Command => ({ group: "Go to", label: name, icon, run: () => location.assign(url) })),
@@ -173,12 +176,11 @@ export function Shell({ service, children }: { service: Service; children: Compo
 }
 
 function SubPages({ pages }: { pages: SubPage[] }) {
-  const at = place.value.path;
   return (
     <ul class="subs">
-      {pages.map(({ path, label, n }) => (
-        <li key={path}>
-          <a href={href(path)} data-go {...(isBelow(at, path, pages) ? { "aria-current": "page" as const } : {})}>
+      {pages.map(({ path, query, label, n, here }) => (
+        <li key={label}>
+          <a href={href(path, query)} data-go {...(here ? { "aria-current": "page" as const } : {})}>
             <span>{label}</span>
             {n && <span class="n">{n}</span>}
           </a>
@@ -186,11 +188,6 @@ function SubPages({ pages }: { pages: SubPage[] }) {
       ))}
     </ul>
   );
-}
-
-/** The first page also holds everything that has no entry of its own: an issue belongs to Issues. */
-function isBelow(at: string, path: string, pages: SubPage[]): boolean {
-  return path === at || (path === "" && !pages.some((page) => page.path !== "" && page.path === at));
 }
 
 function Health({ version }: { version: string }) {

@@ -1,0 +1,3 @@
+/** The second file: what the overview does not need for its first paint. */
+export * from "@kit/later";
+export { Explore } from "./explore";

@@ -1,0 +1,113 @@
+/** Makes one line of the rows of several label sets. Pure. */
+import type { Bucket, Series } from "./api";
+
+/** A moment of a chart: what all label sets of a bucket are together. */
+export interface Point {
+  /** The start of the bucket, in seconds. */
+  time: number;
+  count: number;
+  sum: number;
+  min: number;
+  max: number;
+  avg: number;
+  /**
+   * Percentiles. Of several label sets it is the highest of theirs: the percentile of all of them
+   * together cannot be higher. `sets` says of how many.
+   */
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+  sets: number;
+}
+
+export const STEP: Record<Series["resolution"], number> = { minute: 60, hour: 3600, day: 86400 };
+
+/** Rows with the same bucket become one point; ascending. */
+export function merge(rows: readonly Bucket[]): Point[] {
+  const byTime = new Map<number, Point>();
+  for (const row of rows) {
+    const time = Date.parse(row.bucket) / 1000;
+    if (!Number.isFinite(time)) continue;
+    const { count, sum, min, max, avg, p50, p95, p99 } = row;
+    const known = byTime.get(time);
+    if (!known) {
+      byTime.set(time, { time, count, sum, min, max, avg, p50, p95, p99, sets: 1 });
+      continue;
+    }
+    known.count += count;
+    known.sum += sum;
+    known.min = Math.min(known.min, min);
+    known.max = Math.max(known.max, max);
+    known.avg = known.count > 0 ? known.sum / known.count : 0;
+    known.p50 = higher(known.p50, p50);
+    known.p95 = higher(known.p95, p95);
+    known.p99 = higher(known.p99, p99);
+    known.sets += 1;
+  }
+  return [...byTime.values()].sort((left, right) => left.time - right.time);
+}
+
+function higher(left: number | null, right: number | null): number | null {
+  if (left === null || right === null) return left ?? right;
+  return Math.max(left, right);
+}
+
+/**
+ * Puts a hole where buckets are missing, so that a chart shows a gap. A series that is sparse by
+ * nature is joined over up to three times its usual distance.
+ */
+export function withGaps(points: readonly Point[], step: number): (Point | { time: number; hole: true })[] {
+  const distances = points.slice(1).map((point, at) => point.time - points[at]!.time);
+  const usual = [...distances].sort((left, right) => left - right)[Math.floor(distances.length / 2)] ?? step;
+  const most = Math.max(step, usual) * 3;
+  return points.flatMap((point, at) => {
+    const before = points[at - 1];
+    return before && point.time - before.time > most ? [{ time: before.time + step, hole: true as const }, point] : [point];
+  });
+}
+
+/** The values of a chart for one reading of the points; holes are null. */
+export function column(rows: ReturnType<typeof withGaps>, read: (point: Point) => number | null): (number | null)[] {
+  return rows.map((row) => ("hole" in row ? null : read(row)));
+}
+
+/** How much a second: the newest bucket is divided by what of it has passed. */
+export function rate(point: Pick<Point, "sum" | "time">, step: number, now: number): number {
+  const passed = Math.min(step, Math.max(1, now - point.time));
+  return point.sum / passed;
+}
+
+export interface Summary {
+  count: number;
+  sum: number;
+  min: number | null;
+  max: number | null;
+  mean: number | null;
+  /** The most label sets in one bucket. */
+  sets: number;
+}
+
+/** All points together. */
+export function summarise(points: readonly Point[]): Summary {
+  const count = points.reduce((total, point) => total + point.count, 0);
+  const sum = points.reduce((total, point) => total + point.sum, 0);
+  return {
+    count,
+    sum,
+    min: points.length > 0 ? Math.min(...points.map(({ min }) => min)) : null,
+    max: points.length > 0 ? Math.max(...points.map(({ max }) => max)) : null,
+    mean: count > 0 ? sum / count : null,
+    sets: Math.max(0, ...points.map(({ sets }) => sets)),
+  };
+}
+
+/** A sentence on how a line moves, for who does not see it. */
+export function trend(values: readonly (number | null)[], say: (value: number) => string): string {
+  const known = values.filter((value): value is number => value !== null);
+  const [first] = known;
+  const last = known.at(-1);
+  if (first === undefined || last === undefined) return "no data";
+  const highest = Math.max(...known);
+  const change = last > first * 1.1 ? "rises" : last < first * 0.9 ? "falls" : "stays";
+  return change === "stays" ? `stays at about ${say(last)}, highest ${say(highest)}` : `${change} from ${say(first)} to ${say(last)}, highest ${say(highest)}`;
+}

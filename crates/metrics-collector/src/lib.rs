@@ -1,1 +1,100 @@
 //! Takes counters, gauges and histograms and rolls them up.
+//!
+//! ```text
+//! POST /api/metrics ─▶ domain::metric (parse) ─▶ store::dictionary (series) ─▶ store::ingest (one transaction) ─▶ 202
+//! every interval    ─▶ tasks::aggregate: minutes from blocks of points, hours from minutes
+//! every 10 minutes  ─▶ tasks::retention: old points, rows and series
+//! GET  /api/…       ─▶ store::plan ─▶ store::scan: rows where they are complete, blocks where they are not
+//! ```
+//!
+//! Invariants: a batch that was answered with 202 is on disk, whole and once; there is exactly one row per series and
+//! bucket, whatever the interval, restarts, clock steps and late points; an answer shows everything that was accepted;
+//! percentiles are never made of percentiles; projects are never mixed; series, labels and answers are bounded.
+
+mod domain;
+mod store;
+
+mod http;
+mod tasks;
+
+mod config;
+mod state;
+
+use axum::Router;
+use monlight_shared::config::{ApiKeyName, Reader, Var};
+use monlight_shared::service::{Context, Service, ServiceInfo};
+use monlight_shared::store::Migration;
+
+pub use config::Config;
+use state::AppState;
+use tasks::aggregate::Aggregator;
+
+/// The service, as the shared skeleton runs it.
+#[derive(Debug)]
+pub struct MetricsCollector;
+
+impl Service for MetricsCollector {
+    const INFO: ServiceInfo = ServiceInfo {
+        name: "metrics-collector",
+        version: env!("CARGO_PKG_VERSION"),
+        summary: "Takes counters, gauges and histograms and rolls them up.",
+        default_port: 5012,
+        default_database: "./data/metrics.db",
+        default_rate_limit: 6_000,
+        default_max_body: 4 * 1024 * 1024,
+        api_key: ApiKeyName::ApiKey,
+    };
+    type Config = Config;
+
+    fn vars() -> &'static [&'static Var] {
+        config::VARS
+    }
+
+    fn configure(reader: &mut Reader<'_>) -> Config {
+        Config::read(reader)
+    }
+
+    fn migrations() -> &'static [Migration] {
+        store::MIGRATIONS
+    }
+
+    fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
+        let state = AppState::new(&ctx, config);
+        tasks::start(&state);
+        Ok(http::router(&ctx, state))
+    }
+}
+
+/// The service without its tasks, which are run by hand. For tests.
+pub struct ByHand {
+    /// All routes.
+    pub router: Router,
+    state: AppState,
+    aggregator: Aggregator,
+}
+
+impl ByHand {
+    /// Puts it together on an open database.
+    pub fn new(ctx: &Context, config: Config) -> Self {
+        let state = AppState::new(ctx, config);
+        Self {
+            router: http::router(ctx, state.clone()),
+            aggregator: Aggregator::new(&state),
+            state,
+        }
+    }
+
+    /// Rolls up every minute and hour that has ended; how many minutes, hours and rows that were.
+    pub async fn roll_up(&self) -> anyhow::Result<(u64, u64, u64)> {
+        let rolled = self
+            .aggregator
+            .step(self.state.clock.now_ms(), || true)
+            .await?;
+        Ok((rolled.minutes, rolled.hours, rolled.rows))
+    }
+
+    /// Deletes what is too old.
+    pub async fn forget(&self) -> anyhow::Result<()> {
+        tasks::retention::step(&self.state, self.state.clock.now_ms()).await
+    }
+}

@@ -7,9 +7,6 @@
 //! Numbers are LEB128. Series are sorted by id and the points of a series by time, so both are small differences. A reader
 //! that wants few of the series skips the others without looking at their values.
 
-/// Milliseconds of the minute that a block covers.
-pub(crate) const MINUTE_MS: i64 = 60_000;
-
 const VERSION: u8 = 1;
 /// More series in one block than any batch can hold are a sign of damage.
 const MAX_COUNT: u64 = 1 << 24;
@@ -19,7 +16,7 @@ const MAX_COUNT: u64 = 1 << 24;
 pub(crate) struct BlockPoint {
     /// Not negative.
     pub(crate) series: i64,
-    /// Milliseconds since the start of the minute, below [`MINUTE_MS`].
+    /// Milliseconds since the start of the minute, below 60,000.
     pub(crate) offset_ms: u16,
     pub(crate) value: f64,
 }
@@ -72,11 +69,16 @@ pub(crate) fn visit(
         read_varint(&mut times)?;
         total += bounded(read_varint(&mut times)?)?;
     }
-    let values_at = times.len().checked_sub(total.checked_mul(8).ok_or(Damaged)?).ok_or(Damaged)?;
+    let values_at = times
+        .len()
+        .checked_sub(total.checked_mul(8).ok_or(Damaged)?)
+        .ok_or(Damaged)?;
     let (mut times, mut values) = times.split_at(values_at);
     let mut series = 0_i64;
     for _ in 0..series_count {
-        series = series.checked_add_unsigned(read_varint(&mut directory)?).ok_or(Damaged)?;
+        series = series
+            .checked_add_unsigned(read_varint(&mut directory)?)
+            .ok_or(Damaged)?;
         let count = bounded(read_varint(&mut directory)?)?;
         let wanted = want(series, count as u64);
         let (mine, rest) = values.split_at_checked(count * 8).ok_or(Damaged)?;
@@ -87,7 +89,11 @@ pub(crate) fn visit(
             offset_ms = offset_ms.checked_add(step).ok_or(Damaged)?;
             if wanted {
                 let value = f64::from_le_bytes(value.try_into().map_err(|_| Damaged)?);
-                each(BlockPoint { series, offset_ms, value });
+                each(BlockPoint {
+                    series,
+                    offset_ms,
+                    value,
+                });
             }
         }
     }
@@ -95,7 +101,11 @@ pub(crate) fn visit(
 }
 
 fn bounded(count: u64) -> Result<usize, Damaged> {
-    if count > MAX_COUNT { Err(Damaged) } else { usize::try_from(count).map_err(|_| Damaged) }
+    if count > MAX_COUNT {
+        Err(Damaged)
+    } else {
+        usize::try_from(count).map_err(|_| Damaged)
+    }
 }
 
 fn write_varint(out: &mut Vec<u8>, mut n: u64) {
@@ -133,7 +143,14 @@ mod tests {
     fn any_points() -> impl Strategy<Value = Vec<BlockPoint>> {
         let series = prop_oneof![1_i64..20, 1_i64..1_000_000, Just(i64::from(u32::MAX))];
         prop::collection::vec((series, 0_u16..60_000, -1e300..1e300), 0..200).prop_map(|points| {
-            points.into_iter().map(|(series, offset_ms, value)| BlockPoint { series, offset_ms, value }).collect()
+            points
+                .into_iter()
+                .map(|(series, offset_ms, value)| BlockPoint {
+                    series,
+                    offset_ms,
+                    value,
+                })
+                .collect()
         })
     }
 
@@ -167,8 +184,13 @@ mod tests {
 
     #[test]
     fn a_batch_of_a_hundred_points_is_small() {
-        let mut points: Vec<BlockPoint> =
-            (0..100).map(|n| BlockPoint { series: 5000 + n * 9, offset_ms: 30_000, value: 0.1 }).collect();
+        let mut points: Vec<BlockPoint> = (0..100)
+            .map(|n| BlockPoint {
+                series: 5000 + n * 9,
+                offset_ms: 30_000,
+                value: 0.1,
+            })
+            .collect();
         assert!(encode(&mut points).len() <= 1320);
     }
 }

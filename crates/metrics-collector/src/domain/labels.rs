@@ -44,28 +44,43 @@ pub(crate) fn canonical(raw: &str) -> Result<Canonical, NotStrict> {
     strict_json::check(raw)?;
     let Ok(Pairs(pairs)) = serde_json::from_str::<Pairs<'_>>(raw) else {
         let text = value_text(raw).unwrap_or_default();
-        return Ok(Canonical { text: canonical_text([(NOT_AN_OBJECT.into(), text)]), relay_project: None });
+        return Ok(Canonical {
+            text: canonical_text([(NOT_AN_OBJECT.into(), text)]),
+            relay_project: None,
+        });
     };
-    let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> =
-        pairs.into_iter().filter_map(|(name, value)| Some((name, value_text(value.get())?))).collect();
+    let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = pairs
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value_text(value.get())?)))
+        .collect();
     let relay_project = relay_project(&pairs);
-    Ok(Canonical { text: canonical_text(pairs), relay_project })
+    Ok(Canonical {
+        text: canonical_text(pairs),
+        relay_project,
+    })
 }
 
 /// A filter `name:value,name:value` in canonical form. Parts without a colon are skipped.
 pub(crate) fn from_filter(filter: &str) -> String {
-    canonical_text(filter.split(',').filter_map(|part| part.split_once(':')).map(|(name, value)| (name.into(), value.into())))
+    canonical_text(
+        filter
+            .split(',')
+            .filter_map(|part| part.split_once(':'))
+            .map(|(name, value)| (name.into(), value.into())),
+    )
 }
 
 /// The labels of a canonical text, sorted by name.
 pub(crate) fn pairs(canonical: &str) -> Vec<(String, String)> {
-    let Ok(Pairs(pairs)) = serde_json::from_str::<Pairs<'_>>(canonical) else { return Vec::new() };
-    pairs.into_iter().filter_map(|(name, value)| Some((name.into_owned(), value_text(value.get())?.into_owned()))).collect()
-}
-
-/// One label of a canonical text.
-pub(crate) fn value(canonical: &str, wanted: &str) -> Option<String> {
-    pairs(canonical).into_iter().find_map(|(name, value)| (name == wanted).then_some(value))
+    let Ok(Pairs(pairs)) = serde_json::from_str::<Pairs<'_>>(canonical) else {
+        return Vec::new();
+    };
+    pairs
+        .into_iter()
+        .filter_map(|(name, value)| {
+            Some((name.into_owned(), value_text(value.get())?.into_owned()))
+        })
+        .collect()
 }
 
 /// A project's name, cut when it is too long.
@@ -74,7 +89,11 @@ pub(crate) fn project(name: &str) -> Cow<'_, str> {
 }
 
 fn relay_project(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> Option<String> {
-    let find = |wanted: &str| pairs.iter().find_map(|(name, value)| (name == wanted).then_some(&**value));
+    let find = |wanted: &str| {
+        pairs
+            .iter()
+            .find_map(|(name, value)| (name == wanted).then_some(&**value))
+    };
     find(DROPPED)?;
     let project = find("project").filter(|project| !project.is_empty())?;
     (find("source") == Some("browser")).then(|| project.to_owned())
@@ -94,15 +113,32 @@ fn canonical_text<'a>(pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str
     let mut sorted: BTreeMap<Cow<'a, str>, Cow<'a, str>> = pairs
         .into_iter()
         .filter(|(name, _)| name != DROPPED)
-        .map(|(name, value)| (bounded(name, MAX_NAME_BYTES), bounded(value, MAX_VALUE_BYTES)))
+        .map(|(name, value)| {
+            (
+                bounded(name, MAX_NAME_BYTES),
+                bounded(value, MAX_VALUE_BYTES),
+            )
+        })
         .collect();
     if sorted.len() > MAX_LABELS
         && let Some(first_cut) = sorted.keys().nth(MAX_LABELS - 1).cloned()
     {
         let cut = sorted.split_off(&first_cut);
-        sorted.insert(MORE.into(), format!("{} labels~{:016x}", cut.len(), fnv1a(written(&cut).as_bytes())).into());
+        sorted.insert(
+            MORE.into(),
+            format!(
+                "{} labels~{:016x}",
+                cut.len(),
+                fnv1a(written(&cut).as_bytes())
+            )
+            .into(),
+        );
     }
-    if sorted.is_empty() { String::new() } else { written(&sorted) }
+    if sorted.is_empty() {
+        String::new()
+    } else {
+        written(&sorted)
+    }
 }
 
 fn written(labels: &BTreeMap<Cow<'_, str>, Cow<'_, str>>) -> String {
@@ -122,7 +158,9 @@ fn bounded(text: Cow<'_, str>, limit: usize) -> Cow<'_, str> {
 
 /// FNV-1a, 64 bit (Fowler, Noll, Vo). It is stored, so it must never change.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// An object's members in the order they came.
@@ -164,8 +202,14 @@ mod tests {
         check("{}", "");
         check(r#"{"b":"1","a":"2"}"#, r#"{"a":"2","b":"1"}"#);
         check(r#"{ "a" : "2" , "b":"1"}"#, r#"{"a":"2","b":"1"}"#);
-        check(r#"{"n":1,"t":true,"f":-1.50,"z":null}"#, r#"{"f":"-1.50","n":"1","t":"true"}"#);
-        check(r#"{"o":{ "x" : [1, "a b"] }}"#, r#"{"o":"{\"x\":[1,\"a b\"]}"}"#);
+        check(
+            r#"{"n":1,"t":true,"f":-1.50,"z":null}"#,
+            r#"{"f":"-1.50","n":"1","t":"true"}"#,
+        );
+        check(
+            r#"{"o":{ "x" : [1, "a b"] }}"#,
+            r#"{"o":"{\"x\":[1,\"a b\"]}"}"#,
+        );
         check(r#"{"\u0061":"\"\\\n"}"#, r#"{"a":"\"\\\n"}"#);
         check("\"text\"", r#"{"labels":"text"}"#);
         check("[1, 2]", r#"{"labels":"[1,2]"}"#);
@@ -176,22 +220,43 @@ mod tests {
 
     #[test]
     fn duplicate_keys_and_depth_are_refused() {
-        assert_eq!(canonical(r#"{"k":"1","k":"2"}"#), Err(NotStrict::DuplicateKey));
-        assert_eq!(canonical(r#"{"k":{"x":1,"x":2}}"#), Err(NotStrict::DuplicateKey));
-        assert_eq!(canonical(&("[".repeat(300) + &"]".repeat(300))), Err(NotStrict::TooDeep));
-        assert_eq!(canonical(r#"{"k":"\ud800"}"#), Err(NotStrict::LoneSurrogate));
+        assert_eq!(
+            canonical(r#"{"k":"1","k":"2"}"#),
+            Err(NotStrict::DuplicateKey)
+        );
+        assert_eq!(
+            canonical(r#"{"k":{"x":1,"x":2}}"#),
+            Err(NotStrict::DuplicateKey)
+        );
+        assert_eq!(
+            canonical(&("[".repeat(300) + &"]".repeat(300))),
+            Err(NotStrict::TooDeep)
+        );
+        assert_eq!(
+            canonical(r#"{"k":"\ud800"}"#),
+            Err(NotStrict::LoneSurrogate)
+        );
     }
 
     #[test]
     fn long_parts_are_cut_and_stay_different() {
-        let of = |value: &str| canonical(&format!("{{\"v\":\"{value}\"}}")).expect("is strict").text;
+        let of = |value: &str| {
+            canonical(&format!("{{\"v\":\"{value}\"}}"))
+                .expect("is strict")
+                .text
+        };
         let (a, b) = (of(&("x".repeat(600) + "a")), of(&("x".repeat(600) + "b")));
         assert_ne!(a, b);
         assert_eq!(a.len(), r#"{"v":""}"#.len() + MAX_VALUE_BYTES);
-        assert_eq!(of(&"x".repeat(500)), format!("{{\"v\":\"{}\"}}", "x".repeat(500)));
+        assert_eq!(
+            of(&"x".repeat(500)),
+            format!("{{\"v\":\"{}\"}}", "x".repeat(500))
+        );
         // A cut inside a character moves to its start.
         assert!(of(&"é".repeat(400)).len() <= r#"{"v":""}"#.len() + MAX_VALUE_BYTES);
-        let name = canonical(&format!("{{\"{}\":\"v\"}}", "n".repeat(5000))).expect("is strict").text;
+        let name = canonical(&format!("{{\"{}\":\"v\"}}", "n".repeat(5000)))
+            .expect("is strict")
+            .text;
         assert_eq!(name.len(), r#"{"":"v"}"#.len() + MAX_NAME_BYTES);
         assert_eq!(project(&"p".repeat(300)).len(), MAX_PROJECT_BYTES);
         assert_eq!(project("shop"), "shop");
@@ -200,7 +265,14 @@ mod tests {
     #[test]
     fn a_cut_is_the_same_in_every_version() {
         assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(project(&"p".repeat(101)), format!("{}~{:016x}", "p".repeat(83), fnv1a("p".repeat(101).as_bytes())));
+        assert_eq!(
+            project(&"p".repeat(101)),
+            format!(
+                "{}~{:016x}",
+                "p".repeat(83),
+                fnv1a("p".repeat(101).as_bytes())
+            )
+        );
     }
 
     #[test]
@@ -209,29 +281,50 @@ mod tests {
             let members: Vec<String> = (0..count).map(|n| format!("\"k{n:03}\":\"v\"")).collect();
             format!("{{{}}}", members.join(","))
         };
-        assert_eq!(pairs(&canonical(&object(32)).expect("is strict").text).len(), 32);
+        assert_eq!(
+            pairs(&canonical(&object(32)).expect("is strict").text).len(),
+            32
+        );
         let folded = canonical(&object(40)).expect("is strict").text;
         assert_eq!(pairs(&folded).len(), 32);
-        assert!(value(&folded, MORE).expect("is there").starts_with("9 labels~"));
+        let more = pairs(&folded).into_iter().find(|(name, _)| name == MORE);
+        assert!(more.expect("is there").1.starts_with("9 labels~"));
         assert_ne!(folded, canonical(&object(41)).expect("is strict").text);
     }
 
     #[test]
     fn a_filter_names_the_same_set() {
-        assert_eq!(from_filter("b:1,a:2"), canonical(r#"{"a":"2","b":1}"#).expect("is strict").text);
-        assert_eq!(from_filter("url:http://x,skipped,:e"), r#"{"":"e","url":"http://x"}"#);
+        assert_eq!(
+            from_filter("b:1,a:2"),
+            canonical(r#"{"a":"2","b":1}"#).expect("is strict").text
+        );
+        assert_eq!(
+            from_filter("url:http://x,skipped,:e"),
+            r#"{"":"e","url":"http://x"}"#
+        );
         assert_eq!(from_filter("zzz"), "");
         assert_eq!(from_filter("session_id:s,a:b"), r#"{"a":"b"}"#);
         let long = "x".repeat(2000);
-        assert_eq!(from_filter(&format!("a:{long}")), canonical(&format!("{{\"a\":\"{long}\"}}")).expect("is strict").text);
+        assert_eq!(
+            from_filter(&format!("a:{long}")),
+            canonical(&format!("{{\"a\":\"{long}\"}}"))
+                .expect("is strict")
+                .text
+        );
     }
 
     #[test]
     fn only_the_relays_labels_name_a_project() {
         let of = |raw: &str| canonical(raw).expect("is strict").relay_project;
-        assert_eq!(of(r#"{"project":"web","source":"browser","session_id":"s"}"#).as_deref(), Some("web"));
+        assert_eq!(
+            of(r#"{"project":"web","source":"browser","session_id":"s"}"#).as_deref(),
+            Some("web")
+        );
         assert_eq!(of(r#"{"project":"web","source":"browser"}"#), None);
         assert_eq!(of(r#"{"project":"web","session_id":"s"}"#), None);
-        assert_eq!(of(r#"{"project":"","source":"browser","session_id":"s"}"#), None);
+        assert_eq!(
+            of(r#"{"project":"","source":"browser","session_id":"s"}"#),
+            None
+        );
     }
 }

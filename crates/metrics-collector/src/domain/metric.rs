@@ -94,27 +94,46 @@ pub(crate) struct Rejected {
 
 impl Rejected {
     fn whole(detail: &str) -> Self {
-        Self { detail: detail.to_owned(), index: None, field: None, reason: None }
+        Self {
+            detail: detail.to_owned(),
+            index: None,
+            field: None,
+            reason: None,
+        }
     }
 
     fn item(index: usize, field: Option<&'static str>, detail: &str) -> Self {
-        Self { detail: detail.to_owned(), index: Some(index), field, reason: None }
+        Self {
+            detail: detail.to_owned(),
+            index: Some(index),
+            field,
+            reason: None,
+        }
     }
 
     /// The body is not the strict JSON that the contract asks for.
     pub(crate) fn not_json(reason: impl fmt::Display) -> Self {
-        Self { reason: Some(reason.to_string()), ..Self::whole("Invalid JSON") }
+        Self {
+            reason: Some(reason.to_string()),
+            ..Self::whole("Invalid JSON")
+        }
     }
 }
 
 /// Reads a batch: an array of items, or `{"metrics": [...]}` around one.
 pub(crate) fn parse_batch(body: &[u8], max_items: usize) -> Result<Vec<Item<'_>>, Rejected> {
     let text = std::str::from_utf8(body).map_err(Rejected::not_json)?;
-    let Ok(raw) = read_items(text) else { return Err(explain(text, max_items)) };
+    let Ok(raw) = read_items(text) else {
+        return Err(explain(text, max_items));
+    };
     if raw.is_empty() || raw.len() > max_items {
         return Err(explain(text, max_items));
     }
-    let items: Result<Vec<_>, _> = raw.iter().enumerate().map(|(index, item)| item.checked(index)).collect();
+    let items: Result<Vec<_>, _> = raw
+        .iter()
+        .enumerate()
+        .map(|(index, item)| item.checked(index))
+        .collect();
     items.map_err(|rejected| strictly(text).err().unwrap_or(rejected))
 }
 
@@ -149,13 +168,21 @@ fn reason(text: &str, max_items: usize) -> Result<(), Rejected> {
         return Err(Rejected::whole("Metrics array must not be empty"));
     }
     if members.len() > max_items {
-        return Err(Rejected::whole(&format!("Metrics batch exceeds maximum of {max_items} items")));
+        return Err(Rejected::whole(&format!(
+            "Metrics batch exceeds maximum of {max_items} items"
+        )));
     }
     for (index, member) in members.into_iter().enumerate() {
         if !member.get().starts_with('{') {
-            return Err(Rejected::item(index, None, "Each metric must be a JSON object"));
+            return Err(Rejected::item(
+                index,
+                None,
+                "Each metric must be a JSON object",
+            ));
         }
-        serde_json::from_str::<RawItem<'_>>(member.get()).map_err(Rejected::not_json)?.checked(index)?;
+        serde_json::from_str::<RawItem<'_>>(member.get())
+            .map_err(Rejected::not_json)?
+            .checked(index)?;
     }
     Ok(())
 }
@@ -172,7 +199,10 @@ fn wrapped_array(text: &str) -> Option<&str> {
         #[serde(borrow)]
         metrics: &'a RawValue,
     }
-    let array = serde_json::from_str::<Wrapper<'_>>(text).ok()?.metrics.get();
+    let array = serde_json::from_str::<Wrapper<'_>>(text)
+        .ok()?
+        .metrics
+        .get();
     array.starts_with('[').then_some(array)
 }
 
@@ -218,14 +248,16 @@ impl<'de> Deserialize<'de> for Wrapped<'de> {
                 let mut others = HashSet::new();
                 while let Some(Key(key)) = map.next_key()? {
                     if key == "metrics" {
-                        refuse_second(&items)?;
+                        refuse_second(items.is_some())?;
                         items = Some(map.next_value()?);
                     } else {
                         let value: &RawValue = map.next_value()?;
                         read_over(&mut others, key, value)?;
                     }
                 }
-                items.map(|items| Wrapped(items.0)).ok_or_else(|| A::Error::missing_field("metrics"))
+                items
+                    .map(|items| Wrapped(items.0))
+                    .ok_or_else(|| A::Error::missing_field("metrics"))
             }
         }
         deserializer.deserialize_map(WrappedVisitor)
@@ -246,14 +278,21 @@ struct RawItem<'a> {
 impl<'a> RawItem<'a> {
     fn checked(&self, index: usize) -> Result<Item<'a>, Rejected> {
         let missing = |field, detail| Rejected::item(index, Some(field), detail);
-        let name = text(self.name)?.ok_or_else(|| missing("name", "Missing required field: name"))?;
+        let name =
+            text(self.name)?.ok_or_else(|| missing("name", "Missing required field: name"))?;
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(missing("name", "Field 'name' must be 1-200 characters"));
         }
-        let kind = text(self.kind)?.ok_or_else(|| missing("type", "Missing required field: type"))?;
-        let kind = MetricType::parse(&kind)
-            .ok_or_else(|| missing("type", "Field 'type' must be 'counter', 'histogram', or 'gauge'"))?;
-        let value = number(self.value)?.ok_or_else(|| missing("value", "Missing required field: value"))?;
+        let kind =
+            text(self.kind)?.ok_or_else(|| missing("type", "Missing required field: type"))?;
+        let kind = MetricType::parse(&kind).ok_or_else(|| {
+            missing(
+                "type",
+                "Field 'type' must be 'counter', 'histogram', or 'gauge'",
+            )
+        })?;
+        let value =
+            number(self.value)?.ok_or_else(|| missing("value", "Missing required field: value"))?;
         if let Some(timestamp) = self.timestamp {
             checked_if_nested(timestamp)?;
         }
@@ -261,7 +300,10 @@ impl<'a> RawItem<'a> {
             name,
             kind,
             value,
-            labels: self.labels.map(RawValue::get).filter(|&labels| labels != "null"),
+            labels: self
+                .labels
+                .map(RawValue::get)
+                .filter(|&labels| labels != "null"),
             timestamp: self.timestamp.map(RawValue::get),
             project: text(self.project)?.filter(|project| !project.is_empty()),
         })
@@ -275,7 +317,8 @@ fn text(raw: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Rejected> {
         checked_if_nested(raw)?;
         return Ok(None);
     }
-    let text = strict_json::string(raw.get()).ok_or_else(|| Rejected::not_json(strict_json::NotStrict::LoneSurrogate))?;
+    let text = strict_json::string(raw.get())
+        .ok_or_else(|| Rejected::not_json(strict_json::NotStrict::LoneSurrogate))?;
     Ok(Some(text))
 }
 
@@ -283,10 +326,17 @@ fn text(raw: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Rejected> {
 fn number(raw: Option<&RawValue>) -> Result<Option<f64>, Rejected> {
     let Some(raw) = raw else { return Ok(None) };
     checked_if_nested(raw)?;
-    if !raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+    if !raw
+        .get()
+        .starts_with(|c: char| c == '-' || c.is_ascii_digit())
+    {
         return Ok(None);
     }
-    Ok(raw.get().parse().ok().filter(|value: &f64| value.is_finite()))
+    Ok(raw
+        .get()
+        .parse()
+        .ok()
+        .filter(|value: &f64| value.is_finite()))
 }
 
 /// A value nobody reads must still be strict JSON.
@@ -324,7 +374,7 @@ impl<'de> Deserialize<'de> for RawItem<'de> {
                             continue;
                         }
                     };
-                    refuse_second(field)?;
+                    refuse_second(field.is_some())?;
                     *field = Some(value);
                 }
                 Ok(item)
@@ -334,8 +384,12 @@ impl<'de> Deserialize<'de> for RawItem<'de> {
     }
 }
 
-fn refuse_second<T, E: serde::de::Error>(known: &Option<T>) -> Result<(), E> {
-    if known.is_some() { Err(E::custom(strict_json::NotStrict::DuplicateKey)) } else { Ok(()) }
+fn refuse_second<E: serde::de::Error>(seen_before: bool) -> Result<(), E> {
+    if seen_before {
+        Err(E::custom(strict_json::NotStrict::DuplicateKey))
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks an ignored field and remembers its key.
@@ -383,7 +437,12 @@ mod tests {
     fn check(body: &str, expected: &str) {
         let got = match parse_batch(body.as_bytes(), 3) {
             Ok(items) => format!("{}", items.len()),
-            Err(Rejected { detail, index, field, .. }) => match (index, field) {
+            Err(Rejected {
+                detail,
+                index,
+                field,
+                ..
+            }) => match (index, field) {
                 (Some(index), Some(field)) => format!("{detail} @{index}.{field}"),
                 (Some(index), None) => format!("{detail} @{index}"),
                 _ => detail,
@@ -402,31 +461,76 @@ mod tests {
         let good = r#"{"name":"a","type":"counter","value":1}"#;
         check(&format!("[{good}]"), "1");
         check(&format!("[{good},{good},{good}]"), "3");
-        check(&format!("[{good},{good},{good},5]"), "Metrics batch exceeds maximum of 3 items");
+        check(
+            &format!("[{good},{good},{good},5]"),
+            "Metrics batch exceeds maximum of 3 items",
+        );
         check("[]", "Metrics array must not be empty");
-        for not_an_array in ["5", "null", "\"abc\"", "true", "{}", "{\"metrics\":5}", "{\"metric\":[]}", " 1e999 "] {
+        for not_an_array in [
+            "5",
+            "null",
+            "\"abc\"",
+            "true",
+            "{}",
+            "{\"metrics\":5}",
+            "{\"metric\":[]}",
+            " 1e999 ",
+        ] {
             check(not_an_array, "Request body must be a JSON array");
         }
         check("[null]", "Each metric must be a JSON object @0");
-        check(&format!("[{good},[1e999]]"), "Each metric must be a JSON object @1");
+        check(
+            &format!("[{good},[1e999]]"),
+            "Each metric must be a JSON object @1",
+        );
         check("[{}]", "Missing required field: name @0.name");
         check(r#"[{"name":null}]"#, "Missing required field: name @0.name");
         check(r#"[{"name":5}]"#, "Missing required field: name @0.name");
-        check(r#"[{"name":"","type":"nope"},5]"#, "Field 'name' must be 1-200 characters @0.name");
-        check(&format!(r#"[{{"name":"{}"}}]"#, "é".repeat(101)), "Field 'name' must be 1-200 characters @0.name");
-        check(&format!(r#"[{{"name":"{}"}}]"#, "x".repeat(200)), "Missing required field: type @0.type");
-        check(r#"[{"name":"a","type":"Counter"}]"#, &format!("{TYPE} @0.type"));
-        check(&format!(r#"[{good},{{"name":"a","type":"nope"}}]"#), &format!("{TYPE} @1.type"));
-        check(r#"[{"name":"a","type":"gauge"}]"#, "Missing required field: value @0.value");
+        check(
+            r#"[{"name":"","type":"nope"},5]"#,
+            "Field 'name' must be 1-200 characters @0.name",
+        );
+        check(
+            &format!(r#"[{{"name":"{}"}}]"#, "é".repeat(101)),
+            "Field 'name' must be 1-200 characters @0.name",
+        );
+        check(
+            &format!(r#"[{{"name":"{}"}}]"#, "x".repeat(200)),
+            "Missing required field: type @0.type",
+        );
+        check(
+            r#"[{"name":"a","type":"Counter"}]"#,
+            &format!("{TYPE} @0.type"),
+        );
+        check(
+            &format!(r#"[{good},{{"name":"a","type":"nope"}}]"#),
+            &format!("{TYPE} @1.type"),
+        );
+        check(
+            r#"[{"name":"a","type":"gauge"}]"#,
+            "Missing required field: value @0.value",
+        );
         for value in ["null", "\"1\"", "true", "[1]", "1e999", "-1e999"] {
-            check(&format!(r#"[{{"name":"a","type":"gauge","value":{value}}}]"#), "Missing required field: value @0.value");
+            check(
+                &format!(r#"[{{"name":"a","type":"gauge","value":{value}}}]"#),
+                "Missing required field: value @0.value",
+            );
         }
     }
 
     #[test]
     fn a_fault_in_the_json_goes_before_any_other() {
         for body in [
-            "", "   ", "not json", "[{\"name\":", "[] x", "[][]", "{'name':'a'}", "/*c*/[]", "[[[[", "\u{feff}[]",
+            "",
+            "   ",
+            "not json",
+            "[{\"name\":",
+            "[] x",
+            "[][]",
+            "{'name':'a'}",
+            "/*c*/[]",
+            "[[[[",
+            "\u{feff}[]",
             r#"[{"name":"a","type":"counter","value":1},]"#,
             r#"[{"name":"a","type":"counter","value":01}]"#,
             r#"[{"name":"a","type":"counter","value":1.}]"#,
@@ -442,12 +546,23 @@ mod tests {
             check(body, "Invalid JSON");
         }
         for fields in [
-            r#","name":"b""#, r#","na\u006de":"b""#, r#","x":1,"x":2"#, r#","x":{"k":1,"k":2}"#, r#","timestamp":{"k":1,"k":2}"#,
-            r#","timestamp":"\udc00""#, r#","project":"\udc00""#, r#","project":{"k":1,"k":2}"#,
+            r#","name":"b""#,
+            r#","na\u006de":"b""#,
+            r#","x":1,"x":2"#,
+            r#","x":{"k":1,"k":2}"#,
+            r#","timestamp":{"k":1,"k":2}"#,
+            r#","timestamp":"\udc00""#,
+            r#","project":"\udc00""#,
+            r#","project":{"k":1,"k":2}"#,
         ] {
             check(&item(fields), "Invalid JSON");
         }
-        assert_eq!(parse_batch(b"[\"\xff\"]", 3).expect_err("is refused").detail, "Invalid JSON");
+        assert_eq!(
+            parse_batch(b"[\"\xff\"]", 3)
+                .expect_err("is refused")
+                .detail,
+            "Invalid JSON"
+        );
     }
 
     #[test]
@@ -461,7 +576,10 @@ mod tests {
 
     #[test]
     fn a_wrapped_batch_is_taken() {
-        check(r#"{"metrics":[{"name":"a","type":"counter","value":1}],"sent_by":{"x":1}}"#, "1");
+        check(
+            r#"{"metrics":[{"name":"a","type":"counter","value":1}],"sent_by":{"x":1}}"#,
+            "1",
+        );
         check(r#" {"metrics":[]}"#, "Metrics array must not be empty");
         check(r#"{"metrics":[5]}"#, "Each metric must be a JSON object @0");
     }
@@ -488,19 +606,38 @@ mod tests {
     fn optional_fields_of_a_wrong_type_count_as_absent() {
         let body = item(r#","project":7,"labels":null,"timestamp":{"a":1},"extra":[1,{"b":null}]"#);
         let items = parse_batch(body.as_bytes(), 1).expect("is taken");
-        let Item { project, labels, timestamp, .. } = &items[0];
-        assert_eq!((project, labels, *timestamp), (&None, &None, Some(r#"{"a":1}"#)));
+        let Item {
+            project,
+            labels,
+            timestamp,
+            ..
+        } = &items[0];
+        assert_eq!(
+            (project, labels, *timestamp),
+            (&None, &None, Some(r#"{"a":1}"#))
+        );
         let body = item(r#","project":"","labels":{"a":1},"timestamp":"x""#);
         let items = parse_batch(body.as_bytes(), 1).expect("is taken");
-        let Item { project, labels, timestamp, .. } = &items[0];
-        assert_eq!((project, *labels, *timestamp), (&None, Some(r#"{"a":1}"#), Some("\"x\"")));
+        let Item {
+            project,
+            labels,
+            timestamp,
+            ..
+        } = &items[0];
+        assert_eq!(
+            (project, *labels, *timestamp),
+            (&None, Some(r#"{"a":1}"#), Some("\"x\""))
+        );
     }
 
     #[test]
     fn escapes_are_decoded() {
         let body = r#"[{"name":"\u0061\"\u0000","type":"count\u0065r","value":1,"project":"p\ud83d\ude00"}]"#;
         let items = parse_batch(body.as_bytes(), 1).expect("is taken");
-        assert_eq!((&*items[0].name, items[0].kind), ("a\"\0", MetricType::Counter));
+        assert_eq!(
+            (&*items[0].name, items[0].kind),
+            ("a\"\0", MetricType::Counter)
+        );
         assert_eq!(items[0].project.as_deref(), Some("p😀"));
     }
 }

@@ -13,7 +13,12 @@ pub(crate) fn write(out: &mut String, value: f64) {
         let sign = if micros < 0.0 { "-" } else { "" };
         let micros = (micros as i64).unsigned_abs();
         // Writing to a String cannot fail.
-        let _ = write!(out, "{sign}{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+        let _ = write!(
+            out,
+            "{sign}{}.{:06}",
+            micros / 1_000_000,
+            micros % 1_000_000
+        );
     } else {
         // The shortest digits that give the same double back; `null` when it is not finite.
         out.push_str(&serde_json::to_string(&value).unwrap_or_else(|_| "null".to_owned()));

@@ -44,7 +44,10 @@ const MINUTES_UP_TO_SECONDS: i64 = 86_400;
 
 impl Default for Period {
     fn default() -> Self {
-        Self { text: "24h".to_owned(), seconds: 86_400 }
+        Self {
+            text: "24h".to_owned(),
+            seconds: 86_400,
+        }
     }
 }
 
@@ -65,19 +68,30 @@ impl Period {
         if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
             return None;
         }
-        let number = number.iter().fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));
-        (number > 0).then(|| Self { text: text.to_owned(), seconds: number.saturating_mul(unit_seconds) })
+        let number = number
+            .iter()
+            .fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));
+        (number > 0).then(|| Self {
+            text: text.to_owned(),
+            seconds: number.saturating_mul(unit_seconds),
+        })
     }
 
     /// The start of the period that ends now, in milliseconds since 1970; never before the year 1.
     pub(crate) fn start_ms(&self, now_ms: i64) -> i64 {
         const YEAR_1_MS: i64 = -62_135_596_800_000;
-        now_ms.saturating_sub(self.seconds.saturating_mul(1000)).max(YEAR_1_MS)
+        now_ms
+            .saturating_sub(self.seconds.saturating_mul(1000))
+            .max(YEAR_1_MS)
     }
 
     /// The resolution that suits the period.
     pub(crate) const fn resolution(&self) -> Resolution {
-        if self.seconds <= MINUTES_UP_TO_SECONDS { Resolution::Minute } else { Resolution::Hour }
+        if self.seconds <= MINUTES_UP_TO_SECONDS {
+            Resolution::Minute
+        } else {
+            Resolution::Hour
+        }
     }
 }
 
@@ -87,7 +101,11 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Option<(i64, Resolution)>) {
-        assert_eq!(Period::parse(text).map(|period| (period.seconds, period.resolution())), expected, "{text}");
+        assert_eq!(
+            Period::parse(text).map(|period| (period.seconds, period.resolution())),
+            expected,
+            "{text}"
+        );
     }
 
     #[test]
@@ -102,7 +120,22 @@ mod tests {
         check("25h", Some((90_000, Hour)));
         check("7d", Some((604_800, Hour)));
         check("999999999d", Some((999_999_999 * 86_400, Hour)));
-        for invalid in ["", "h", "5", "0d", "00h", "-5m", "+5m", "1_0m", "5 m", "1.5h", "5w", "5M", "99999999999h", "5é"] {
+        for invalid in [
+            "",
+            "h",
+            "5",
+            "0d",
+            "00h",
+            "-5m",
+            "+5m",
+            "1_0m",
+            "5 m",
+            "1.5h",
+            "5w",
+            "5M",
+            "99999999999h",
+            "5é",
+        ] {
             check(invalid, None);
         }
     }
@@ -111,7 +144,10 @@ mod tests {
     fn starts_and_buckets() {
         let day = Period::default();
         assert_eq!(day.start_ms(86_400_000), 0);
-        assert_eq!(Period::parse("999999999d").expect("is valid").start_ms(0), -62_135_596_800_000);
+        assert_eq!(
+            Period::parse("999999999d").expect("is valid").start_ms(0),
+            -62_135_596_800_000
+        );
         assert_eq!(Resolution::Minute.bucket_of(119_999), 60_000);
         assert_eq!(Resolution::Minute.bucket_of(-1), -60_000);
         assert_eq!(Resolution::Hour.bucket_of(3_600_000), 3_600_000);

@@ -99,12 +99,19 @@ impl Rollup {
 
     /// A percentile (1 to 100): exact when it is known, else from the sketch, within 1 %.
     pub(crate) fn percentile(&self, percent: u32) -> f64 {
-        if let (Some(exact), Some(place)) = (self.exact, PERCENTS.iter().position(|&known| known == percent)) {
+        if let (Some(exact), Some(place)) = (
+            self.exact,
+            PERCENTS.iter().position(|&known| known == percent),
+        ) {
             return exact[place];
         }
         let wanted = rank(self.count, percent);
         let estimate = self.sketch.at_rank(wanted).unwrap_or(self.max);
-        if wanted == self.count { self.max } else { estimate.clamp(self.min, self.max) }
+        if wanted == self.count {
+            self.max
+        } else {
+            estimate.clamp(self.min, self.max)
+        }
     }
 }
 
@@ -117,7 +124,15 @@ pub(crate) fn merge_into(sum: &mut Option<Rollup>, part: Rollup) {
 }
 
 fn later(a: Point, b: Point) -> Point {
-    if a.at_ms.cmp(&b.at_ms).then(a.value.total_cmp(&b.value)).is_lt() { b } else { a }
+    if a.at_ms
+        .cmp(&b.at_ms)
+        .then(a.value.total_cmp(&b.value))
+        .is_lt()
+    {
+        b
+    } else {
+        a
+    }
 }
 
 fn add(a: f64, b: f64) -> f64 {
@@ -129,11 +144,19 @@ fn sum(values: &[f64]) -> f64 {
     let (mut sum, mut lost) = (0.0_f64, 0.0_f64);
     for &value in values {
         let next = sum + value;
-        lost += if sum.abs() >= value.abs() { (sum - next) + value } else { (value - next) + sum };
+        lost += if sum.abs() >= value.abs() {
+            (sum - next) + value
+        } else {
+            (value - next) + sum
+        };
         sum = next;
     }
     let compensated = sum + lost;
-    if compensated.is_finite() { compensated } else { values.iter().copied().fold(0.0, add) }
+    if compensated.is_finite() {
+        compensated
+    } else {
+        values.iter().copied().fold(0.0, add)
+    }
 }
 
 #[cfg(test)]
@@ -142,14 +165,30 @@ mod tests {
     use proptest::prelude::*;
 
     fn points(values: &[f64]) -> Vec<Point> {
-        values.iter().enumerate().map(|(n, &value)| Point { at_ms: n as i64 * 10, value }).collect()
+        values
+            .iter()
+            .enumerate()
+            .map(|(n, &value)| Point {
+                at_ms: n as i64 * 10,
+                value,
+            })
+            .collect()
     }
 
     #[test]
     fn sums_up_a_minute() {
         let rollup = Rollup::of(&mut points(&[5.0, -1.0, 2.5])).expect("not empty");
-        assert_eq!((rollup.count, rollup.sum, rollup.min, rollup.max), (3, 6.5, -1.0, 5.0));
-        assert_eq!(rollup.last, Point { at_ms: 20, value: 2.5 });
+        assert_eq!(
+            (rollup.count, rollup.sum, rollup.min, rollup.max),
+            (3, 6.5, -1.0, 5.0)
+        );
+        assert_eq!(
+            rollup.last,
+            Point {
+                at_ms: 20,
+                value: 2.5
+            }
+        );
         assert_eq!(rollup.exact, Some([2.5, 5.0, 5.0]));
         assert_eq!(Rollup::of(&mut []), None);
     }
@@ -158,7 +197,10 @@ mod tests {
     fn huge_values_never_become_infinite() {
         let mut rollup = Rollup::of(&mut points(&[1e308, 1e308])).expect("not empty");
         assert_eq!((rollup.sum, rollup.mean()), (f64::MAX, 1e308));
-        rollup.merge(&Rollup::of_one(Point { at_ms: 0, value: f64::MIN }));
+        rollup.merge(&Rollup::of_one(Point {
+            at_ms: 0,
+            value: f64::MIN,
+        }));
         assert!(rollup.sum.is_finite() && rollup.mean().is_finite());
         let percentile = rollup.percentile(95);
         assert!((f64::MIN..=1e308).contains(&percentile));
@@ -178,17 +220,34 @@ mod tests {
     #[test]
     fn adding_point_by_point_is_the_same_but_for_exactness() {
         let values = [0.0, 3.0, -2.0, 3.0];
-        let mut streamed = Rollup::of_one(Point { at_ms: 0, value: 0.0 });
+        let mut streamed = Rollup::of_one(Point {
+            at_ms: 0,
+            value: 0.0,
+        });
         for point in &points(&values)[1..] {
             streamed.add(*point);
         }
         let sorted = Rollup::of(&mut points(&values)).expect("not empty");
-        assert_eq!(streamed, Rollup { exact: None, ..sorted });
+        assert_eq!(
+            streamed,
+            Rollup {
+                exact: None,
+                ..sorted
+            }
+        );
     }
 
     fn any_points() -> impl Strategy<Value = Vec<Point>> {
-        prop::collection::vec((0..5_i64, prop_oneof![-1e9..1e9, Just(0.0), Just(1e-12)]), 1..120)
-            .prop_map(|pairs| pairs.into_iter().map(|(at_ms, value)| Point { at_ms, value }).collect())
+        prop::collection::vec(
+            (0..5_i64, prop_oneof![-1e9..1e9, Just(0.0), Just(1e-12)]),
+            1..120,
+        )
+        .prop_map(|pairs| {
+            pairs
+                .into_iter()
+                .map(|(at_ms, value)| Point { at_ms, value })
+                .collect()
+        })
     }
 
     proptest! {

@@ -56,7 +56,11 @@ impl Sketch {
             self.zeros += 1;
             return;
         }
-        let side = if value > 0.0 { &mut self.positive } else { &mut self.negative };
+        let side = if value > 0.0 {
+            &mut self.positive
+        } else {
+            &mut self.negative
+        };
         let index = (value.abs().ln() / GAMMA.ln()).ceil() as i32;
         // Sorted input, which is the usual case, ends up at one of the two ends.
         match side.binary_search_by_key(&index, |bucket| bucket.index) {
@@ -76,8 +80,14 @@ impl Sketch {
     }
 
     /// How many values were counted.
+    #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {
-        self.zeros + [&self.positive, &self.negative].into_iter().flatten().map(|bucket| bucket.count).sum::<u64>()
+        self.zeros
+            + [&self.positive, &self.negative]
+                .into_iter()
+                .flatten()
+                .map(|bucket| bucket.count)
+                .sum::<u64>()
     }
 
     /// The value at a position counted from 1 in ascending order, within 1 %.
@@ -105,8 +115,16 @@ impl Sketch {
     /// How many values are below a limit, within the error of the sketch.
     pub(crate) fn count_below(&self, limit: f64) -> u64 {
         let below = |value: f64, count: u64| if value < limit { count } else { 0 };
-        let negative: u64 = self.negative.iter().map(|bucket| below(-representative(bucket.index), bucket.count)).sum();
-        let positive: u64 = self.positive.iter().map(|bucket| below(representative(bucket.index), bucket.count)).sum();
+        let negative: u64 = self
+            .negative
+            .iter()
+            .map(|bucket| below(-representative(bucket.index), bucket.count))
+            .sum();
+        let positive: u64 = self
+            .positive
+            .iter()
+            .map(|bucket| below(representative(bucket.index), bucket.count))
+            .sum();
         negative + below(0.0, self.zeros) + positive
     }
 
@@ -139,7 +157,11 @@ impl Sketch {
         let zeros = bits.gamma()? - 1;
         let positive = bits.side()?;
         let negative = bits.side()?;
-        Ok(Self { zeros, positive, negative })
+        Ok(Self {
+            zeros,
+            positive,
+            negative,
+        })
     }
 }
 
@@ -168,7 +190,10 @@ fn merge_side(side: &mut Vec<Bucket>, other: &[Bucket]) {
         if let Some(bucket) = theirs.next_if(|bucket| bucket.index == smaller) {
             count += bucket.count;
         }
-        merged.push(Bucket { index: smaller, count });
+        merged.push(Bucket {
+            index: smaller,
+            count,
+        });
     }
     merged.extend(mine);
     merged.extend(theirs);
@@ -178,14 +203,22 @@ fn merge_side(side: &mut Vec<Bucket>, other: &[Bucket]) {
 
 /// Counts buckets too far below the highest one in the lowest that is kept.
 fn collapse(side: &mut Vec<Bucket>) {
-    let (Some(first), Some(last)) = (side.first(), side.last()) else { return };
+    let (Some(first), Some(last)) = (side.first(), side.last()) else {
+        return;
+    };
     let lowest = last.index - (MAX_SPAN - 1);
     if first.index >= lowest {
         return;
     }
     let kept_from = side.partition_point(|bucket| bucket.index <= lowest);
     let count = side.drain(..kept_from).map(|bucket| bucket.count).sum();
-    side.insert(0, Bucket { index: lowest, count });
+    side.insert(
+        0,
+        Bucket {
+            index: lowest,
+            count,
+        },
+    );
 }
 
 fn zigzag(n: i32) -> u64 {
@@ -265,9 +298,15 @@ impl BitReader<'_> {
             index = if position == 0 {
                 unzigzag(step - 1).ok_or(Damaged)?
             } else {
-                i32::try_from(step).ok().and_then(|gap| index.checked_add(gap)).ok_or(Damaged)?
+                i32::try_from(step)
+                    .ok()
+                    .and_then(|gap| index.checked_add(gap))
+                    .ok_or(Damaged)?
             };
-            side.push(Bucket { index, count: self.gamma()? });
+            side.push(Bucket {
+                index,
+                count: self.gamma()?,
+            });
         }
         Ok(side)
     }
@@ -354,7 +393,10 @@ mod tests {
         for percent in [1, 5, 10, 25, 50, 75, 90, 95, 99, 100] {
             let exact = nearest_rank(&sorted, percent).expect("not empty");
             let got = sketch.at_rank(rank(20_000, percent)).expect("not empty");
-            assert!((got - exact).abs() <= 0.01 * exact.abs(), "{name}: p{percent} is {exact}, sketch says {got}");
+            assert!(
+                (got - exact).abs() <= 0.01 * exact.abs(),
+                "{name}: p{percent} is {exact}, sketch says {got}"
+            );
         }
     }
 
@@ -369,7 +411,15 @@ mod tests {
 
     #[test]
     fn the_largest_and_smallest_numbers_have_a_place() {
-        for value in [f64::MAX, f64::MIN, f64::MIN_POSITIVE, -f64::MIN_POSITIVE, 1e-300, 1.0, -1.0] {
+        for value in [
+            f64::MAX,
+            f64::MIN,
+            f64::MIN_POSITIVE,
+            -f64::MIN_POSITIVE,
+            1e-300,
+            1.0,
+            -1.0,
+        ] {
             let got = Sketch::of(&[value]).at_rank(1).expect("not empty");
             assert!((got / value - 1.0).abs() <= 0.01, "{value}: {got}");
         }
@@ -377,7 +427,9 @@ mod tests {
 
     #[test]
     fn the_span_is_bounded_and_keeps_the_count() {
-        let values: Vec<f64> = (-320..=308).map(|power| 10_f64.powf(f64::from(power))).collect();
+        let values: Vec<f64> = (-320..=308)
+            .map(|power| 10_f64.powf(f64::from(power)))
+            .collect();
         let sketch = Sketch::of(&values);
         assert_eq!(sketch.count(), values.len() as u64);
         assert!(sketch.positive.len() <= MAX_SPAN as usize);
@@ -396,7 +448,14 @@ mod tests {
     #[test]
     fn counts_below_a_limit() {
         let sketch = Sketch::of(&[-5.0, 0.0, 0.05, 0.2, 3.0]);
-        for (limit, below) in [(-10.0, 0), (-1.0, 1), (0.0, 1), (0.1, 3), (0.25, 4), (100.0, 5)] {
+        for (limit, below) in [
+            (-10.0, 0),
+            (-1.0, 1),
+            (0.0, 1),
+            (0.1, 3),
+            (0.25, 4),
+            (100.0, 5),
+        ] {
             assert_eq!(sketch.count_below(limit), below, "{limit}");
         }
     }

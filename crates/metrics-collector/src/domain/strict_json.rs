@@ -68,7 +68,10 @@ pub(crate) fn check(text: &str) -> Result<(), NotStrict> {
                 stack.push(if byte == b'[' {
                     Frame::Array
                 } else {
-                    Frame::Object { keys: Keys::default(), key_next: true }
+                    Frame::Object {
+                        keys: Keys::default(),
+                        key_next: true,
+                    }
                 });
             }
             b']' | b'}' => {
@@ -85,7 +88,10 @@ pub(crate) fn check(text: &str) -> Result<(), NotStrict> {
                     && *key_next
                 {
                     *key_next = false;
-                    let key = text.get(at..=end).and_then(string).ok_or(NotStrict::LoneSurrogate)?;
+                    let key = text
+                        .get(at..=end)
+                        .and_then(string)
+                        .ok_or(NotStrict::LoneSurrogate)?;
                     if !keys.insert(key) {
                         return Err(NotStrict::DuplicateKey);
                     }
@@ -130,7 +136,9 @@ fn code_unit(bytes: &[u8], at: usize) -> u32 {
         .get(at + 2..at + 6)
         .unwrap_or_default()
         .iter()
-        .fold(0, |number, &digit| number * 16 + char::from(digit).to_digit(16).unwrap_or(0))
+        .fold(0, |number, &digit| {
+            number * 16 + char::from(digit).to_digit(16).unwrap_or(0)
+        })
 }
 
 /// The text of a JSON string given with its quotes; `None` when it is no string or holds half a surrogate pair.
@@ -195,11 +203,17 @@ mod tests {
         let mut keys: Vec<String> = (0..5000).map(|n| format!("\"k{n}\":{n}")).collect();
         assert_eq!(check(&format!("{{{}}}", keys.join(","))), Ok(()));
         keys.push("\"k17\":0".to_owned());
-        assert_eq!(check(&format!("{{{}}}", keys.join(","))), Err(NotStrict::DuplicateKey));
+        assert_eq!(
+            check(&format!("{{{}}}", keys.join(","))),
+            Err(NotStrict::DuplicateKey)
+        );
     }
 
     #[test]
     fn compacts_only_between_tokens() {
-        assert_eq!(compact("{ \"a b\" : [ 1 , \"x \\\" y\" ],\n\"c\":\ttrue }"), r#"{"a b":[1,"x \" y"],"c":true}"#);
+        assert_eq!(
+            compact("{ \"a b\" : [ 1 , \"x \\\" y\" ],\n\"c\":\ttrue }"),
+            r#"{"a b":[1,"x \" y"],"c":true}"#
+        );
     }
 }

@@ -23,8 +23,14 @@ pub(crate) struct Resolved {
 
 /// Reads a timestamp field, given as JSON.
 pub(crate) fn resolve(raw: Option<&str>, now_ms: i64) -> Resolved {
-    let now = Resolved { at_ms: now_ms, replaced: false };
-    let replaced = Resolved { at_ms: now_ms, replaced: true };
+    let now = Resolved {
+        at_ms: now_ms,
+        replaced: false,
+    };
+    let replaced = Resolved {
+        at_ms: now_ms,
+        replaced: true,
+    };
     let Some(raw) = raw else { return now };
     let given = match raw.as_bytes().first() {
         Some(b'"') => strict_json::string(raw).and_then(|text| parse(&text)),
@@ -35,7 +41,10 @@ pub(crate) fn resolve(raw: Option<&str>, now_ms: i64) -> Resolved {
         _ => return now,
     };
     match given {
-        Some(at_ms) if at_ms <= now_ms.saturating_add(DAY_MS) => Resolved { at_ms, replaced: false },
+        Some(at_ms) if at_ms <= now_ms.saturating_add(DAY_MS) => Resolved {
+            at_ms,
+            replaced: false,
+        },
         _ => replaced,
     }
 }
@@ -46,7 +55,10 @@ fn parse(text: &str) -> Option<i64> {
         let text = text.trim();
         let at = text.parse::<jiff::Timestamp>().ok().or_else(|| {
             let local: jiff::civil::DateTime = text.parse().ok()?;
-            local.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+            local
+                .to_zoned(jiff::tz::TimeZone::UTC)
+                .ok()
+                .map(|zoned| zoned.timestamp())
         })?;
         i64::try_from(at.as_nanosecond().div_euclid(1_000_000)).ok()
     })
@@ -56,13 +68,23 @@ fn parse(text: &str) -> Option<i64> {
 fn common_form(text: &[u8]) -> Option<i64> {
     let (date_time, rest) = text.split_at_checked(19)?;
     let at = |from: usize, to: usize| digits(date_time.get(from..to)?);
-    let separators = [date_time[4], date_time[7], date_time[10], date_time[13], date_time[16]];
+    let separators = [
+        date_time[4],
+        date_time[7],
+        date_time[10],
+        date_time[13],
+        date_time[16],
+    ];
     if &separators != b"--T::" {
         return None;
     }
     let (year, month, day) = (at(0, 4)?, at(5, 7)?, at(8, 10)?);
     let (hour, minute, second) = (at(11, 13)?, at(14, 16)?, at(17, 19)?);
-    let valid = (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    let valid = (1..=12).contains(&month)
+        && (1..=days_in(year, month)).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
     if !valid {
         return None;
     }
@@ -73,20 +95,26 @@ fn common_form(text: &[u8]) -> Option<i64> {
 
 /// Milliseconds of a fraction such as `.25`, and what follows it.
 fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
-    let Some(text) = text.strip_prefix(b".") else { return Some((0, text)) };
+    let Some(text) = text.strip_prefix(b".") else {
+        return Some((0, text));
+    };
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if length == 0 {
         return None;
     }
     let (digits, rest) = text.split_at(length);
-    let ms = (0..3).fold(0, |ms, place| ms * 10 + digits.get(place).map_or(0, |digit| i64::from(digit - b'0')));
+    let ms = (0..3).fold(0, |ms, place| {
+        ms * 10 + digits.get(place).map_or(0, |digit| i64::from(digit - b'0'))
+    });
     Some((ms, rest))
 }
 
 fn offset_seconds(zone: &[u8]) -> Option<i64> {
     let (sign, hours, minutes) = match zone {
         b"Z" => return Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => (*sign, digits(&[*h1, *h2])?, digits(&[*m1, *m2])?),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            (*sign, digits(&[*h1, *h2])?, digits(&[*m1, *m2])?)
+        }
         _ => return None,
     };
     if hours > 23 || minutes > 59 {
@@ -97,7 +125,10 @@ fn offset_seconds(zone: &[u8]) -> Option<i64> {
 }
 
 fn digits(text: &[u8]) -> Option<i64> {
-    text.iter().try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0')))
+    text.iter().try_fold(0, |number, byte| {
+        byte.is_ascii_digit()
+            .then(|| number * 10 + i64::from(byte - b'0'))
+    })
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -130,7 +161,14 @@ mod tests {
 
     #[track_caller]
     fn check(raw: &str, expected_ms: i64) {
-        assert_eq!(resolve(Some(raw), NOW), Resolved { at_ms: expected_ms, replaced: false }, "{raw}");
+        assert_eq!(
+            resolve(Some(raw), NOW),
+            Resolved {
+                at_ms: expected_ms,
+                replaced: false
+            },
+            "{raw}"
+        );
     }
 
     #[test]
@@ -152,8 +190,23 @@ mod tests {
 
     #[test]
     fn absent_and_other_types_mean_now() {
-        assert_eq!(resolve(None, NOW), Resolved { at_ms: NOW, replaced: false });
-        for raw in ["null", "true", "{}", "[]", "-5", "0", "1737367170", "1732240000.5"] {
+        assert_eq!(
+            resolve(None, NOW),
+            Resolved {
+                at_ms: NOW,
+                replaced: false
+            }
+        );
+        for raw in [
+            "null",
+            "true",
+            "{}",
+            "[]",
+            "-5",
+            "0",
+            "1737367170",
+            "1732240000.5",
+        ] {
             check(raw, NOW);
         }
     }
@@ -172,7 +225,14 @@ mod tests {
             "1e300",
             "99999999999999999999",
         ] {
-            assert_eq!(resolve(Some(raw), NOW), Resolved { at_ms: NOW, replaced: true }, "{raw}");
+            assert_eq!(
+                resolve(Some(raw), NOW),
+                Resolved {
+                    at_ms: NOW,
+                    replaced: true
+                },
+                "{raw}"
+            );
         }
         check("\"2025-01-21T10:00:00Z\"", NOW + DAY_MS);
     }

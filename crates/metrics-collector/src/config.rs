@@ -1,0 +1,132 @@
+//! The settings of the metrics collector beside those that all services have.
+
+use std::time::Duration;
+
+use monlight_shared::config::{Reader, Var};
+
+static RETENTION_RAW: Var = Var::with_default(
+    "RETENTION_RAW",
+    "1",
+    "whole number of hours, 1 to 87600",
+    "How long single points are kept. Later points of that time are merged into rollups.",
+);
+static RETENTION_MINUTE: Var = Var::with_default(
+    "RETENTION_MINUTE",
+    "24",
+    "whole number of hours, 1 to 87600",
+    "How long rollups by the minute are kept; never shorter than single points.",
+);
+static RETENTION_HOURLY: Var = Var::with_default(
+    "RETENTION_HOURLY",
+    "30",
+    "whole number of days, 1 to 36500",
+    "How long rollups by the hour are kept; never shorter than those by the minute.",
+);
+static AGGREGATION_INTERVAL: Var = Var::with_default(
+    "AGGREGATION_INTERVAL",
+    "60",
+    "whole number of seconds, 1 to 3600",
+    "Pause between two runs of the rollup. Answers are complete whatever it is.",
+);
+static MAX_BATCH: Var = Var::with_default(
+    "MAX_BATCH",
+    "10000",
+    "whole number, 1 to 100000",
+    "The most metrics that one request may carry.",
+);
+static MAX_SERIES_PER_PROJECT: Var = Var::with_default(
+    "MAX_SERIES_PER_PROJECT",
+    "10000",
+    "whole number, 1 to 1000000",
+    "The most series (name, type and label set) of a project. Points of further series are counted in the series \
+     `__overflow__` of their name.",
+);
+
+/// In the order of the documentation.
+pub(crate) static VARS: &[&Var] = &[
+    &RETENTION_RAW,
+    &RETENTION_MINUTE,
+    &RETENTION_HOURLY,
+    &AGGREGATION_INTERVAL,
+    &MAX_BATCH,
+    &MAX_SERIES_PER_PROJECT,
+];
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// How the collector was told to behave.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long single points are kept, milliseconds.
+    pub(crate) keep_raw_ms: i64,
+    /// How long minute rows are kept, milliseconds; at least as long as points.
+    pub(crate) keep_minute_ms: i64,
+    /// How long hour rows are kept, milliseconds; at least as long as minute rows.
+    pub(crate) keep_hour_ms: i64,
+    pub(crate) aggregation_interval: Duration,
+    pub(crate) max_batch: usize,
+    pub(crate) max_series_per_project: i64,
+}
+
+impl Config {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+        let keep_raw_ms = reader.integer(&RETENTION_RAW, 1..=87_600) * HOUR_MS;
+        let keep_minute_ms =
+            (reader.integer(&RETENTION_MINUTE, 1..=87_600) * HOUR_MS).max(keep_raw_ms);
+        let keep_hour_ms =
+            (reader.integer(&RETENTION_HOURLY, 1..=36_500) * 24 * HOUR_MS).max(keep_minute_ms);
+        let interval = reader.integer(&AGGREGATION_INTERVAL, 1..=3600);
+        Self {
+            keep_raw_ms,
+            keep_minute_ms,
+            keep_hour_ms,
+            aggregation_interval: Duration::from_secs(interval.cast_unsigned()),
+            max_batch: reader.integer(&MAX_BATCH, 1..=100_000) as usize,
+            max_series_per_project: reader.integer(&MAX_SERIES_PER_PROJECT, 1..=1_000_000),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monlight_shared::config::Env;
+
+    #[track_caller]
+    fn check(settings: &[(&str, &str)], expected: Result<[i64; 3], &str>) {
+        let env = Env::of(settings.iter().copied());
+        let mut reader = Reader::new(&env);
+        let config = Config::read(&mut reader);
+        let hours = [
+            config.keep_raw_ms,
+            config.keep_minute_ms,
+            config.keep_hour_ms,
+        ]
+        .map(|ms| ms / HOUR_MS);
+        match (reader.finish(), expected) {
+            (Ok(()), Ok(expected)) => assert_eq!(hours, expected),
+            (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{fault}"),
+            (result, _) => panic!("{result:?}"),
+        }
+    }
+
+    #[test]
+    fn a_coarser_tier_is_never_kept_shorter() {
+        check(&[], Ok([1, 24, 720]));
+        check(&[("RETENTION_RAW", "48")], Ok([48, 48, 720]));
+        check(
+            &[("RETENTION_MINUTE", "48"), ("RETENTION_HOURLY", "1")],
+            Ok([1, 48, 48]),
+        );
+    }
+
+    #[test]
+    fn faults_name_the_variable() {
+        check(&[("RETENTION_RAW", "0")], Err("RETENTION_RAW"));
+        check(
+            &[("AGGREGATION_INTERVAL", "60s")],
+            Err("AGGREGATION_INTERVAL"),
+        );
+        check(&[("MAX_BATCH", "-1")], Err("MAX_BATCH"));
+    }
+}

@@ -1,0 +1,143 @@
+//! `GET /api/dashboard`: how much came in, the largest metrics, and the Web Vitals of browsers.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use monlight_shared::http::{ApiError, RawParams, json_text};
+
+use super::names;
+use super::text::{self, Object};
+use crate::domain::range::Period;
+use crate::domain::rollup::Rollup;
+use crate::domain::vitals::Vital;
+use crate::state::AppState;
+use crate::store::dashboard::{self, Dashboard, OfVitals, Scope, Top, Vitals};
+use crate::store::snapshot;
+
+pub(super) async fn get(
+    State(state): State<AppState>,
+    RawParams(query): RawParams,
+) -> Result<Response, ApiError> {
+    let period = query
+        .all("period")
+        .find_map(Period::parse)
+        .unwrap_or_default();
+    let now_ms = state.clock.now_ms();
+    let scope = Scope {
+        project: names::project(&query),
+        from_ms: period.start_ms(now_ms),
+        now_ms,
+        resolution: period.resolution(),
+    };
+    let dashboard = state
+        .store
+        .read(move |conn| snapshot(conn, |conn| dashboard::read(conn, &scope)))
+        .await?;
+    Ok(json_text(StatusCode::OK, written(&dashboard, &period)))
+}
+
+fn written(dashboard: &Dashboard, period: &Period) -> String {
+    let Dashboard {
+        points,
+        names,
+        top,
+        vitals,
+    } = dashboard;
+    let mut out = String::new();
+    text::object(&mut out, |answer| {
+        answer
+            .text("period", &period.text)
+            .object("summary", |summary| {
+                summary
+                    .count("total_datapoints", *points)
+                    .count("distinct_metrics", *names as u64);
+            });
+        answer.array("top_metrics", top, write_top);
+        if let Some(vitals) = vitals {
+            answer.object("web_vitals", |section| write_vitals(section, vitals));
+        }
+    });
+    out
+}
+
+fn write_top(out: &mut String, metric: &Top) {
+    text::object(out, |row| {
+        row.text("name", &metric.name)
+            .text("type", metric.kind.as_str());
+        row.count("count", metric.count)
+            .number("total", metric.total);
+    });
+}
+
+fn write_vitals(section: &mut Object<'_>, vitals: &Vitals) {
+    section.object("summary", |summary| {
+        for (vital, sum) in Vital::ALL.into_iter().zip(&vitals.summary) {
+            summary.object(vital.key(), |out| write_summary(out, vital, sum.as_ref()));
+        }
+    });
+    section.array(
+        "timeseries",
+        &vitals.over_time,
+        |out, (bucket, of_bucket)| {
+            let contract = Vital::ALL
+                .iter()
+                .zip(of_bucket)
+                .filter(|(vital, _)| vital.opens_the_section());
+            let count = contract
+                .filter_map(|(_, sum)| sum.as_ref())
+                .map(|sum| sum.count)
+                .sum();
+            text::object(out, |row| {
+                row.time("bucket", *bucket);
+                write_figures(row, of_bucket);
+                row.count("count", count);
+            });
+        },
+    );
+    section.array("by_page", &vitals.pages, |out, (page, of_page)| {
+        text::object(out, |row| {
+            row.text("page", page);
+            write_figures(row, of_page);
+            row.count("page_views", of_page[0].as_ref().map_or(0, |lcp| lcp.count));
+        });
+    });
+}
+
+/// Mean, count and rating as in the contract; beside them p75 with its rating, and the shares of points that are good,
+/// in between and poor.
+fn write_summary(out: &mut Object<'_>, vital: Vital, sum: Option<&Rollup>) {
+    let mean = sum.map(Rollup::mean);
+    let p75 = sum.map(|sum| sum.percentile(75));
+    out.optional("avg", mean)
+        .count("count", sum.map_or(0, |sum| sum.count))
+        .text("rating", vital.rating(mean))
+        .optional("p75", p75)
+        .text("p75_rating", vital.rating(p75));
+    match sum {
+        None => out.optional("shares", None),
+        Some(sum) => out.object("shares", |shares| write_shares(shares, vital, sum)),
+    };
+}
+
+fn write_shares(out: &mut Object<'_>, vital: Vital, sum: &Rollup) {
+    let (good_below, poor_from) = vital.limits();
+    let good = sum.sketch.count_below(good_below);
+    let not_poor = sum.sketch.count_below(poor_from);
+    let share = |count: u64| count as f64 / sum.count as f64;
+    out.number("good", share(good))
+        .number("needs-improvement", share(not_poor - good))
+        .number("poor", share(sum.count - not_poor));
+}
+
+/// The mean of each vital, and beside them their p75.
+fn write_figures(row: &mut Object<'_>, vitals: &OfVitals) {
+    let all = || Vital::ALL.iter().zip(vitals);
+    for (vital, sum) in all() {
+        row.optional(vital.key(), sum.as_ref().map(Rollup::mean));
+    }
+    row.object("p75", |row| {
+        for (vital, sum) in all() {
+            row.optional(vital.key(), sum.as_ref().map(|sum| sum.percentile(75)));
+        }
+    });
+}

@@ -1,0 +1,63 @@
+//! Routes and handlers: bytes to domain values, domain values to bytes.
+
+mod dashboard;
+mod names;
+#[expect(
+    unreachable_pub,
+    reason = "the build script writes it for any kind of crate"
+)]
+mod pages;
+mod query;
+mod submit;
+mod text;
+
+use axum::Router;
+use axum::routing::get;
+use monlight_shared::clock::iso_seconds;
+use monlight_shared::http::App;
+use monlight_shared::service::{Context, Service as _};
+use serde_json::{Map, Value};
+
+use crate::MetricsCollector;
+use crate::state::AppState;
+use crate::store::{health, snapshot};
+
+/// All routes of the service.
+pub(crate) fn router(ctx: &Context, state: AppState) -> Router {
+    let routes = Router::new()
+        .route("/api/metrics", get(query::get).post(submit::post))
+        .route("/api/metrics/names", get(names::names))
+        .route("/api/projects", get(names::projects))
+        .route("/api/dashboard", get(dashboard::get))
+        .with_state(state.clone());
+    App::new(ctx, &MetricsCollector::INFO)
+        .api(routes)
+        .pages(
+            pages::ASSETS,
+            &[("/", "index.html"), ("/index.html", "index.html")],
+        )
+        .health(move || figures(state.clone()))
+        .build()
+}
+
+/// What `GET /health` adds: points of the last 24 hours and the newest minute that was rolled up.
+async fn figures(state: AppState) -> Result<Map<String, Value>, String> {
+    if let Some(reason) = state.store.sick() {
+        return Err(reason);
+    }
+    let now_ms = state.clock.now_ms();
+    let figures = state
+        .store
+        .read(move |conn| snapshot(conn, |conn| Ok(health::figures(conn, now_ms)?)));
+    let figures = figures.await.map_err(|fault| fault.to_string())?;
+    Ok(Map::from_iter([
+        (
+            "metrics_received_24h".to_owned(),
+            figures.received_24h.into(),
+        ),
+        (
+            "last_aggregation".to_owned(),
+            figures.last_rolled.map(iso_seconds).into(),
+        ),
+    ]))
+}

@@ -1,0 +1,199 @@
+//! `GET /api/metrics`: one metric over time.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use futures_util::stream;
+use monlight_shared::http::{ApiError, Query, RawParams, json_text};
+use monlight_shared::store::StoreError;
+
+use super::{names, text};
+use crate::domain::labels;
+use crate::domain::metric::MetricType;
+use crate::domain::range::{Period, Resolution};
+use crate::state::AppState;
+use crate::store::query::{self, AnswerRow, Merged, Prepared, Question};
+use crate::store::snapshot;
+
+/// Text is handed on when there is so much of it.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+pub(super) async fn get(
+    State(state): State<AppState>,
+    RawParams(params): RawParams,
+) -> Result<Response, ApiError> {
+    let Some(name) = params.last_nonempty("name").map(str::to_owned) else {
+        return Err(ApiError::invalid("Missing required parameter: name"));
+    };
+    let period = last_valid(&params, "period", Period::parse).unwrap_or_default();
+    let resolution = last_valid(&params, "resolution", |text| resolution(text, &period))
+        .unwrap_or(period.resolution());
+    let group_by = params.last("group_by").map(label_names);
+    let head = head(&name, resolution, &period.text, group_by.as_deref());
+    let now_ms = state.clock.now_ms();
+    let question = Question {
+        name,
+        project: names::project(&params),
+        labels: params.last_nonempty("labels").map(labels::from_filter),
+        group_by,
+        resolution,
+        from_ms: period.start_ms(now_ms),
+        now_ms,
+    };
+    let grouped = question.group_by.is_some();
+    let prepared = state
+        .store
+        .read(move |conn| snapshot(conn, |conn| query::prepare(conn, &question)))
+        .await?;
+    let rows = Rows {
+        state,
+        at: prepared.from,
+        prepared: Arc::new(prepared),
+        grouped,
+        out: head,
+        written: 0,
+    };
+    rows.answer().await
+}
+
+/// The last value of a parameter that is valid; others are as if they were not there.
+fn last_valid<T>(params: &Query, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    params.all(name).filter_map(parse).last()
+}
+
+fn resolution(text: &str, period: &Period) -> Option<Resolution> {
+    match text {
+        "minute" => Some(Resolution::Minute),
+        "hour" => Some(Resolution::Hour),
+        "auto" => Some(period.resolution()),
+        _ => None,
+    }
+}
+
+fn label_names(list: &str) -> Vec<String> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The answer up to its first row.
+fn head(name: &str, resolution: Resolution, period: &str, group_by: Option<&[String]>) -> String {
+    let mut out = String::new();
+    let mut answer = text::Object::begin(&mut out);
+    answer
+        .text("name", name)
+        .text("resolution", resolution.as_str())
+        .text("period", period);
+    if let Some(group_by) = group_by {
+        answer.array("group_by", group_by, |out, label| text::string(out, label));
+    }
+    answer.member("data", |out| out.push('['));
+    out
+}
+
+/// An answer on its way: read and written a stretch of time at a time.
+struct Rows {
+    state: AppState,
+    prepared: Arc<Prepared>,
+    grouped: bool,
+    /// Where the next stretch begins.
+    at: i64,
+    out: String,
+    written: usize,
+}
+
+impl Rows {
+    /// The whole answer at once when it is short, else as a stream.
+    async fn answer(mut self) -> Result<Response, ApiError> {
+        let first = self.next_chunk().await?;
+        if self.is_done() {
+            return Ok(json_text(StatusCode::OK, first));
+        }
+        let rest = stream::try_unfold(self, async |mut rows| {
+            if rows.is_done() {
+                return Ok::<_, StoreError>(None);
+            }
+            let chunk = rows.next_chunk().await?;
+            Ok(Some((chunk, rows)))
+        });
+        let whole = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
+        Ok(json_text(StatusCode::OK, Body::from_stream(whole)))
+    }
+
+    fn is_done(&self) -> bool {
+        self.at >= self.prepared.to
+    }
+
+    /// Text up to the end or until there is enough of it.
+    async fn next_chunk(&mut self) -> Result<String, StoreError> {
+        while !self.is_done() && self.out.len() < CHUNK_BYTES {
+            let (from, to) = (
+                self.at,
+                self.at
+                    .saturating_add(self.prepared.step)
+                    .min(self.prepared.to),
+            );
+            let prepared = Arc::clone(&self.prepared);
+            let rows = self
+                .state
+                .store
+                .read(move |conn| snapshot(conn, |conn| query::read(conn, &prepared, from, to)))
+                .await?;
+            for row in rows {
+                self.write(&row);
+            }
+            self.at = to;
+        }
+        if self.is_done() {
+            self.out.push_str("]}");
+        }
+        Ok(std::mem::take(&mut self.out))
+    }
+
+    fn write(&mut self, row: &AnswerRow) {
+        let AnswerRow {
+            bucket,
+            group,
+            rollup,
+        } = row;
+        let Some(group) = self.prepared.groups.get(*group as usize) else {
+            return;
+        };
+        if self.written > 0 {
+            self.out.push(',');
+        }
+        self.written += 1;
+        text::object(&mut self.out, |out| {
+            out.time("bucket", *bucket);
+            if self.grouped {
+                write_group(out, group);
+            }
+            out.count("count", rollup.count)
+                .number("sum", rollup.sum)
+                .number("min", rollup.min)
+                .number("max", rollup.max)
+                .number("avg", rollup.mean());
+            let percentile =
+                |percent| (group.kind == MetricType::Histogram).then(|| rollup.percentile(percent));
+            out.optional("p50", percentile(50))
+                .optional("p95", percentile(95))
+                .optional("p99", percentile(99));
+            out.number("last", rollup.last.value);
+        });
+    }
+}
+
+/// What tells merged series apart.
+fn write_group(row: &mut text::Object<'_>, group: &Merged) {
+    row.text("type", group.kind.as_str())
+        .object("labels", |labels| {
+            for (name, value) in &group.labels {
+                labels.text(name, value);
+            }
+        });
+}

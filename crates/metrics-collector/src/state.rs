@@ -1,0 +1,128 @@
+//! What handlers and tasks share.
+
+use std::sync::Arc;
+
+use monlight_shared::clock::Clock;
+use monlight_shared::lifecycle::Lifecycle;
+use monlight_shared::metrics::{Counter, Gauge, Registry};
+use monlight_shared::service::Context;
+use monlight_shared::store::Store;
+
+use crate::config::Config;
+use crate::store::dictionary::Dictionary;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct AppState {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) dictionary: Arc<Dictionary>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) told: Arc<Told>,
+}
+
+impl AppState {
+    pub(crate) fn new(ctx: &Context, config: Config) -> Self {
+        let dictionary = Arc::new(Dictionary::default());
+        let remembered = Arc::clone(&dictionary);
+        ctx.metrics.gauge_fn(
+            "monlight_metrics_dictionary_entries",
+            "Label sets whose series is known without asking the database; at most 32768.",
+            &[],
+            move || remembered.len() as f64,
+        );
+        let told = Told::new(&ctx.metrics);
+        told.series_max.set(config.max_series_per_project);
+        Self {
+            store: ctx.store.clone(),
+            clock: ctx.clock.clone(),
+            lifecycle: ctx.lifecycle.clone(),
+            dictionary,
+            config: Arc::new(config),
+            told: Arc::new(told),
+        }
+    }
+}
+
+/// What the collector says about itself at `GET /metrics`.
+pub(crate) struct Told {
+    pub(crate) batches: Counter,
+    pub(crate) batches_refused: Counter,
+    pub(crate) points: Counter,
+    pub(crate) late_points: Counter,
+    pub(crate) overflow_points: Counter,
+    pub(crate) timestamps_replaced: Counter,
+    pub(crate) series: Gauge,
+    series_max: Gauge,
+    pub(crate) minutes_rolled: Counter,
+    pub(crate) hours_rolled: Counter,
+    pub(crate) rows_written: Counter,
+    pub(crate) rollup_seconds: Counter,
+    pub(crate) rollup_backlog: Gauge,
+    pub(crate) deleted_blocks: Counter,
+    pub(crate) deleted_rows: Counter,
+    pub(crate) deleted_series: Counter,
+}
+
+impl Told {
+    fn new(metrics: &Registry) -> Self {
+        let counter = |name, help| metrics.counter(name, help, &[]);
+        let rolled = |tier| {
+            metrics.counter(
+                "monlight_metrics_buckets_rolled_total",
+                "Buckets rolled up, again ones included.",
+                &[("tier", tier)],
+            )
+        };
+        let deleted = |what| {
+            metrics.counter(
+                "monlight_metrics_deleted_total",
+                "What retention has deleted.",
+                &[("what", what)],
+            )
+        };
+        Self {
+            batches: counter("monlight_metrics_batches_total", "Batches stored."),
+            batches_refused: counter(
+                "monlight_metrics_batches_refused_total",
+                "Batches refused as invalid.",
+            ),
+            points: counter("monlight_metrics_points_total", "Points stored."),
+            late_points: counter(
+                "monlight_metrics_late_points_total",
+                "Points older than the raw points that are kept, merged into rollups.",
+            ),
+            overflow_points: counter(
+                "monlight_metrics_overflow_points_total",
+                "Points counted in an __overflow__ series because their project has too many series.",
+            ),
+            timestamps_replaced: counter(
+                "monlight_metrics_timestamps_replaced_total",
+                "Timestamps that were unreadable or more than a day ahead and became the time of arrival.",
+            ),
+            series: metrics.gauge("monlight_metrics_series", "Series of all projects.", &[]),
+            series_max: metrics.gauge(
+                "monlight_metrics_series_max_per_project",
+                "The most series of a project.",
+                &[],
+            ),
+            minutes_rolled: rolled("minute"),
+            hours_rolled: rolled("hour"),
+            rows_written: counter("monlight_metrics_rollup_rows_total", "Rollup rows written."),
+            rollup_seconds: metrics.seconds(
+                "monlight_metrics_rollup_seconds_total",
+                "Time the rollup took, waiting for the writer included.",
+                &[],
+            ),
+            rollup_backlog: metrics.gauge(
+                "monlight_metrics_rollup_backlog",
+                "Minutes and hours that are open or wait for the rollup.",
+                &[],
+            ),
+            deleted_blocks: deleted("blocks"),
+            deleted_rows: deleted("rows"),
+            deleted_series: deleted("series"),
+        }
+    }
+}

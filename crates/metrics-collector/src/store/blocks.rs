@@ -1,0 +1,198 @@
+//! Raw points: written once per batch and minute, read back a minute at a time.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use monlight_shared::store::StoreError;
+use rusqlite::Connection;
+
+use super::MINUTE_MS;
+use crate::domain::block::{self, BlockPoint};
+use crate::domain::rollup::{Point, Rollup};
+
+/// Bits of a block's id below the minute.
+const SEQUENCE_BITS: u32 = 28;
+/// Points of a minute that are held to be sorted; beyond them percentiles of an unfinished minute come from sketches.
+pub(crate) const POINTS_HELD: usize = 150_000;
+
+/// First and last id that blocks of a minute can have.
+pub(crate) const fn ids_of(minute_ms: i64) -> (i64, i64) {
+    let first = (minute_ms / MINUTE_MS) << SEQUENCE_BITS;
+    (first, first | ((1 << SEQUENCE_BITS) - 1))
+}
+
+/// Stores points of one minute; sorts them.
+pub(crate) fn insert(
+    conn: &Connection,
+    minute_ms: i64,
+    points: &mut [BlockPoint],
+) -> Result<(), StoreError> {
+    let (first, last) = ids_of(minute_ms);
+    let newest: Option<i64> = conn
+        .prepare_cached("SELECT max(id) FROM block WHERE id BETWEEN ?1 AND ?2")?
+        .query_row([first, last], |row| row.get(0))?;
+    let id = newest.map_or(first, |id| id + 1);
+    if id > last {
+        return Err(StoreError::Job(
+            "a minute cannot hold more than 268 million batches".to_owned(),
+        ));
+    }
+    conn.prepare_cached("INSERT INTO block (id, n, data) VALUES (?1, ?2, ?3)")?
+        .execute((id, points.len() as i64, block::encode(points)))?;
+    Ok(())
+}
+
+/// Calls `each` with the data of every block of a minute, up to and including the one called `last`.
+pub(crate) fn for_each(
+    conn: &Connection,
+    minute_ms: i64,
+    last: Option<i64>,
+    mut each: impl FnMut(&[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let (first, end) = ids_of(minute_ms);
+    let mut statement = conn.prepare_cached("SELECT data FROM block WHERE id BETWEEN ?1 AND ?2")?;
+    let mut rows = statement.query([first, last.unwrap_or(end)])?;
+    while let Some(row) = rows.next()? {
+        let data = row
+            .get_ref(0)?
+            .as_blob()
+            .map_err(|fault| StoreError::Job(fault.to_string()))?;
+        each(data)?;
+    }
+    Ok(())
+}
+
+/// How many points the blocks of a minute hold.
+pub(crate) fn count(conn: &Connection, minute_ms: i64) -> rusqlite::Result<i64> {
+    let (first, last) = ids_of(minute_ms);
+    conn.prepare_cached("SELECT ifnull(sum(n), 0) FROM block WHERE id BETWEEN ?1 AND ?2")?
+        .query_row([first, last], |row| row.get(0))
+}
+
+/// The rollups of some series over one minute, or what is left of it from `since_ms` on. Series with the same group are
+/// summed up together.
+pub(crate) fn rollups(
+    conn: &Connection,
+    minute_ms: i64,
+    since_ms: i64,
+    groups: &HashMap<i64, u32>,
+) -> Result<Vec<(u32, Rollup)>, StoreError> {
+    let mut fold = Fold::default();
+    for_each(conn, minute_ms, None, |data| {
+        // Set by the one closure, read by the other.
+        let group = Cell::new(0);
+        block::visit(
+            data,
+            |series, _| {
+                let wanted = groups.get(&series);
+                group.set(wanted.copied().unwrap_or_default());
+                wanted.is_some()
+            },
+            |BlockPoint {
+                 offset_ms,
+                 value,
+                 series: _,
+             }| {
+                let at_ms = minute_ms + i64::from(offset_ms);
+                if at_ms >= since_ms {
+                    fold.add(group.get(), Point { at_ms, value });
+                }
+            },
+        )?;
+        Ok(())
+    })?;
+    Ok(fold.finish())
+}
+
+/// Points by group, held until there are too many of them.
+#[derive(Default)]
+struct Fold {
+    groups: HashMap<u32, Slot>,
+    held: usize,
+}
+
+enum Slot {
+    Held(Vec<Point>),
+    Summed(Rollup),
+}
+
+impl Fold {
+    fn add(&mut self, group: u32, point: Point) {
+        match self
+            .groups
+            .entry(group)
+            .or_insert_with(|| Slot::Held(Vec::new()))
+        {
+            Slot::Held(points) => {
+                points.push(point);
+                self.held += 1;
+                if self.held > POINTS_HELD {
+                    self.sum_up();
+                }
+            }
+            Slot::Summed(rollup) => rollup.add(point),
+        }
+    }
+
+    fn sum_up(&mut self) {
+        for slot in self.groups.values_mut() {
+            if let Slot::Held(points) = slot
+                && let Some(rollup) = Rollup::of(points)
+            {
+                *slot = Slot::Summed(rollup);
+            }
+        }
+        self.held = 0;
+    }
+
+    fn finish(self) -> Vec<(u32, Rollup)> {
+        self.groups
+            .into_iter()
+            .filter_map(|(group, slot)| match slot {
+                Slot::Held(mut points) => Some((group, Rollup::of(&mut points)?)),
+                Slot::Summed(rollup) => Some((group, rollup)),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_follow_the_minutes() {
+        let (first, last) = ids_of(60_000);
+        assert_eq!((first, last), (1 << 28, (2 << 28) - 1));
+        assert_eq!(ids_of(0), (0, (1 << 28) - 1));
+        assert_eq!(ids_of(-60_000), (-(1 << 28), -1));
+    }
+
+    #[test]
+    fn too_many_points_are_summed_up_on_the_way() {
+        let mut fold = Fold::default();
+        let points = POINTS_HELD as i64 * 2 + 10;
+        for n in 0..points {
+            fold.add(
+                1,
+                Point {
+                    at_ms: n,
+                    value: 2.0,
+                },
+            );
+        }
+        fold.add(
+            2,
+            Point {
+                at_ms: 0,
+                value: 1.0,
+            },
+        );
+        assert!(fold.held <= POINTS_HELD);
+        let mut groups = fold.finish();
+        groups.sort_by_key(|(group, _)| *group);
+        assert_eq!(groups[0].1.count, points as u64);
+        assert_eq!(groups[0].1.last.at_ms, points - 1);
+        assert_eq!(groups[1].1.count, 1);
+    }
+}

@@ -1,0 +1,204 @@
+//! Stores a batch: all of it in one transaction, or nothing.
+
+use std::sync::Arc;
+
+use monlight_shared::store::StoreError;
+use rusqlite::Connection;
+
+use super::blocks;
+use super::dictionary::Dictionary;
+use super::rows::{self, RowKey};
+use super::series::{self, NewSeries, Resolved};
+use super::watermark::Watermark;
+use crate::domain::block::BlockPoint;
+use crate::domain::metric::MetricType;
+use crate::domain::range::Resolution;
+use crate::domain::rollup::{Point, Rollup};
+
+/// The points of a batch, ready for the writer.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// When it arrived, milliseconds since 1970.
+    pub(crate) now_ms: i64,
+    /// What [`SeriesRef::Known`] ids belong to.
+    pub(crate) epoch: u64,
+    pub(crate) points: Vec<BatchPoint>,
+    /// What [`SeriesRef::New`] points into.
+    pub(crate) new: Vec<NewSeries>,
+}
+
+/// One point of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchPoint {
+    pub(crate) series: SeriesRef,
+    pub(crate) at_ms: i64,
+    pub(crate) value: f64,
+}
+
+/// The series of a point, as far as the dictionary knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SeriesRef {
+    Known(i64),
+    /// A position in [`Batch::new`].
+    New(usize),
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is stored.
+    Stored {
+        /// The series of [`Batch::new`], in their order.
+        resolved: Vec<Resolved>,
+        /// Points older than the raw points that are kept, merged into rollups.
+        late: u64,
+    },
+    /// Series were deleted since the batch was read: look its series up again. Nothing was stored.
+    Stale,
+}
+
+/// Runs on the writer.
+pub(crate) fn store(
+    conn: &Connection,
+    batch: Batch,
+    dictionary: &Arc<Dictionary>,
+    max_series: i64,
+) -> Result<Outcome, StoreError> {
+    if batch.epoch != dictionary.epoch() {
+        return Ok(Outcome::Stale);
+    }
+    let resolved = batch
+        .new
+        .iter()
+        .map(|new| series::resolve(conn, new, max_series, batch.now_ms))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut points: Vec<(i64, Point)> = Vec::with_capacity(batch.points.len());
+    for BatchPoint {
+        series,
+        at_ms,
+        value,
+    } in batch.points
+    {
+        let id = match series {
+            SeriesRef::Known(id) => id,
+            SeriesRef::New(place) => resolved.get(place).map_or(0, |resolved| resolved.id()),
+        };
+        points.push((id, Point { at_ms, value }));
+    }
+    points.sort_by_key(|(_, point)| Resolution::Minute.bucket_of(point.at_ms));
+    let floors = Floors::read(conn)?;
+    let mut late = 0;
+    for minute in points.chunk_by_mut(|(_, a), (_, b)| same_minute(*a, *b)) {
+        let start = Resolution::Minute.bucket_of(minute[0].1.at_ms);
+        if start >= floors.raw {
+            store_block(conn, start, minute)?;
+        } else {
+            late += minute.len() as u64;
+            merge_late(conn, start, minute, &floors, batch.now_ms)?;
+        }
+    }
+    Ok(Outcome::Stored { resolved, late })
+}
+
+struct Floors {
+    raw: i64,
+    minute: i64,
+}
+
+impl Floors {
+    fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            raw: Watermark::RawFloor.read_floor(conn)?,
+            minute: Watermark::MinuteFloor.read_floor(conn)?,
+        })
+    }
+}
+
+fn same_minute(a: Point, b: Point) -> bool {
+    Resolution::Minute.bucket_of(a.at_ms) == Resolution::Minute.bucket_of(b.at_ms)
+}
+
+/// Stores points whose minute still has its blocks, and marks what they change.
+fn store_block(conn: &Connection, minute: i64, points: &[(i64, Point)]) -> Result<(), StoreError> {
+    let mut packed: Vec<BlockPoint> = points
+        .iter()
+        // The offset is below 60,000, as the point lies in this minute.
+        .map(|&(series, Point { at_ms, value })| BlockPoint {
+            series,
+            offset_ms: (at_ms - minute) as u16,
+            value,
+        })
+        .collect();
+    blocks::insert(conn, minute, &mut packed)?;
+    conn.prepare_cached("INSERT OR IGNORE INTO dirty_minute (minute) VALUES (?1)")?
+        .execute([minute])?;
+    conn.prepare_cached("INSERT OR IGNORE INTO dirty_hour (hour, version) VALUES (?1, 0)")?
+        .execute([Resolution::Hour.bucket_of(minute)])?;
+    Ok(())
+}
+
+/// Merges points whose minute has no blocks any more into its rows, or into those of the hour.
+fn merge_late(
+    conn: &Connection,
+    minute: i64,
+    points: &mut [(i64, Point)],
+    floors: &Floors,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let hour = Resolution::Hour.bucket_of(minute);
+    let (tier, bucket) = if hour >= floors.minute {
+        (Resolution::Minute, minute)
+    } else {
+        (Resolution::Hour, hour)
+    };
+    points.sort_by_key(|&(series, _)| series);
+    for of_series in points.chunk_by(|(a, _), (b, _)| a == b) {
+        let series = of_series[0].0;
+        let (name_id, kind) = name_of_series(conn, series)?;
+        let mut values: Vec<Point> = of_series.iter().map(|&(_, point)| point).collect();
+        let Some(mut part) = Rollup::of(&mut values) else {
+            continue;
+        };
+        // Whether they are all the points of this bucket cannot be known.
+        part.exact = None;
+        for series in [Some(series), None] {
+            rows::merge(
+                conn,
+                tier,
+                RowKey {
+                    name_id,
+                    bucket,
+                    series,
+                },
+                kind,
+                &part,
+            )?;
+        }
+        // The rollup task, which does this for other series, never sees this one.
+        conn.prepare_cached(
+            "UPDATE series SET last_seen = ?2 WHERE id = ?1 AND last_seen < ?2 - 3600000",
+        )?
+        .execute([series, now_ms])?;
+    }
+    if tier == Resolution::Minute {
+        conn.prepare_cached(
+            "INSERT INTO dirty_hour (hour, version) VALUES (?1, 1)
+             ON CONFLICT (hour) DO UPDATE SET version = version + 1",
+        )?
+        .execute([hour])?;
+    }
+    conn.prepare_cached(
+        "INSERT INTO received (minute, n) VALUES (?1, ?2) ON CONFLICT (minute) DO UPDATE SET n = n + excluded.n",
+    )?
+    .execute((minute, points.len() as i64))?;
+    Ok(())
+}
+
+/// The name that a series belongs to.
+fn name_of_series(conn: &Connection, series: i64) -> rusqlite::Result<(i64, MetricType)> {
+    conn.prepare_cached("SELECT name.id, name.type FROM series JOIN name ON name.id = series.name_id WHERE series.id = ?1")?
+        .query_row([series], |row| {
+            let code: u8 = row.get(1)?;
+            Ok((row.get(0)?, MetricType::from_code(code).unwrap_or(MetricType::Gauge)))
+        })
+}

@@ -1,0 +1,62 @@
+//! SQL. Knows the domain, nothing of HTTP.
+//!
+//! [`ingest`] writes points as [`blocks`], [`rebuild`] turns them into [`rows`] per minute and hour, [`retention`] deletes
+//! what is old. A question is split by [`plan`] into pieces that are read by [`scan`]: rows where they are complete,
+//! blocks where they are not, so that an answer never misses what was accepted. [`series`] and [`dictionary`] name things.
+
+pub(crate) mod dictionary;
+pub(crate) mod series;
+
+pub(crate) mod blocks;
+pub(crate) mod ingest;
+
+pub(crate) mod rebuild;
+pub(crate) mod retention;
+pub(crate) mod rows;
+pub(crate) mod watermark;
+
+pub(crate) mod plan;
+pub(crate) mod scan;
+
+pub(crate) mod dashboard;
+pub(crate) mod health;
+pub(crate) mod query;
+
+use monlight_shared::store::{Migration, StoreError};
+use rusqlite::Connection;
+
+use crate::domain::{block, sketch};
+
+/// The steps of the schema.
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    version: 100,
+    name: "series, blocks of points, rollups",
+    sql: include_str!("migrations/0100_init.sql"),
+}];
+
+pub(crate) const MINUTE_MS: i64 = 60_000;
+pub(crate) const HOUR_MS: i64 = 3_600_000;
+
+/// Runs several reads on one state of the database.
+pub(crate) fn snapshot<T>(
+    conn: &Connection,
+    read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = conn.unchecked_transaction()?;
+    let result = read(&transaction);
+    // It only read, so there is nothing to commit.
+    drop(transaction);
+    result
+}
+
+impl From<block::Damaged> for StoreError {
+    fn from(fault: block::Damaged) -> Self {
+        Self::Job(fault.to_string())
+    }
+}
+
+impl From<sketch::Damaged> for StoreError {
+    fn from(fault: sketch::Damaged) -> Self {
+        Self::Job(fault.to_string())
+    }
+}

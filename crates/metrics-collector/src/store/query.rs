@@ -1,0 +1,216 @@
+//! The series behind `GET /api/metrics`, read a stretch of time at a time so that no answer has to be held as a whole.
+
+use std::collections::{BTreeMap, HashMap};
+
+use monlight_shared::store::StoreError;
+use rusqlite::Connection;
+
+use super::plan::plan;
+use super::rows::Sketches;
+use super::scan::{Group, Selection, scan};
+use super::series;
+use crate::domain::labels;
+use crate::domain::metric::MetricType;
+use crate::domain::range::Resolution;
+use crate::domain::rollup::Rollup;
+
+/// About how many rows are read at once.
+const ROWS_AT_ONCE: usize = 4000;
+
+/// A question about one metric.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) name: String,
+    pub(crate) project: Option<String>,
+    /// A complete label set in canonical form; `None` for any.
+    pub(crate) labels: Option<String>,
+    /// Labels by whose values series are merged; `None` keeps every label set apart.
+    pub(crate) group_by: Option<Vec<String>>,
+    pub(crate) resolution: Resolution,
+    /// Buckets that start at this time or later, milliseconds since 1970.
+    pub(crate) from_ms: i64,
+    pub(crate) now_ms: i64,
+}
+
+/// A row's series, or the series that are merged in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Merged {
+    pub(crate) kind: MetricType,
+    /// All labels, or those that it is grouped by.
+    pub(crate) labels: Vec<(String, String)>,
+}
+
+/// A question whose series are known.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    selection: Selection,
+    pub(crate) groups: Vec<Merged>,
+    sketches: Sketches,
+    resolution: Resolution,
+    /// First bucket.
+    pub(crate) from: i64,
+    /// The end of the last bucket.
+    pub(crate) to: i64,
+    /// How much time to read at once.
+    pub(crate) step: i64,
+}
+
+/// One row of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct AnswerRow {
+    pub(crate) bucket: i64,
+    /// A position in [`Prepared::groups`].
+    pub(crate) group: Group,
+    pub(crate) rollup: Rollup,
+}
+
+/// Finds the series of a question and the stretch of time in which they have data.
+pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared, StoreError> {
+    let names = series::names_of(conn, &question.name, question.project.as_deref())?;
+    let mut places: BTreeMap<Merged, Group> = BTreeMap::new();
+    let mut groups: Vec<Merged> = Vec::new();
+    let mut place_of = |merged: Merged| -> Group {
+        *places.entry(merged).or_insert_with_key(|merged| {
+            groups.push(merged.clone());
+            groups.len() as Group - 1
+        })
+    };
+    let totals = question.labels.is_none() && question.group_by.as_ref().is_some_and(Vec::is_empty);
+    let mut series_count = 0;
+    let selection = if totals {
+        let names = names.iter().map(|name| {
+            (
+                name.id,
+                place_of(Merged {
+                    kind: name.kind,
+                    labels: Vec::new(),
+                }),
+            )
+        });
+        Selection::Totals(names.collect())
+    } else {
+        let mut of_series = HashMap::new();
+        for name in &names {
+            for (id, text) in series::of_name(conn, name.id, question.labels.as_deref())? {
+                let merged = Merged {
+                    kind: name.kind,
+                    labels: grouping(&text, question.group_by.as_deref()),
+                };
+                of_series.insert(id, place_of(merged));
+            }
+        }
+        series_count = of_series.len();
+        Selection::Series {
+            names: names.iter().map(|name| name.id).collect(),
+            groups: of_series,
+        }
+    };
+    let has_histogram = groups
+        .iter()
+        .any(|group| group.kind == MetricType::Histogram);
+    let merges = totals || groups.len() < series_count;
+    let sketches = match (
+        has_histogram,
+        merges || question.resolution == Resolution::Hour,
+    ) {
+        (false, _) => Sketches::Never,
+        (true, true) => Sketches::Always,
+        (true, false) => Sketches::UnlessExact,
+    };
+    let step_ms = question.resolution.step_ms();
+    let earliest = earliest(conn, question.resolution, names.iter().map(|name| name.id))?;
+    let to = question.resolution.bucket_of(question.now_ms) + step_ms;
+    // The first bucket that starts within the period.
+    let from = question
+        .resolution
+        .bucket_of(question.from_ms + step_ms - 1)
+        .max(earliest.unwrap_or(to));
+    let buckets = (ROWS_AT_ONCE / series_count.max(1)).clamp(1, 1500) as i64;
+    Ok(Prepared {
+        selection,
+        groups,
+        sketches,
+        resolution: question.resolution,
+        from,
+        to,
+        step: buckets * step_ms,
+    })
+}
+
+fn grouping(labels_text: &str, group_by: Option<&[String]>) -> Vec<(String, String)> {
+    let labels = labels::pairs(labels_text);
+    let Some(group_by) = group_by else {
+        return labels;
+    };
+    let find = |wanted: &String| {
+        labels
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.clone())
+    };
+    group_by
+        .iter()
+        .map(|name| (name.clone(), find(name).unwrap_or_default()))
+        .collect()
+}
+
+/// The first bucket in which any of the names can have data.
+fn earliest(
+    conn: &Connection,
+    resolution: Resolution,
+    names: impl Iterator<Item = i64>,
+) -> Result<Option<i64>, StoreError> {
+    let (rolled, dirty) = match resolution {
+        Resolution::Minute => (
+            "SELECT min(bucket) FROM total_minute WHERE name_id = ?1",
+            "SELECT min(minute) FROM dirty_minute",
+        ),
+        Resolution::Hour => (
+            "SELECT min(bucket) FROM total_hour WHERE name_id = ?1",
+            "SELECT min(hour) FROM dirty_hour",
+        ),
+    };
+    let mut earliest: Option<i64> = conn
+        .prepare_cached(dirty)?
+        .query_row([], |row| row.get(0))?;
+    for name in names {
+        let first: Option<i64> = conn
+            .prepare_cached(rolled)?
+            .query_row([name], |row| row.get(0))?;
+        earliest = [earliest, first].into_iter().flatten().min();
+    }
+    Ok(earliest)
+}
+
+/// The rows of `from` to before `to`, by bucket and then group.
+pub(crate) fn read(
+    conn: &Connection,
+    question: &Prepared,
+    from: i64,
+    to: i64,
+) -> Result<Vec<AnswerRow>, StoreError> {
+    let pieces = plan(conn, from, to.min(question.to), question.resolution)?;
+    let mut rows: Vec<AnswerRow> = Vec::new();
+    scan(
+        conn,
+        &pieces,
+        &question.selection,
+        question.sketches,
+        |at, group, rollup| {
+            rows.push(AnswerRow {
+                bucket: question.resolution.bucket_of(at),
+                group,
+                rollup,
+            });
+        },
+    )?;
+    rows.sort_by_key(|row| (row.bucket, row.group));
+    rows.dedup_by(|next, known| {
+        let same = (next.bucket, next.group) == (known.bucket, known.group);
+        if same {
+            known.rollup.merge(&next.rollup);
+        }
+        same
+    });
+    Ok(rows)
+}

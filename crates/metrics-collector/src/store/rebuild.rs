@@ -1,0 +1,411 @@
+//! Makes the rollup rows of a minute from its blocks, and those of an hour from its minutes.
+//!
+//! A bucket stays dirty, and is answered from the finer data, until its last row is written and nothing came in
+//! between. Writing the same bucket again writes the same rows, so a rollup that was cut off is simply done again.
+//! Rows are written in the order of their key, which touches each page once.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use monlight_shared::store::StoreError;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::rows::{self, RowKey, Sketches, columns};
+use super::watermark::Watermark;
+use super::{HOUR_MS, MINUTE_MS, blocks};
+use crate::domain::block::{self, BlockPoint};
+use crate::domain::metric::MetricType;
+use crate::domain::range::Resolution;
+use crate::domain::rollup::{Point, Rollup};
+
+/// Series of one pass over the minutes of an hour.
+const SERIES_A_PASS: usize = 2000;
+/// `last_seen` is written once in so many milliseconds.
+const SEEN_EVERY_MS: i64 = HOUR_MS;
+
+/// The dirty minutes that ended before a time, oldest first.
+pub(crate) fn dirty_minutes(
+    conn: &Connection,
+    ended_by: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<i64>> {
+    conn.prepare_cached(
+        "SELECT minute FROM dirty_minute WHERE minute <= ?1 ORDER BY minute LIMIT ?2",
+    )?
+    .query_map([ended_by - MINUTE_MS, most as i64], |row| row.get(0))?
+    .collect()
+}
+
+/// The dirty hours that ended before a time and have no dirty minutes left, with their versions, oldest first.
+pub(crate) fn dirty_hours(
+    conn: &Connection,
+    ended_by: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<(i64, i64)>> {
+    conn.prepare_cached(
+        "SELECT hour, version FROM dirty_hour WHERE hour <= ?1 AND NOT EXISTS
+            (SELECT 1 FROM dirty_minute WHERE minute >= dirty_hour.hour AND minute < dirty_hour.hour + 3600000)
+         ORDER BY hour LIMIT ?2",
+    )?
+    .query_map([ended_by - HOUR_MS, most as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect()
+}
+
+/// How many buckets wait to be rolled up.
+pub(crate) fn backlog(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached(
+        "SELECT (SELECT count(*) FROM dirty_minute) + (SELECT count(*) FROM dirty_hour)",
+    )?
+    .query_row([], |row| row.get(0))
+}
+
+/// What the blocks of a minute hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Census {
+    /// The last block that was counted.
+    pub(crate) last_block: i64,
+    pub(crate) points: u64,
+    /// In the order of their rows.
+    pub(crate) series: Vec<SeriesCount>,
+}
+
+/// A series of a minute.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeriesCount {
+    pub(crate) name_id: i64,
+    pub(crate) series: i64,
+    pub(crate) points: u64,
+    pub(crate) kind: MetricType,
+    last_seen: i64,
+}
+
+/// Counts what is there; `None` when the minute has no blocks.
+pub(crate) fn census(conn: &Connection, minute: i64) -> Result<Option<Census>, StoreError> {
+    let (first, last) = blocks::ids_of(minute);
+    let last_block: Option<i64> = conn
+        .prepare_cached("SELECT max(id) FROM block WHERE id BETWEEN ?1 AND ?2")?
+        .query_row([first, last], |row| row.get(0))?;
+    let Some(last_block) = last_block else {
+        return Ok(None);
+    };
+    let mut counts: HashMap<i64, u64> = HashMap::new();
+    blocks::for_each(conn, minute, Some(last_block), |data| {
+        let count = |series, points| {
+            *counts.entry(series).or_default() += points;
+            false
+        };
+        Ok(block::visit(data, count, |_| {})?)
+    })?;
+    let mut series = Vec::with_capacity(counts.len());
+    let mut statement = conn.prepare_cached(
+        "SELECT name.id, name.type, series.last_seen FROM series JOIN name ON name.id = series.name_id WHERE series.id = ?1",
+    )?;
+    for (&id, &points) in &counts {
+        let known = statement
+            .query_row([id], |row| {
+                Ok((row.get(0)?, row.get::<_, u8>(1)?, row.get(2)?))
+            })
+            .optional()?;
+        // A series is deleted only long after its last block is; points of one that is not there belong to nobody.
+        let Some((name_id, kind, last_seen)) = known else {
+            tracing::warn!(
+                series = id,
+                points,
+                "points of an unknown series are left out of the rollup"
+            );
+            continue;
+        };
+        let kind = MetricType::from_code(kind).unwrap_or(MetricType::Gauge);
+        series.push(SeriesCount {
+            name_id,
+            series: id,
+            points,
+            kind,
+            last_seen,
+        });
+    }
+    series.sort_unstable_by_key(|count| (count.name_id, count.series));
+    let points = counts.values().sum();
+    Ok(Some(Census {
+        last_block,
+        points,
+        series,
+    }))
+}
+
+/// Splits the series of a minute so that the points of each part can be held in memory.
+pub(crate) fn passes(series: &[SeriesCount]) -> Vec<&[SeriesCount]> {
+    let mut passes = Vec::new();
+    let (mut start, mut held) = (0, 0);
+    for (place, count) in series.iter().enumerate() {
+        if place > start && held + count.points > blocks::POINTS_HELD as u64 {
+            passes.push(&series[start..place]);
+            (start, held) = (place, 0);
+        }
+        held += count.points;
+    }
+    if start < series.len() {
+        passes.push(&series[start..]);
+    }
+    passes
+}
+
+/// The rollups of some series of a minute, in their order.
+pub(crate) fn minute_pass(
+    conn: &Connection,
+    minute: i64,
+    last_block: i64,
+    series: &[SeriesCount],
+) -> Result<Vec<Rollup>, StoreError> {
+    if let [only] = series
+        && only.points > blocks::POINTS_HELD as u64
+    {
+        return crowded_series(conn, minute, last_block, only.series);
+    }
+    let places: HashMap<i64, usize> = series
+        .iter()
+        .enumerate()
+        .map(|(place, count)| (count.series, place))
+        .collect();
+    // All points in one piece of memory, those of each series together.
+    let mut ends = Vec::with_capacity(series.len());
+    let mut total = 0;
+    for count in series {
+        ends.push(total);
+        total += count.points as usize;
+    }
+    let mut points = vec![
+        Point {
+            at_ms: 0,
+            value: 0.0
+        };
+        total
+    ];
+    blocks::for_each(conn, minute, Some(last_block), |data| {
+        // Set by the one closure, read by the other.
+        let place = Cell::new(0);
+        Ok(block::visit(
+            data,
+            |series, _| {
+                let wanted = places.get(&series);
+                place.set(wanted.copied().unwrap_or_default());
+                wanted.is_some()
+            },
+            |BlockPoint {
+                 offset_ms,
+                 value,
+                 series: _,
+             }| {
+                let end = &mut ends[place.get()];
+                points[*end] = Point {
+                    at_ms: minute + i64::from(offset_ms),
+                    value,
+                };
+                *end += 1;
+            },
+        )?)
+    })?;
+    let mut start = 0;
+    let mut rollups = Vec::with_capacity(series.len());
+    for end in ends {
+        rollups.extend(Rollup::of(&mut points[start..end]));
+        start = end;
+    }
+    Ok(rollups)
+}
+
+/// The rollup of a series with more points in a minute than can be held; its percentiles come from the sketch.
+fn crowded_series(
+    conn: &Connection,
+    minute: i64,
+    last_block: i64,
+    wanted: i64,
+) -> Result<Vec<Rollup>, StoreError> {
+    let mut sum: Option<Rollup> = None;
+    blocks::for_each(conn, minute, Some(last_block), |data| {
+        Ok(block::visit(
+            data,
+            |series, _| series == wanted,
+            |BlockPoint {
+                 offset_ms,
+                 value,
+                 series: _,
+             }| {
+                let point = Point {
+                    at_ms: minute + i64::from(offset_ms),
+                    value,
+                };
+                match &mut sum {
+                    Some(sum) => sum.add(point),
+                    None => sum = Some(Rollup::of_one(point)),
+                }
+            },
+        )?)
+    })?;
+    Ok(sum.into_iter().collect())
+}
+
+/// A row to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct NewRow {
+    pub(crate) key: RowKey,
+    pub(crate) kind: MetricType,
+    pub(crate) rollup: Rollup,
+}
+
+/// Writes rows of one tier.
+pub(crate) fn write_rows(
+    conn: &Connection,
+    tier: Resolution,
+    new: &[NewRow],
+) -> rusqlite::Result<()> {
+    for NewRow { key, kind, rollup } in new {
+        rows::write(conn, tier, *key, *kind, rollup)?;
+    }
+    Ok(())
+}
+
+/// Notes that series are alive, for those where that was long ago.
+pub(crate) fn see(conn: &Connection, series: &[SeriesCount], now_ms: i64) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached("UPDATE series SET last_seen = ?2 WHERE id = ?1")?;
+    for count in series
+        .iter()
+        .filter(|count| count.last_seen < now_ms - SEEN_EVERY_MS)
+    {
+        statement.execute((count.series, now_ms))?;
+    }
+    Ok(())
+}
+
+/// Declares the rows of a minute complete, unless a block came after those that they show.
+pub(crate) fn finish_minute(
+    conn: &Connection,
+    minute: i64,
+    last_block: Option<i64>,
+    points: u64,
+) -> rusqlite::Result<bool> {
+    let (first, last) = blocks::ids_of(minute);
+    let newest: Option<i64> = conn
+        .prepare_cached("SELECT max(id) FROM block WHERE id BETWEEN ?1 AND ?2")?
+        .query_row([first, last], |row| row.get(0))?;
+    if newest != last_block {
+        return Ok(false);
+    }
+    conn.prepare_cached("DELETE FROM dirty_minute WHERE minute = ?1")?
+        .execute([minute])?;
+    conn.prepare_cached("INSERT OR REPLACE INTO received (minute, n) VALUES (?1, ?2)")?
+        .execute((minute, points.cast_signed()))?;
+    Watermark::LastRolled.raise(conn, minute)?;
+    Ok(true)
+}
+
+/// The names that have rows in the minutes of an hour.
+pub(crate) fn names_of_hour(
+    conn: &Connection,
+    hour: i64,
+) -> rusqlite::Result<Vec<(i64, MetricType)>> {
+    conn.prepare_cached(
+        "SELECT id, type FROM name WHERE EXISTS
+            (SELECT 1 FROM total_minute WHERE name_id = name.id AND bucket >= ?1 AND bucket < ?1 + 3600000) ORDER BY id",
+    )?
+    .query_map([hour], |row| {
+        let code: u8 = row.get(1)?;
+        Ok((row.get(0)?, MetricType::from_code(code).unwrap_or(MetricType::Gauge)))
+    })?
+    .collect()
+}
+
+/// Rows of a name's hour, and the last series that they are about; `None` when no series follow.
+pub(crate) fn hour_pass(
+    conn: &Connection,
+    hour: i64,
+    name_id: i64,
+    kind: MetricType,
+    after: i64,
+) -> Result<(Vec<NewRow>, Option<i64>), StoreError> {
+    // The series that are read in this pass: the next ones by id.
+    let last: Option<i64> = conn
+        .prepare_cached(
+            "SELECT id FROM series WHERE name_id = ?1 AND id > ?2 ORDER BY id LIMIT 1 OFFSET ?3",
+        )?
+        .query_row((name_id, after, SERIES_A_PASS as i64 - 1), |row| row.get(0))
+        .optional()?;
+    let mut merged: HashMap<i64, Rollup> = HashMap::new();
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT series, ",
+        columns!(),
+        " FROM roll_minute WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?2 + 3600000 AND series > ?3 AND series <= ?4"
+    ))?;
+    let mut found = statement.query((name_id, hour, after, last.unwrap_or(i64::MAX)))?;
+    while let Some(row) = found.next()? {
+        let part = rows::read(row, 1, Sketches::Always)?;
+        match merged.entry(row.get(0)?) {
+            Entry::Occupied(mut known) => known.get_mut().merge(&part),
+            Entry::Vacant(place) => {
+                // An hour's percentiles never come from one of its minutes alone.
+                place.insert(Rollup {
+                    exact: None,
+                    ..part
+                });
+            }
+        }
+    }
+    let mut new: Vec<NewRow> = merged
+        .into_iter()
+        .map(|(series, rollup)| NewRow {
+            key: RowKey {
+                name_id,
+                bucket: hour,
+                series: Some(series),
+            },
+            kind,
+            rollup,
+        })
+        .collect();
+    new.sort_unstable_by_key(|row| row.key.series);
+    Ok((new, last))
+}
+
+/// The row of a name's hour over all its series.
+pub(crate) fn hour_total(
+    conn: &Connection,
+    hour: i64,
+    name_id: i64,
+    kind: MetricType,
+) -> Result<Option<NewRow>, StoreError> {
+    let mut sum: Option<Rollup> = None;
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM total_minute WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?2 + 3600000"
+    ))?;
+    let mut found = statement.query((name_id, hour))?;
+    while let Some(row) = found.next()? {
+        crate::domain::rollup::merge_into(&mut sum, rows::read(row, 0, Sketches::Always)?);
+    }
+    let key = RowKey {
+        name_id,
+        bucket: hour,
+        series: None,
+    };
+    Ok(sum.map(|rollup| NewRow {
+        key,
+        kind,
+        rollup: Rollup {
+            exact: None,
+            ..rollup
+        },
+    }))
+}
+
+/// Declares the rows of an hour complete, unless one of its minutes has changed since they were read.
+pub(crate) fn finish_hour(conn: &Connection, hour: i64, version: i64) -> rusqlite::Result<bool> {
+    let deleted = conn
+        .prepare_cached(
+            "DELETE FROM dirty_hour WHERE hour = ?1 AND version = ?2 AND NOT EXISTS
+                (SELECT 1 FROM dirty_minute WHERE minute >= ?1 AND minute < ?1 + 3600000)",
+        )?
+        .execute((hour, version))?;
+    Ok(deleted > 0)
+}

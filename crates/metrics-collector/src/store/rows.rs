@@ -1,0 +1,224 @@
+//! Rollup rows: one per series and bucket, one per name and bucket.
+
+use monlight_shared::store::StoreError;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::domain::metric::MetricType;
+use crate::domain::range::Resolution;
+use crate::domain::rollup::{Point, Rollup};
+use crate::domain::sketch::Sketch;
+
+/// The columns of a rollup, in the order that [`read`] expects.
+macro_rules! columns {
+    () => {
+        "cnt, sum, min, max, last, last_at, p50, p95, p99, sk"
+    };
+    ("roll") => {
+        "roll.cnt, roll.sum, roll.min, roll.max, roll.last, roll.last_at, roll.p50, roll.p95, roll.p99, roll.sk"
+    };
+}
+pub(crate) use columns;
+
+/// Which row a rollup belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowKey {
+    pub(crate) name_id: i64,
+    pub(crate) bucket: i64,
+    /// `None` is the total over the name's series.
+    pub(crate) series: Option<i64>,
+}
+
+/// Whether sketches are worth reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sketches {
+    /// Rows will be merged and asked for percentiles.
+    Always,
+    /// Percentiles come from the row where it has exact ones.
+    UnlessExact,
+    /// Nobody asks for percentiles.
+    Never,
+}
+
+/// Reads the rollup whose columns start at `first`.
+pub(crate) fn read(row: &Row<'_>, first: usize, sketches: Sketches) -> Result<Rollup, StoreError> {
+    let percentiles: [Option<f64>; 3] = [
+        row.get(first + 6)?,
+        row.get(first + 7)?,
+        row.get(first + 8)?,
+    ];
+    let exact = match percentiles {
+        [Some(p50), Some(p95), Some(p99)] => Some([p50, p95, p99]),
+        _ => None,
+    };
+    let wanted = match sketches {
+        Sketches::Always => true,
+        Sketches::UnlessExact => exact.is_none(),
+        Sketches::Never => false,
+    };
+    let sketch = if wanted {
+        let bytes = row
+            .get_ref(first + 9)?
+            .as_blob()
+            .map_err(|fault| StoreError::Job(fault.to_string()))?;
+        Sketch::decode(bytes)?
+    } else {
+        Sketch::default()
+    };
+    let count: i64 = row.get(first)?;
+    Ok(Rollup {
+        count: count.cast_unsigned(),
+        sum: row.get(first + 1)?,
+        min: row.get(first + 2)?,
+        max: row.get(first + 3)?,
+        last: Point {
+            value: row.get(first + 4)?,
+            at_ms: row.get(first + 5)?,
+        },
+        sketch,
+        exact,
+    })
+}
+
+/// The row of a key, complete.
+pub(crate) fn find(
+    conn: &Connection,
+    tier: Resolution,
+    key: RowKey,
+) -> Result<Option<Rollup>, StoreError> {
+    let sql = match (tier, key.series) {
+        (Resolution::Minute, Some(_)) => {
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM roll_minute WHERE name_id = ?1 AND bucket = ?2 AND series = ?3"
+            )
+        }
+        (Resolution::Hour, Some(_)) => {
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM roll_hour WHERE name_id = ?1 AND bucket = ?2 AND series = ?3"
+            )
+        }
+        (Resolution::Minute, None) => {
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM total_minute WHERE name_id = ?1 AND bucket = ?2 AND ?3 IS NULL"
+            )
+        }
+        (Resolution::Hour, None) => {
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM total_hour WHERE name_id = ?1 AND bucket = ?2 AND ?3 IS NULL"
+            )
+        }
+    };
+    conn.prepare_cached(sql)?
+        .query_row((key.name_id, key.bucket, key.series), |row| {
+            Ok(read(row, 0, Sketches::Always))
+        })
+        .optional()?
+        .transpose()
+}
+
+/// Writes a row, in place of the one that is there. Exact percentiles are kept for histograms only: nobody is shown
+/// those of others.
+pub(crate) fn write(
+    conn: &Connection,
+    tier: Resolution,
+    key: RowKey,
+    kind: MetricType,
+    rollup: &Rollup,
+) -> rusqlite::Result<()> {
+    let exact = rollup.exact.filter(|_| kind == MetricType::Histogram);
+    let [p50, p95, p99] = exact.map_or([None; 3], |exact| exact.map(Some));
+    let Rollup {
+        count,
+        sum,
+        min,
+        max,
+        last,
+        sketch,
+        exact: _,
+    } = rollup;
+    let (count, sketch) = (count.cast_signed(), sketch.encode());
+    let Some(series) = key.series else {
+        let sql = match tier {
+            Resolution::Minute => concat!(
+                "INSERT OR REPLACE INTO total_minute (name_id, bucket, ",
+                columns!(),
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            ),
+            Resolution::Hour => concat!(
+                "INSERT OR REPLACE INTO total_hour (name_id, bucket, ",
+                columns!(),
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            ),
+        };
+        let values = (
+            key.name_id,
+            key.bucket,
+            count,
+            sum,
+            min,
+            max,
+            last.value,
+            last.at_ms,
+            p50,
+            p95,
+            p99,
+            sketch,
+        );
+        conn.prepare_cached(sql)?.execute(values)?;
+        return Ok(());
+    };
+    let sql = match tier {
+        Resolution::Minute => concat!(
+            "INSERT OR REPLACE INTO roll_minute (name_id, bucket, series, ",
+            columns!(),
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+        ),
+        Resolution::Hour => concat!(
+            "INSERT OR REPLACE INTO roll_hour (name_id, bucket, series, ",
+            columns!(),
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+        ),
+    };
+    let values = (
+        key.name_id,
+        key.bucket,
+        series,
+        count,
+        sum,
+        min,
+        max,
+        last.value,
+        last.at_ms,
+        p50,
+        p95,
+        p99,
+        sketch,
+    );
+    conn.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+/// Adds a rollup to the row of a key.
+pub(crate) fn merge(
+    conn: &Connection,
+    tier: Resolution,
+    key: RowKey,
+    kind: MetricType,
+    part: &Rollup,
+) -> Result<(), StoreError> {
+    match find(conn, tier, key)? {
+        None => write(conn, tier, key, kind, part)?,
+        Some(mut known) => {
+            known.merge(part);
+            write(conn, tier, key, kind, &known)?;
+        }
+    }
+    Ok(())
+}

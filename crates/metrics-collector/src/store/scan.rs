@@ -1,0 +1,237 @@
+//! Reads the pieces of a plan for some names or series.
+
+use std::collections::HashMap;
+
+use monlight_shared::store::StoreError;
+use rusqlite::{Connection, Row, Statement};
+
+use super::blocks;
+use super::plan::Piece;
+use super::rows::{self, Sketches, columns};
+use super::series;
+use crate::domain::range::Resolution;
+use crate::domain::rollup::Rollup;
+
+/// Selected series of a name up to which they are looked up one by one instead of reading all rows of the name.
+const FEW_SERIES: usize = 4;
+
+/// Rows that are summed up together get one group.
+pub(crate) type Group = u32;
+
+/// What to read.
+#[derive(Clone, Debug)]
+pub(crate) enum Selection {
+    /// All series of each name, from the rows that hold them together.
+    Totals(Vec<(i64, Group)>),
+    /// Some series of some names.
+    Series {
+        names: Vec<i64>,
+        groups: HashMap<i64, Group>,
+    },
+}
+
+impl Selection {
+    /// The groups of all selected series.
+    fn series(&self, conn: &Connection) -> rusqlite::Result<HashMap<i64, Group>> {
+        match self {
+            Self::Series { groups, .. } => Ok(groups.clone()),
+            Self::Totals(names) => {
+                let mut groups = HashMap::new();
+                for &(name, group) in names {
+                    series::ids_of_name(conn, name, group, &mut groups)?;
+                }
+                Ok(groups)
+            }
+        }
+    }
+}
+
+/// Calls `each` with every rollup of the pieces: the start of its minute or hour, its group, and what was counted.
+pub(crate) fn scan(
+    conn: &Connection,
+    pieces: &[Piece],
+    selection: &Selection,
+    sketches: Sketches,
+    mut each: impl FnMut(i64, Group, Rollup),
+) -> Result<(), StoreError> {
+    let mut in_blocks = None;
+    for &piece in pieces {
+        match piece {
+            Piece::Rows { tier, from, to } => match selection {
+                Selection::Totals(names) => {
+                    totals(conn, tier, names, (from, to), sketches, &mut each)?;
+                }
+                Selection::Series { names, groups } => {
+                    let range = (from, to);
+                    if groups.len() <= FEW_SERIES {
+                        few_series(conn, tier, groups, range, sketches, &mut each)?;
+                    } else {
+                        all_rows(conn, tier, names, groups, range, sketches, &mut each)?;
+                    }
+                }
+            },
+            Piece::Blocks { minute, since } => {
+                let groups = match &mut in_blocks {
+                    Some(groups) => groups,
+                    None => in_blocks.insert(selection.series(conn)?),
+                };
+                for (group, rollup) in blocks::rollups(conn, minute, since, groups)? {
+                    each(minute, group, rollup);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn totals(
+    conn: &Connection,
+    tier: Resolution,
+    names: &[(i64, Group)],
+    (from, to): (i64, i64),
+    sketches: Sketches,
+    each: &mut impl FnMut(i64, Group, Rollup),
+) -> Result<(), StoreError> {
+    let mut statement = conn.prepare_cached(match tier {
+        Resolution::Minute => concat!(
+            "SELECT bucket, ",
+            columns!(),
+            " FROM total_minute WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket"
+        ),
+        Resolution::Hour => concat!(
+            "SELECT bucket, ",
+            columns!(),
+            " FROM total_hour WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket"
+        ),
+    })?;
+    for &(name, group) in names {
+        let mut rows = statement.query((name, from, to))?;
+        while let Some(row) = rows.next()? {
+            each(row.get(0)?, group, rows::read(row, 1, sketches)?);
+        }
+    }
+    Ok(())
+}
+
+/// Reads all rows of the names and passes over those of other series.
+fn all_rows(
+    conn: &Connection,
+    tier: Resolution,
+    names: &[i64],
+    groups: &HashMap<i64, Group>,
+    (from, to): (i64, i64),
+    sketches: Sketches,
+    each: &mut impl FnMut(i64, Group, Rollup),
+) -> Result<(), StoreError> {
+    let mut statement = conn.prepare_cached(match tier {
+        Resolution::Minute => concat!(
+            "SELECT bucket, series, ",
+            columns!(),
+            " FROM roll_minute WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket, series"
+        ),
+        Resolution::Hour => concat!(
+            "SELECT bucket, series, ",
+            columns!(),
+            " FROM roll_hour WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket, series"
+        ),
+    })?;
+    for name in names {
+        let mut rows = statement.query((name, from, to))?;
+        while let Some(row) = rows.next()? {
+            if let Some(&group) = groups.get(&row.get(1)?) {
+                each(row.get(0)?, group, rows::read(row, 2, sketches)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Looks each series up in each bucket that its name has.
+fn few_series(
+    conn: &Connection,
+    tier: Resolution,
+    groups: &HashMap<i64, Group>,
+    (from, to): (i64, i64),
+    sketches: Sketches,
+    each: &mut impl FnMut(i64, Group, Rollup),
+) -> Result<(), StoreError> {
+    let mut statement = conn.prepare_cached(match tier {
+        Resolution::Minute => concat!(
+            "SELECT roll.bucket, ",
+            columns!("roll"),
+            " FROM series JOIN total_minute AS t ON t.name_id = series.name_id AND t.bucket >= ?2 AND t.bucket < ?3
+              CROSS JOIN roll_minute AS roll ON roll.name_id = t.name_id AND roll.bucket = t.bucket AND roll.series = ?1
+              WHERE series.id = ?1 ORDER BY t.bucket"
+        ),
+        Resolution::Hour => concat!(
+            "SELECT roll.bucket, ",
+            columns!("roll"),
+            " FROM series JOIN total_hour AS t ON t.name_id = series.name_id AND t.bucket >= ?2 AND t.bucket < ?3
+              CROSS JOIN roll_hour AS roll ON roll.name_id = t.name_id AND roll.bucket = t.bucket AND roll.series = ?1
+              WHERE series.id = ?1 ORDER BY t.bucket"
+        ),
+    })?;
+    let mut read =
+        |statement: &mut Statement<'_>, series: i64, group: Group| -> Result<(), StoreError> {
+            let mut rows = statement.query((series, from, to))?;
+            while let Some(row) = rows.next()? {
+                let row: &Row<'_> = row;
+                each(row.get(0)?, group, rows::read(row, 1, sketches)?);
+            }
+            Ok(())
+        };
+    for (&series, &group) in groups {
+        read(&mut statement, series, group)?;
+    }
+    Ok(())
+}
+
+/// Count and sum of each name over the pieces, in the order of `names`.
+pub(crate) fn sums(
+    conn: &Connection,
+    pieces: &[Piece],
+    names: &[i64],
+) -> Result<Vec<(u64, f64)>, StoreError> {
+    let mut sums = vec![(0_u64, 0.0_f64); names.len()];
+    let mut add = |place: usize, count: u64, sum: f64| {
+        if let Some(total) = sums.get_mut(place) {
+            total.0 += count;
+            total.1 = (total.1 + sum).clamp(f64::MIN, f64::MAX);
+        }
+    };
+    let by_name: Vec<(i64, Group)> = names
+        .iter()
+        .zip(0..)
+        .map(|(&name, place)| (name, place))
+        .collect();
+    let (rows, in_blocks): (Vec<Piece>, Vec<Piece>) = pieces
+        .iter()
+        .partition(|piece| matches!(piece, Piece::Rows { .. }));
+    for piece in rows {
+        let Piece::Rows { tier, from, to } = piece else {
+            continue;
+        };
+        // A sum beyond the largest double is NULL or infinite in SQL, so it is made here.
+        let mut statement = conn.prepare_cached(match tier {
+            Resolution::Minute => "SELECT cnt, sum FROM total_minute WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3",
+            Resolution::Hour => "SELECT cnt, sum FROM total_hour WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3",
+        })?;
+        for (place, &name) in names.iter().enumerate() {
+            let mut rows = statement.query((name, from, to))?;
+            while let Some(row) = rows.next()? {
+                let count: i64 = row.get(0)?;
+                add(place, count.cast_unsigned(), row.get(1)?);
+            }
+        }
+    }
+    scan(
+        conn,
+        &in_blocks,
+        &Selection::Totals(by_name),
+        Sketches::Never,
+        |_, group, rollup| {
+            add(group as usize, rollup.count, rollup.sum);
+        },
+    )?;
+    Ok(sums)
+}

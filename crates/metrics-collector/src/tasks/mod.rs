@@ -1,0 +1,53 @@
+//! What runs beside requests: the rollup and retention.
+
+pub(crate) mod aggregate;
+pub(crate) mod retention;
+
+use std::time::Duration;
+
+use crate::state::AppState;
+use aggregate::Aggregator;
+
+/// A minute is left alone for so long after its end, so that the last points of clients that collect come in first.
+const LONGEST_GRACE: Duration = Duration::from_secs(15);
+/// How long the last rollup may take when the service ends.
+const LAST_RUN: Duration = Duration::from_secs(3);
+const RETENTION_INTERVAL: Duration = Duration::from_mins(10);
+
+/// Starts both.
+pub(crate) fn start(state: &AppState) {
+    let for_rollup = state.clone();
+    state
+        .lifecycle
+        .spawn("rollup", move || roll_up(for_rollup.clone()));
+    let for_retention = state.clone();
+    state
+        .lifecycle
+        .every("retention", RETENTION_INTERVAL, move || {
+            let state = for_retention.clone();
+            async move { retention::step(&state, state.clock.now_ms()).await }
+        });
+}
+
+/// Rolls up at once, then every interval, then once more at the end. The first and the last run take every minute that
+/// has ended, so that a restart leaves nothing behind.
+async fn roll_up(state: AppState) -> anyhow::Result<()> {
+    let aggregator = Aggregator::new(&state);
+    let interval = state.config.aggregation_interval;
+    let grace = LONGEST_GRACE.min(interval / 2);
+    let soft = state.lifecycle.soft();
+    let mut waited = Duration::ZERO;
+    loop {
+        let ended_by = state.clock.now_ms() - waited.as_millis() as i64;
+        aggregator.step(ended_by, || !soft.is_cancelled()).await?;
+        if state.lifecycle.sleep(interval).await {
+            break;
+        }
+        waited = grace;
+    }
+    let until = state.clock.monotonic() + LAST_RUN;
+    aggregator
+        .step(state.clock.now_ms(), || state.clock.monotonic() < until)
+        .await?;
+    Ok(())
+}

@@ -21,6 +21,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 
+/// The pages a service may route to. One below a folder names its files by `../`.
+const PAGES: [&str; 2] = ["errors/index.html", "index.html"];
+
 /// Writes `$OUT_DIR/assets.rs` from the files below `dist`, a folder given relative to the crate.
 ///
 /// Ends the build with one line on standard error when a release build finds no built UI, or when
@@ -98,7 +101,11 @@ fn placeholder(out: &Path) -> Result<String, String> {
          then build it again.</p>\n</html>\n"
     );
     write_if_changed(&page, text.as_bytes())?;
-    Ok(source(&entry("index.html", &page, None)?))
+    let entries = PAGES
+        .iter()
+        .map(|path| entry(path, &page, None))
+        .collect::<Result<String, _>>()?;
+    Ok(source(&entries))
 }
 
 /// The words of a crate's name, each with a capital: `log-viewer` is `Log Viewer`.

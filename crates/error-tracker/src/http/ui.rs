@@ -6,5 +6,5 @@ include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 pub static PAGES: &[(&str, &str)] = &[
     ("/", "index.html"),
     ("/index.html", "index.html"),
-    ("/errors/{id}", "index.html"),
+    ("/errors/{id}", "errors/index.html"),
 ];

@@ -1,3 +1,4 @@
+import "uplot/dist/uPlot.min.css";
 import "@kit/tokens.css";
 import "@kit/parts.css";
 import "./page.css";

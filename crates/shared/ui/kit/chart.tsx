@@ -1,8 +1,10 @@
-/** A chart over time, drawn by uPlot in the colours of the theme. Import it only where there are charts. */
+/**
+ * A chart over time, drawn by uPlot in the colours of the theme. Import it only where there are
+ * charts, and import uplot/dist/uPlot.min.css with the page's own style.
+ */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
 import { clock, day, weekday } from "./format";
 import { dark } from "./look";
 import { axisLabel, roundTimes } from "./strip";
@@ -233,6 +235,7 @@ function drawLabels(chart: uPlot, format: (value: number | null) => string, ink:
   ctx.save();
   ctx.font = font.replace("11px", `${11 * ratio}px`);
   ctx.textBaseline = "top";
+  ctx.textAlign = "left";
   ctx.lineJoin = "round";
   for (const value of [max / 3, (max / 3) * 2, max]) {
     const y = chart.valToPos(value, "y", true) + 3 * ratio;

@@ -1,1 +1,2 @@
 //! Follows Docker json-file logs and makes them searchable.
+pub mod domain;

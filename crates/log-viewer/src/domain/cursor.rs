@@ -1,0 +1,206 @@
+//! Which file on the disk is which that we have read from.
+//!
+//! A name says nothing (Docker renames `x-json.log` to `x-json.log.1`), and an inode says little (ext4 gives a new file
+//! the number of the one just deleted). So a file is known by device, inode and its first bytes: those never change in a
+//! file that is only appended to.
+
+/// How many of the first bytes are remembered. The first record of a Docker file, with its time in nanoseconds, mostly
+/// fits.
+pub const HEAD_BYTES: usize = 1024;
+
+/// A shorter beginning does not prove that two different inodes hold the same file.
+const PROOF_BYTES: usize = 64;
+
+/// Device and inode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+}
+
+/// How far a file has been read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Where it was last seen.
+    pub file: FileId,
+    /// Its first bytes, at most [`HEAD_BYTES`] and never more than were read.
+    pub head: Vec<u8>,
+    /// The offset of the first byte that was not consumed; always the start of a line.
+    pub position: u64,
+}
+
+/// A file as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What it is.
+    pub file: FileId,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its first bytes, [`HEAD_BYTES`] of them when it is that long.
+    pub head: Vec<u8>,
+}
+
+/// Where to go on in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is the file of this known cursor: go on at this offset.
+    Known {
+        /// Index of the cursor.
+        cursor: usize,
+        /// Where to go on: the cursor's position, or the end of the file when it was cut to less than that.
+        position: u64,
+    },
+    /// It begins like a file that is still there: a rotation that copies and truncates is under way. Leave it alone; once
+    /// the other one is truncated, this one takes its cursor over.
+    Copy,
+    /// It is new, or its content was replaced: read it from its beginning.
+    Fresh,
+}
+
+/// Finds for each file the cursor that belongs to it.
+///
+/// By identity and beginning first. Then by the beginning alone, for copies: a rotation that copies and truncates, a
+/// restored volume, a device that changed its number. Cursors of which no file is left are not mentioned.
+pub fn assign(known: &[Cursor], files: &[Seen]) -> Vec<Place> {
+    let mut places = vec![Place::Fresh; files.len()];
+    let mut used = vec![false; known.len()];
+    let tests: [fn(&Cursor, &Seen) -> bool; 2] = [is_same_file, is_copy];
+    for test in tests {
+        for (file, place) in files.iter().zip(&mut places) {
+            if *place != Place::Fresh {
+                continue;
+            }
+            let found = known
+                .iter()
+                .zip(&mut used)
+                .enumerate()
+                .find(|(_, (cursor, used))| !**used && test(cursor, file));
+            if let Some((index, (cursor, used))) = found {
+                *used = true;
+                *place = Place::Known {
+                    cursor: index,
+                    position: cursor.position.min(file.size),
+                };
+            }
+        }
+    }
+    for (file, place) in files.iter().zip(&mut places) {
+        if *place == Place::Fresh && known.iter().any(|cursor| is_copy(cursor, file)) {
+            *place = Place::Copy;
+        }
+    }
+    places
+}
+
+fn is_same_file(cursor: &Cursor, file: &Seen) -> bool {
+    cursor.file == file.file && file.head.starts_with(&cursor.head)
+}
+
+fn is_copy(cursor: &Cursor, file: &Seen) -> bool {
+    cursor.file != file.file
+        && cursor.head.len() >= PROOF_BYTES
+        && file.head.starts_with(&cursor.head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(inode: u64) -> FileId {
+        FileId { device: 1, inode }
+    }
+
+    fn text(name: &str) -> Vec<u8> {
+        format!(
+            "{{\"log\":\"first line of {name}\\n\",\"time\":\"2025-01-20T10:00:01.123456789Z\"}}\n"
+        )
+        .into_bytes()
+    }
+
+    fn cursor(inode: u64, name: &str, position: u64) -> Cursor {
+        let mut head = text(name);
+        head.truncate(position as usize);
+        Cursor {
+            file: id(inode),
+            head,
+            position,
+        }
+    }
+
+    fn seen(inode: u64, name: &str, size: u64) -> Seen {
+        let mut head = text(name);
+        head.truncate(size as usize);
+        Seen {
+            file: id(inode),
+            size,
+            head,
+        }
+    }
+
+    fn known(cursor: usize, position: u64) -> Place {
+        Place::Known { cursor, position }
+    }
+
+    #[track_caller]
+    fn check(cursors: &[Cursor], files: &[Seen], expected: &[Place]) {
+        assert_eq!(assign(cursors, files), expected);
+    }
+
+    #[test]
+    fn a_file_that_grew_or_stayed_goes_on() {
+        check(&[cursor(5, "a", 90)], &[seen(5, "a", 90)], &[known(0, 90)]);
+        check(&[cursor(5, "a", 90)], &[seen(5, "a", 500)], &[known(0, 90)]);
+        check(&[cursor(5, "a", 0)], &[seen(5, "a", 500)], &[known(0, 0)]);
+    }
+
+    #[test]
+    fn a_renamed_file_goes_on_and_the_new_one_is_fresh() {
+        check(
+            &[cursor(5, "a", 90)],
+            &[seen(5, "a", 200), seen(6, "b", 50)],
+            &[known(0, 90), Place::Fresh],
+        );
+    }
+
+    #[test]
+    fn an_inode_with_other_content_is_fresh() {
+        check(&[cursor(5, "a", 90)], &[seen(5, "b", 90)], &[Place::Fresh]);
+        check(&[cursor(5, "a", 90)], &[seen(5, "a", 0)], &[Place::Fresh]);
+        check(&[cursor(5, "a", 20)], &[seen(5, "a", 10)], &[Place::Fresh]);
+    }
+
+    #[test]
+    fn a_file_cut_behind_its_beginning_goes_on_at_its_end() {
+        check(
+            &[cursor(5, "a", 5000)],
+            &[seen(5, "a", 300)],
+            &[known(0, 300)],
+        );
+    }
+
+    #[test]
+    fn a_copy_takes_the_cursor_over_and_the_truncated_file_is_fresh() {
+        check(
+            &[cursor(5, "a", 90)],
+            &[seen(9, "a", 200), seen(5, "b", 40)],
+            &[known(0, 90), Place::Fresh],
+        );
+    }
+
+    #[test]
+    fn a_short_beginning_does_not_prove_a_copy() {
+        check(&[cursor(5, "a", 10)], &[seen(9, "a", 200)], &[Place::Fresh]);
+        check(&[cursor(5, "a", 0)], &[seen(9, "a", 200)], &[Place::Fresh]);
+    }
+
+    #[test]
+    fn a_copy_is_left_alone_while_the_original_is_there() {
+        check(
+            &[cursor(5, "a", 90)],
+            &[seen(9, "a", 90), seen(5, "a", 200)],
+            &[Place::Copy, known(0, 90)],
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! Pure rules: from the bytes of a log file to entries, and from what people ask to what the index understands. Values
+//! in, values out; the time is an argument.
+
+pub mod ansi;
+pub mod cursor;
+pub mod docker_line;
+pub mod entry;
+pub mod filter;
+pub mod level;
+mod level_json;
+pub mod multiline;
+pub mod names;
+pub mod partial;
+pub mod search;
+pub mod trace;

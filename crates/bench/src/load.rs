@@ -12,6 +12,9 @@ use anyhow::{Context as _, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+/// The resolution of tokio's timers.
+const TICK: Duration = Duration::from_millis(1);
+
 /// One prepared request.
 pub(crate) type Prepared = Arc<[u8]>;
 
@@ -125,12 +128,16 @@ async fn run(
                     let sequence = turn * connections + index;
                     let meant = match rate {
                         None => Instant::now(),
-                        Some(rate) => started + Duration::from_secs_f64(sequence as f64 / rate),
+                        Some(rate) => {
+                            let meant = started + Duration::from_secs_f64(sequence as f64 / rate);
+                            // Timers tick in milliseconds and ring late, so this one is set to ring early.
+                            tokio::time::sleep_until((meant - TICK).into()).await;
+                            meant.min(Instant::now())
+                        }
                     };
                     if meant.duration_since(started) >= time {
                         break;
                     }
-                    tokio::time::sleep_until(meant.into()).await;
                     // Neighbouring requests differ, so that connections do not all hit the same group at once.
                     let request = &requests[sequence.wrapping_mul(7919) % requests.len()];
                     let status = connection.exchange(request).await?;

@@ -143,13 +143,12 @@ impl BodyBudget {
             return Ok(permit);
         }
         let waiting = Arc::clone(&self.room).acquire_many_owned(permits);
-        match tokio::time::timeout(WAIT_FOR_SHARE, waiting).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => {
-                self.refused.inc();
-                Err(ApiError::busy("Too many large requests at the same time"))
-            }
+        // The semaphore is never closed, so the inner result is always a permit.
+        if let Ok(Ok(permit)) = tokio::time::timeout(WAIT_FOR_SHARE, waiting).await {
+            return Ok(permit);
         }
+        self.refused.inc();
+        Err(ApiError::busy("Too many large requests at the same time"))
     }
 }
 

@@ -180,7 +180,7 @@ enum Place<'f> {
 }
 
 /// Answers one request.
-pub(super) async fn serve(State(front): State<Arc<Front>>, mut request: Request) -> Response {
+pub(super) async fn serve(State(front): State<Arc<Front>>, request: Request) -> Response {
     let began = front.observer.now();
     let context = front.context(&request);
     let seen = Seen {
@@ -189,7 +189,6 @@ pub(super) async fn serve(State(front): State<Arc<Front>>, mut request: Request)
     };
     let gzip = accepts_gzip(request.headers());
     let id = context.id.clone();
-    request.extensions_mut().insert(context.clone());
 
     let answered = AssertUnwindSafe(front.dispatch(request, context))
         .catch_unwind()
@@ -251,7 +250,10 @@ impl Front {
             Place::Health => return self.health.answer(&self.lifecycle).await,
             Place::Page(found) => return assets::answer(&found, &request),
             Place::Session => return session_routes::answer(self, request, &context).await,
-            Place::Open(routes) => return call(routes, request).await,
+            Place::Open(routes) => {
+                request.extensions_mut().insert(context);
+                return call(routes, request).await;
+            }
             Place::Metrics => Doors::WithBearer,
             Place::Api | Place::Nowhere => Doors::Usual,
         };

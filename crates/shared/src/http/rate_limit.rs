@@ -3,9 +3,9 @@
 //! A request counts for exactly [`WINDOW`] and is forgotten then; a refused request does not count,
 //! so hammering does not prolong a refusal. For limits up to [`EXACT`] every request has its own
 //! time stamp. Above that, requests within a [`GRAIN`] of each other share one, the latest: the
-//! window is then up to a grain longer than a minute, never shorter, and the memory of a client is
-//! bounded whatever the limit. The number of clients is bounded too; when there are too many, those
-//! that were quiet the longest are forgotten.
+//! window is then up to a grain longer than a minute, never shorter, and a client takes at most a
+//! kilobyte whatever the limit. The number of clients is bounded too; when there are too many,
+//! those that were quiet the longest are forgotten.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -17,12 +17,12 @@ use crate::clock::Clock;
 use crate::metrics::{Counter, Registry};
 
 /// How far back requests count.
-pub const WINDOW: Duration = Duration::from_secs(60);
+pub const WINDOW: Duration = Duration::from_mins(1);
 /// Limits up to this keep a time stamp for each request.
 pub const EXACT: u32 = 64;
 /// How near requests must be to share a time stamp, for limits above [`EXACT`].
-pub const GRAIN: Duration = Duration::from_millis(WINDOW.as_millis() as u64 / EXACT as u64);
-/// Clients that are remembered at the same time: at most 3 MiB in all.
+pub const GRAIN: Duration = Duration::from_secs(1);
+/// Clients that are remembered at the same time: at most 2 MiB of stamps in all.
 pub const MAX_CLIENTS: usize = 2048;
 
 /// When it is worth trying again: whole seconds, rounded up, 1 to 60.
@@ -50,13 +50,41 @@ struct Log {
     total: u32,
 }
 
+/// Requests that leave the window together.
 #[derive(Clone, Copy, Debug)]
 struct Stamp {
-    /// The first request that is counted here; what is near enough to it joins.
-    first: Duration,
-    /// The last one; all of them leave the window together with it.
-    last: Duration,
+    /// The first of them, in nanoseconds; what is near enough to it joins.
+    first: u64,
+    /// From the first to the last of them, in nanoseconds: less than a [`GRAIN`].
+    span: u32,
     count: u32,
+}
+
+impl Stamp {
+    fn at(now: Duration) -> Self {
+        Self {
+            first: now.as_nanos() as u64,
+            span: 0,
+            count: 1,
+        }
+    }
+
+    /// When the last of them was.
+    fn last(&self) -> Duration {
+        Duration::from_nanos(self.first + u64::from(self.span))
+    }
+
+    /// Takes one more in, if it is near enough.
+    fn join(&mut self, now: Duration) -> bool {
+        let since = (now.as_nanos() as u64).saturating_sub(self.first);
+        let joins = u128::from(since) < GRAIN.as_nanos();
+        if joins {
+            // A grain is a second, which fits.
+            self.span = since as u32;
+            self.count += 1;
+        }
+        joins
+    }
 }
 
 impl<K: Hash + Eq + Clone> RateLimiter<K> {
@@ -127,35 +155,33 @@ impl Log {
         while let Some(oldest) = self
             .stamps
             .front()
-            .filter(|oldest| now >= oldest.last + WINDOW)
+            .filter(|oldest| now >= oldest.last() + WINDOW)
         {
             self.total -= oldest.count;
             self.stamps.pop_front();
         }
         if self.total >= limit {
-            let wait = self
+            let free = self
                 .stamps
                 .front()
-                .map_or(WINDOW, |oldest| oldest.last + WINDOW - now);
-            return Err(RetryAfter(rounded_up(wait).clamp(1, WINDOW.as_secs())));
+                .map_or(now + WINDOW, |oldest| oldest.last() + WINDOW);
+            let wait = rounded_up(free.saturating_sub(now));
+            return Err(RetryAfter(wait.clamp(1, WINDOW.as_secs())));
         }
         self.total += 1;
-        match self.stamps.back_mut() {
-            Some(newest) if !exact && now < newest.first + GRAIN => {
-                newest.last = now;
-                newest.count += 1;
-            }
-            _ => self.stamps.push_back(Stamp {
-                first: now,
-                last: now,
-                count: 1,
-            }),
+        let joined = !exact
+            && self
+                .stamps
+                .back_mut()
+                .is_some_and(|newest| newest.join(now));
+        if !joined {
+            self.stamps.push_back(Stamp::at(now));
         }
         Ok(())
     }
 
     fn last(&self) -> Option<Duration> {
-        self.stamps.back().map(|newest| newest.last)
+        self.stamps.back().map(Stamp::last)
     }
 }
 

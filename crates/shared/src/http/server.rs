@@ -50,6 +50,7 @@ const WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 const MAX_REFUSALS: usize = 64;
 /// After a fault of `accept` that is not one of the connection, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// The bounds of the server.
 #[derive(Clone, Copy, Debug)]
@@ -157,6 +158,7 @@ pub async fn serve_with(
         by_address: HashMap::new(),
         refusals: JoinSet::new(),
         full_since: None,
+        quiet_until: None,
     };
     server.accept(listener).await;
     server.finish().await;
@@ -168,7 +170,7 @@ struct Counters {
     accepted: Counter,
     refused: Counter,
     closed_for_room: Counter,
-    cut: [(watch::Cut, Counter); 4],
+    cut: [(watch::Cut, Counter); 5],
 }
 
 impl Counters {
@@ -235,6 +237,8 @@ struct Server {
     refusals: JoinSet<()>,
     /// When there was first no room for somebody.
     full_since: Option<Instant>,
+    /// Until when faults of `accept` are not logged again.
+    quiet_until: Option<Instant>,
 }
 
 impl Server {
@@ -250,13 +254,22 @@ impl Server {
                     Ok((stream, peer)) => self.admit(stream, peer).await,
                     Err(fault) if is_of_the_connection(&fault) => {}
                     Err(fault) => {
-                        tracing::error!(%fault, "cannot accept connections");
+                        self.complain(&fault);
                         if self.lifecycle.sleep(ACCEPT_PAUSE).await {
                             return;
                         }
                     }
                 },
             }
+        }
+    }
+
+    /// Once in a while: a fault that stays, such as too many open files, comes back at once.
+    fn complain(&mut self, fault: &std::io::Error) {
+        let now = Instant::now();
+        if self.quiet_until.is_none_or(|until| now >= until) {
+            tracing::error!(%fault, "cannot accept connections");
+            self.quiet_until = Some(now + COMPLAIN_EVERY);
         }
     }
 
@@ -311,11 +324,15 @@ impl Server {
             .filter(|(theirs, _)| !own || *theirs == address)
             .filter_map(|(_, watch)| watch.idle_until().map(|until| (until, watch)))
             .min_by_key(|(until, _)| *until);
-        if let Some((_, watch)) = idle {
-            self.counters.closed_for_room.inc();
-            watch.close();
-        }
-        let deadline = *self.full_since.get_or_insert_with(Instant::now) + WAIT_FOR_ROOM;
+        let now = Instant::now();
+        let deadline = match idle {
+            Some((_, watch)) => {
+                self.counters.closed_for_room.inc();
+                watch.close();
+                now + WAIT_FOR_ROOM
+            }
+            None => *self.full_since.get_or_insert(now) + WAIT_FOR_ROOM,
+        };
         while !self.has_room(address) {
             match timeout_at(deadline, self.tasks.join_next_with_id()).await {
                 Ok(Some(ended)) => self.reap(ended),

@@ -153,7 +153,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(15),
-            longest: Duration::from_secs(30 * 60),
+            longest: Duration::from_mins(30),
         }
     }
 }

@@ -146,7 +146,7 @@ fn a_session_opens_until_it_ends() {
     );
     assert_eq!(outcome(&auth, &request, Doors::Usual), Ok(Caller::Session));
     assert!(!auth.sessions().is_worth_renewing(request.headers()));
-    hand.advance(Duration::from_secs(25 * 3600));
+    hand.advance(Duration::from_hours(25));
     assert!(auth.sessions().is_worth_renewing(request.headers()));
     hand.advance(Duration::from_secs(29 * 24 * 3600 - 3600 - 1));
     assert_eq!(outcome(&auth, &request, Doors::Usual), Ok(Caller::Session));
@@ -185,7 +185,7 @@ fn a_session_of_another_service_or_a_forged_one_does_not_open() {
         format!("{name}={later}.{mac}"),
         format!("{name}=+{expiry}.{mac}"),
         format!("{name}={expiry}.{}", mac.to_uppercase()),
-        format!("{name}={expiry}.{}", &mac[2..]),
+        format!("{name}={expiry}.{}", mac.get(2..).unwrap()),
         format!("{name}={expiry}."),
         format!("{name}={expiry}"),
         format!("{name}=99999999999999999999999.{mac}"),

@@ -79,8 +79,6 @@ pub(super) async fn drive<T: Transport>(
             // It rang, maybe for something that is done by now.
             if deadline > Instant::now() {
                 alarm.as_mut().reset(deadline);
-            } else {
-                cx.waker().wake_by_ref();
             }
         }
     })

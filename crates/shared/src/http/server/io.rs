@@ -97,7 +97,7 @@ fn refusal_for(theirs: &[u8]) -> Option<String> {
     let (line, detail) = match status {
         b"431" => (
             "431 Request Header Fields Too Large",
-            "Request head is too large: expected at most 16384 bytes",
+            "Request head is too large: expected at most 16384 bytes and 100 headers",
         ),
         b"414" => ("414 URI Too Long", "Request target is too long"),
         b"400" => (
@@ -207,7 +207,7 @@ mod tests {
         );
         assert!(
             refusal.unwrap().ends_with(
-                r#"{"detail":"Request head is too large: expected at most 16384 bytes"}"#
+                r#"{"detail":"Request head is too large: expected at most 16384 bytes and 100 headers"}"#
             )
         );
         assert!(refusal_for(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").is_some());

@@ -1,5 +1,6 @@
 //! What a connection is doing and until when: shared by its socket, its bodies and its task.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -22,10 +23,18 @@ pub(super) enum Cut {
     Write,
     /// Somebody else needs the room.
     Room,
+    /// It had been refused, and the peer did not close its side.
+    Linger,
 }
 
 impl Cut {
-    pub(super) const ALL: [Self; 4] = [Self::Head, Self::Idle, Self::Write, Self::Room];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Head,
+        Self::Idle,
+        Self::Write,
+        Self::Room,
+        Self::Linger,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -33,6 +42,7 @@ impl Cut {
             Self::Idle => "idle",
             Self::Write => "write",
             Self::Room => "room",
+            Self::Linger => "linger",
         }
     }
 }
@@ -83,6 +93,7 @@ pub(super) struct Watch {
     close: AtomicBool,
     /// A body that its handler did not want, being read and dropped.
     unwanted: Mutex<Option<Unwanted>>,
+    drops_body: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -104,6 +115,7 @@ impl Watch {
             peer_gone: AtomicBool::new(false),
             close: AtomicBool::new(false),
             unwanted: Mutex::new(None),
+            drops_body: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
     }
@@ -121,9 +133,11 @@ impl Watch {
         millis(self.began.elapsed() + duration)
     }
 
-    /// Something came from the peer.
+    /// Something came from the peer. It is no new head while the last body is still coming.
     pub(super) fn received(&self) {
-        if matches!(self.phase(), Phase::Fresh | Phase::Idle) {
+        if !self.drops_body.load(Ordering::Relaxed)
+            && matches!(self.phase(), Phase::Fresh | Phase::Idle)
+        {
             self.enter(Phase::Head, self.after(self.settings.head_timeout));
         }
     }
@@ -194,15 +208,17 @@ impl Watch {
             deadline: self.after(self.settings.linger),
         };
         *self.unwanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(unwanted);
+        self.drops_body.store(true, Ordering::Relaxed);
         self.waker.wake();
     }
 
-    /// Reads and drops what nobody wants. Giving up makes hyper close the connection.
+    /// Reads and drops what nobody wants. Giving up makes hyper close the connection, so
+    /// `drops_body` then stays: what still comes is no new head.
     pub(super) fn poll_unwanted(&self, cx: &mut Context<'_>) {
         self.waker.register(cx.waker());
         let mut slot = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(unwanted) = &mut *slot {
-            match std::pin::Pin::new(&mut unwanted.body).poll_frame(cx) {
+            match Pin::new(&mut unwanted.body).poll_frame(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(frame))) => {
                     let length = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -211,7 +227,8 @@ impl Watch {
                         continue;
                     }
                 }
-                Poll::Ready(_) => {}
+                Poll::Ready(Some(Err(_))) => {}
+                Poll::Ready(None) => self.drops_body.store(false, Ordering::Relaxed),
             }
             *slot = None;
             // Hyper notices a dropped body when it is polled.
@@ -246,12 +263,15 @@ impl Watch {
             .is_some_and(|unwanted| unwanted.deadline <= now)
         {
             *unwanted = None;
+            // Hyper notices a dropped body when it is polled.
+            self.waker.wake();
         }
         if self.write_deadline.load(Ordering::Relaxed) <= now {
             return Some(Cut::Write);
         }
         (self.deadline.load(Ordering::Relaxed) <= now).then(|| match self.phase() {
             Phase::Idle => Cut::Idle,
+            Phase::Closing => Cut::Linger,
             _ => Cut::Head,
         })
     }

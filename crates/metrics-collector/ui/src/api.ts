@@ -20,6 +20,8 @@ export interface Bucket {
   p50: number | null;
   p95: number | null;
   p99: number | null;
+  /** The labels it is grouped by; only in answers to a question with groups. */
+  labels?: Record<string, string>;
 }
 
 export interface Series {
@@ -35,8 +37,11 @@ export interface Vital {
   avg: number | null;
   count: number;
   rating: Rating;
-  /** The 75th percentile, when the service gives it. */
+  /** The 75th percentile and its rating: what the pages show. */
   p75?: number | null;
+  p75_rating?: Rating;
+  /** Which part of the measurements is good, in between and poor; from 0 to 1. */
+  shares?: Record<Exclude<Rating, "unknown">, number> | null;
 }
 
 export type VitalId = "lcp" | "inp" | "cls" | "fcp" | "ttfb";
@@ -48,8 +53,8 @@ export interface Dashboard {
   top_metrics: (Metric & { count: number; total: number })[];
   web_vitals?: {
     summary: PerVital<Vital>;
-    timeseries: ({ bucket: string; count: number } & PerVital<number | null>)[];
-    by_page: ({ page: string; page_views: number } & PerVital<number | null>)[];
+    timeseries: ({ bucket: string; count: number; p75?: PerVital<number | null> } & PerVital<number | null>)[];
+    by_page: ({ page: string; page_views: number; p75?: PerVital<number | null> } & PerVital<number | null>)[];
   };
 }
 
@@ -57,8 +62,24 @@ export function getDashboard(period: string, project: string, signal: AbortSigna
   return request<Dashboard>("api/dashboard", { query: { period, project }, signal });
 }
 
-export function getSeries(name: string, period: string, project: string, labels: string, signal: AbortSignal): Promise<Answer<Series>> {
-  return request<Series>("api/metrics", { query: { name, period, project, labels }, signal });
+export interface SeriesQuery {
+  name: string;
+  period: string;
+  project: string;
+  /** A complete label set, `k:v,k2:v2`; empty for any. */
+  labels?: string;
+  /**
+   * Labels by whose values series are merged, `endpoint,status`. An empty text merges all of them,
+   * so that the percentiles are those of everything together.
+   */
+  groupBy?: string;
+  resolution?: "minute" | "hour";
+}
+
+export function getSeries(query: SeriesQuery, signal: AbortSignal): Promise<Answer<Series>> {
+  const { name, period, project, labels, groupBy = "", resolution } = query;
+  // An empty parameter has a meaning here, and apiUrl leaves empty ones out.
+  return request<Series>(`api/metrics?group_by=${encodeURIComponent(groupBy)}`, { query: { name, period, project, labels, resolution }, signal });
 }
 
 export function listNames(project: string, signal: AbortSignal): Promise<Answer<{ metrics: Metric[] }>> {

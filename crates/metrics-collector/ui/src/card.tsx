@@ -2,13 +2,13 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { Chart, type ChartSeries } from "@kit/chart";
-import { count, parts, quantity, scaled, THIN, type Unit, unitOf } from "@kit/format";
+import { count, parts, percent, quantity, scaled, THIN, type Unit, unitOf } from "@kit/format";
 import { Icon } from "@kit/icons";
 import { Option, Popover } from "@kit/menu";
 import { setParams } from "@kit/url";
-import type { Metric, MetricType } from "./api";
-import { column, merge, type Point, rate, STEP, summarise, trend, withGaps } from "./merge";
-import { names, period, project, range, seriesSource } from "./model";
+import type { Metric, MetricType, Series } from "./api";
+import { byStatus, column, merge, type Point, rate, STATUS_CLASSES, STEP, summarise, trend, withGaps } from "./merge";
+import { names, period, project, range, REQUESTS, seriesSource } from "./model";
 import { Big } from "./parts";
 
 interface Props {
@@ -22,16 +22,15 @@ interface Props {
 }
 
 export function ChartCard({ type, title, param, metric, turn }: Props) {
-  const source = useMemo(() => seriesSource(() => metric), [metric]);
+  const byClass = metric === REQUESTS;
+  const source = useMemo(() => seriesSource(metric, () => ({ groupBy: byClass ? "status" : "" })), [metric]);
   useEffect(() => {
     void source.load();
   }, [source, period.value, project.value, turn]);
   useEffect(() => () => source.stop(), [source]);
   const answer = source.data.value;
-  const points = useMemo(() => merge(answer?.data ?? []), [answer]);
-  const step = STEP[answer?.resolution ?? "minute"];
   const now = (source.at.value ?? new Date()).getTime() / 1000;
-  const view = useMemo(() => drawing(type, unitOf(metric), points, step, now), [type, metric, points, step, answer]);
+  const view = useMemo(() => (byClass ? requestsDrawing(answer, now) : drawing(type, unitOf(metric), merge(answer?.data ?? []), STEP[answer?.resolution ?? "minute"], now)), [type, metric, answer]);
   return (
     <figure class={`chart-card${source.slow.value ? " stale" : ""}`}>
       <figcaption>
@@ -39,7 +38,7 @@ export function ChartCard({ type, title, param, metric, turn }: Props) {
         <Big number={view.number} unit={view.unit} />
         <p class="delta t3">{view.note}</p>
       </figcaption>
-      {points.length > 0 || !answer ? (
+      {view.x.length > 0 || !answer ? (
         <Chart x={view.x} series={view.series} from={now - range.value.seconds} to={now} format={view.say} label={`${metric}: ${view.words}`} group="overview" />
       ) : (
         <p class="no-data t3">No data in this range</p>
@@ -97,22 +96,104 @@ export function drawing(type: MetricType, unit: Unit, points: readonly Point[], 
   };
 }
 
-function counterDrawing(rows: ReturnType<typeof withGaps>, x: number[], points: readonly Point[], sum: number, step: number, now: number): Drawing {
-  const first = points[0];
-  const covered = first ? Math.max(now - first.time, 1) : 1;
-  const perSecond = sum / covered;
-  // What happens less than once in ten seconds is said a minute.
+/** How to say a rate, the unit once: what happens less than once in ten seconds is said a minute. */
+function rateSayer(perSecond: number): { say: (value: number | null) => string; number: string; unit: string } {
   const slow = perSecond > 0 && perSecond < 0.1;
-  const say = (value: number | null) => (value === null ? "–" : `${scaled(slow ? value * 60 : value)}${slow ? "/min" : "/s"}`);
+  const factor = slow ? 60 : 1;
+  const unit = slow ? "/min" : "/s";
+  return { say: (value) => scaled(value === null ? null : value * factor), number: scaled(perSecond * factor), unit };
+}
+
+/** The mean rate over the stretch that has data. */
+function meanRate(points: readonly Point[], sum: number, now: number): number {
+  const first = points[0];
+  return first ? sum / Math.max(now - first.time, 1) : 0;
+}
+
+function counterDrawing(rows: ReturnType<typeof withGaps>, x: number[], points: readonly Point[], sum: number, step: number, now: number): Drawing {
   const values = column(rows, (point) => rate(point, step, now));
+  const spoken = rateSayer(meanRate(points, sum, now));
   return {
     x,
-    say,
-    number: points.length > 0 ? scaled(slow ? perSecond * 60 : perSecond) : "–",
-    unit: slow ? "/min" : "/s",
+    ...spoken,
     note: points.length > 0 ? `${count(sum)} in all` : "",
-    words: trend(values, say),
+    words: trend(values, (value) => spoken.say(value) + spoken.unit),
     series: [{ name: "rate", class: "s2", colour: "--status-2xx", values, fill: "--status-2xx", width: 1.25 }],
+  };
+}
+
+/** Requests by the class of their status, standing on each other. */
+export function requestsDrawing(answer: Series | null, now: number): Drawing {
+  const step = STEP[answer?.resolution ?? "minute"];
+  const { all, of } = byStatus(answer?.data ?? []);
+  const rows = withGaps(all, step);
+  const { sum } = summarise(all);
+  const spoken = rateSayer(meanRate(all, sum, now));
+  const floor = new Map<number, number>();
+  const series = STATUS_CLASSES.map((name, at): ChartSeries => {
+    const own = column(rows, ({ time }) => rate({ time, sum: of[name].get(time) ?? 0 }, step, now));
+    const values = own.map((value, index) => {
+      if (value === null) return null;
+      const top = (floor.get(index) ?? 0) + value;
+      floor.set(index, top);
+      return top;
+    });
+    const colour = `--status-${name}`;
+    return { name, class: `st-${name}`, colour, values, own, width: 1.25, ...(at === 0 ? { fill: colour } : { bandToPrevious: colour, noLine: true }) };
+  });
+  return {
+    x: rows.map(({ time }) => time),
+    ...spoken,
+    note: all.length > 0 ? `${count(sum)} in all` : "",
+    words: trend(series.at(-1)?.values ?? [], (value) => spoken.say(value) + spoken.unit),
+    series,
+  };
+}
+
+/** The share of requests that were answered with 5xx. */
+export function ErrorCard({ turn }: { turn: number }) {
+  const source = useMemo(() => seriesSource(REQUESTS, () => ({ groupBy: "status" })), []);
+  useEffect(() => void source.load(), [period.value, project.value, turn]);
+  useEffect(() => () => source.stop(), [source]);
+  const answer = source.data.value;
+  const now = (source.at.value ?? new Date()).getTime() / 1000;
+  const view = useMemo(() => errorsDrawing(answer), [answer]);
+  return (
+    <figure class={`chart-card${source.slow.value ? " stale" : ""}`}>
+      <figcaption>
+        <h2 class="plain-title">Errors</h2>
+        <Big number={view.number} unit={view.unit} class={view.bad ? "bad" : ""} />
+        <p class="delta t3">{view.note}</p>
+      </figcaption>
+      {view.x.length > 0 || !answer ? (
+        <Chart x={view.x} series={view.series} from={now - range.value.seconds} to={now} format={view.say} label={`Share of answers with status 5xx ${view.words}`} group="overview" />
+      ) : (
+        <p class="no-data t3">No data in this range</p>
+      )}
+    </figure>
+  );
+}
+
+/** One in twenty failing is shown red: nobody has set a limit yet. */
+const MANY_ERRORS = 0.05;
+
+export function errorsDrawing(answer: Series | null): Drawing & { bad: boolean } {
+  const { all, of } = byStatus(answer?.data ?? []);
+  const rows = withGaps(all, STEP[answer?.resolution ?? "minute"]);
+  const values = column(rows, (point) => (point.sum > 0 ? (of["5xx"].get(point.time) ?? 0) / point.sum : null));
+  const failed = [...of["5xx"].values()].reduce((sum, value) => sum + value, 0);
+  const { sum } = summarise(all);
+  const share = sum > 0 ? failed / sum : null;
+  const [number = "", unit = ""] = percent(share).split(THIN);
+  return {
+    x: rows.map(({ time }) => time),
+    say: percent,
+    number,
+    unit,
+    note: sum > 0 ? `${count(failed)} of ${count(sum)}` : "",
+    words: trend(values, percent),
+    bad: share !== null && share >= MANY_ERRORS,
+    series: [{ name: "5xx of all", class: "st-5xx", colour: "--status-5xx", values, fill: "--status-5xx", width: 1.5 }],
   };
 }
 

@@ -13,8 +13,8 @@ import { useRows } from "@kit/rows";
 import { Page, SearchField } from "@kit/shell";
 import { Empty, FaultBanner, FaultState, Skeleton } from "@kit/states";
 import { go, href, param, setParams } from "@kit/url";
-import type { MetricType } from "./api";
-import { column, merge, type Point, rate, STEP, summarise, trend, withGaps } from "./merge";
+import type { MetricType, Series } from "./api";
+import { byGroup, column, merge, type Point, rate, STEP, summarise, trend, withGaps } from "./merge";
 import { dashboard, names, period, project, projects, range, seriesSource, typeOf } from "./model";
 import { exploreQuery, Head, Status } from "./overview";
 import { service } from "./service";
@@ -129,12 +129,16 @@ function unitFor(aggregation: Aggregation, metric: string): Unit {
   return aggregation === "rate" ? "plain" : unitOf(metric);
 }
 
+/** So many series are drawn; the largest ones when there are more. */
+const DRAWN = 8;
+
 function OneMetric({ metric }: { metric: string }) {
   const turn = useSignal(0);
   const reload = useBasics(() => (turn.value += 1));
   const labels = param("labels");
-  const source = useMemo(() => seriesSource(() => metric, () => param("labels")), [metric]);
-  useEffect(() => void source.load(), [turn.value, labels]);
+  const by = param("by");
+  const source = useMemo(() => seriesSource(metric, () => ({ labels: param("labels"), groupBy: param("by") })), [metric]);
+  useEffect(() => void source.load(), [turn.value, labels, by]);
   useEffect(() => () => source.stop(), [source]);
   const type = typeOf(metric) ?? "gauge";
   const choices = FOR_TYPE[type];
@@ -145,12 +149,12 @@ function OneMetric({ metric }: { metric: string }) {
   const points = useMemo(() => merge(answer?.data ?? []), [answer]);
   useKeys("Page", {
     v: { label: "chart or table", run: () => setParams({ as: asTable ? null : "table" }, true) },
-    Escape: { label: "all metrics", run: () => setParams({ metric: null, agg: null, labels: null, as: null }) },
+    Escape: { label: "all metrics", run: () => setParams({ metric: null, agg: null, labels: null, by: null, as: null }) },
   });
-  const step = STEP[answer?.resolution ?? "minute"];
   const now = (source.at.value ?? new Date()).getTime() / 1000;
   const unit = unitFor(aggregation, metric);
-  const say = (value: number | null) => quantity(value, unit) + (aggregation === "rate" && value !== null ? "/s" : "");
+  const say = (value: number | null) => (aggregation === "rate" && value !== null ? `${scaled(value)}/s` : quantity(value, unit));
+  const lines = useMemo(() => linesOf(answer, reading(aggregation, type, STEP[answer?.resolution ?? "minute"], now)), [answer, aggregation, type]);
   return (
     <Page title={metric} service={service()} class="metrics" head={<Head title="Explore" onReload={reload} />} status={<Status />} hints={[[["v"], "chart or table"], [["t"], "time range"], [["Escape"], "all metrics"]]}>
       <FaultBanner source={source} onRetry={() => void source.load()} />
@@ -164,14 +168,133 @@ function OneMetric({ metric }: { metric: string }) {
       {answer && points.length > 0 && (
         <>
           {asTable ? (
-            <PointTable metric={metric} points={points} unit={unitOf(metric)} />
+            <PointTable metric={metric} points={points} unit={unitOf(metric)} grouped={lines.all > 1} />
           ) : (
-            <BigChart metric={metric} points={points} step={step} now={now} read={reading(aggregation, type, step, now)} aggregation={aggregation} say={say} />
+            <figure class="chart-card chart-big">
+              <Chart
+                tall
+                x={lines.x}
+                series={lines.series}
+                from={now - range.value.seconds}
+                to={now}
+                format={say}
+                label={lines.series.map(({ name, values }) => `${name} ${trend(values, say)}`).join("; ")}
+              />
+            </figure>
           )}
-          <Facts metric={metric} points={points} resolution={answer.resolution} aggregation={aggregation} />
+          {lines.all > 1 && <SeriesTable lines={lines} aggregation={aggregation} say={say} />}
+          <Facts metric={metric} points={points} resolution={answer.resolution} />
         </>
       )}
     </Page>
+  );
+}
+
+interface Lines {
+  x: number[];
+  series: ChartSeries[];
+  /** How many there are, drawn or not. */
+  all: number;
+}
+
+/** A line a group, the largest first. One group alone is named by what is drawn of it. */
+export function linesOf(answer: Series | null, read: (point: Point) => number | null): Lines {
+  const rows = withGaps(merge(answer?.data ?? []), STEP[answer?.resolution ?? "minute"]);
+  const groups = [...byGroup(answer?.data ?? []).values()]
+    .map((group) => ({ labels: group.labels, points: merge(group.rows) }))
+    .map((group) => ({ ...group, size: group.points.reduce((sum, point) => sum + Math.abs(point.sum), 0) }))
+    .sort((left, right) => right.size - left.size);
+  const series = groups.slice(0, DRAWN).map(({ labels, points }, at): ChartSeries => {
+    const byTime = new Map(points.map((point) => [point.time, point]));
+    const values = column(rows, ({ time }) => {
+      const point = byTime.get(time);
+      return point ? read(point) : null;
+    });
+    const colour = `--series-${at + 1}`;
+    return { name: nameOf(labels) || "all", class: `s-${at + 1}`, colour, values, width: groups.length === 1 ? 2 : 1.5, ...(groups.length === 1 ? { fill: colour } : {}) };
+  });
+  return { x: rows.map(({ time }) => time), series, all: groups.length };
+}
+
+/** `GET /api/cart` of method and endpoint: values alone, in the order of the labels' names. */
+function nameOf(labels: Record<string, string>): string {
+  return Object.entries(labels)
+    .map(([name, value]) => value || `no ${name}`)
+    .join(" · ");
+}
+
+function SeriesTable({ lines, aggregation, say }: { lines: Lines; aggregation: Aggregation; say: (value: number | null) => string }) {
+  const stats = lines.series.map(({ name, class: mark, values }) => {
+    const known = values.filter((value): value is number => value !== null);
+    return {
+      name,
+      mark,
+      min: known.length > 0 ? Math.min(...known) : null,
+      mean: known.length > 0 ? known.reduce((sum, value) => sum + value, 0) / known.length : null,
+      max: known.length > 0 ? Math.max(...known) : null,
+      last: known.at(-1) ?? null,
+    };
+  });
+  const most = Math.max(...stats.map(({ max }) => max ?? 0), Number.MIN_VALUE);
+  return (
+    <section class="block" aria-label="Series">
+      <div class="sec-head in">
+        <h2>Series</h2>
+        <span class="t3">
+          {stats.length === lines.all ? plural(lines.all, "series", "series") : `${stats.length} of ${count(lines.all)}, the largest`}, {aggregation}
+        </span>
+      </div>
+      <div class="table-wrap">
+        <table class="table series-table">
+          <caption class="sr-only">Each series over the range</caption>
+          <colgroup>
+            <col class="e-name" />
+            <col />
+            <col class="e-n" />
+            <col class="e-n" />
+            <col class="e-n" />
+            <col class="e-n" />
+          </colgroup>
+          <thead>
+            <tr>
+              <th>{param("by") || "Series"}</th>
+              <th class="c-range">Min, mean, max</th>
+              <th class="num">Last</th>
+              <th class="num c-min">Min</th>
+              <th class="num c-mean">Mean</th>
+              <th class="num c-max">Max</th>
+            </tr>
+          </thead>
+          <tbody>
+            {stats.map(({ name, mark, min, mean, max, last }) => (
+              <tr key={name}>
+                <td class="c-name">
+                  <span class="series-name" title={name}>
+                    <i class={`key ${mark}`} />
+                    <span class="mono cut">{name}</span>
+                  </span>
+                </td>
+                <td class="c-range">
+                  {min !== null && mean !== null && max !== null && (
+                    <svg class={`range-bar ${mark}`} viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
+                      <path class="range-all" d="M0 4H100" />
+                      <path class="range-span" d={`M${(min / most) * 100} 4H${(max / most) * 100}`} />
+                      <path class="range-mean" d={`M${(mean / most) * 100} 0V8`} />
+                    </svg>
+                  )}
+                </td>
+                <td class="num">
+                  <b>{say(last)}</b>
+                </td>
+                <td class="num t2 c-min">{say(min)}</td>
+                <td class="num t2 c-mean">{say(mean)}</td>
+                <td class="num t2 c-max">{say(max)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
   );
 }
 
@@ -188,7 +311,7 @@ function QueryBar({ metric, type, aggregation, choices, asTable }: QueryProps) {
   return (
     <div class="query-area">
       <div class="query">
-        <Filter label="Metric" value={metric} choices={all.map((name) => ({ value: name, label: name, mono: true }))} onChange={(name) => (name ? go("", exploreQuery(name)) : setParams({ metric: null, agg: null, labels: null }))} />
+        <Filter label="Metric" value={metric} choices={all.map((name) => ({ value: name, label: name, mono: true }))} onChange={(name) => (name ? go("", exploreQuery(name)) : setParams({ metric: null, agg: null, labels: null, by: null }))} />
         <span class="badge line">{type}</span>
         <div class="seg" role="group" aria-label="Aggregation">
           {choices.map((choice) => (
@@ -197,16 +320,8 @@ function QueryBar({ metric, type, aggregation, choices, asTable }: QueryProps) {
             </button>
           ))}
         </div>
-        <span class="query-word">where labels are</span>
-        <form
-          class="query-labels"
-          onSubmit={(event) => {
-            event.preventDefault();
-            setParams({ labels: String(new FormData(event.currentTarget).get("labels")).trim() });
-          }}
-        >
-          <input class="input" name="labels" aria-label="The complete label set" placeholder="all, or method:GET,status:200" autocomplete="off" spellcheck={false} defaultValue={param("labels")} key={param("labels")} />
-        </form>
+        <LabelField name="by" word="by" label="Labels to group by" placeholder="endpoint, status" />
+        <LabelField name="labels" word="where labels are" label="The complete label set" placeholder="method:GET,status:200" />
         <div class="seg query-end" role="group" aria-label="Show as">
           <button type="button" aria-pressed={!asTable} title="V" onClick={() => setParams({ as: null }, true)}>
             <Icon name="chart" small />
@@ -222,38 +337,38 @@ function QueryBar({ metric, type, aggregation, choices, asTable }: QueryProps) {
   );
 }
 
-interface BigChartProps {
-  metric: string;
-  points: readonly Point[];
-  step: number;
-  now: number;
-  read: (point: Point) => number | null;
-  aggregation: Aggregation;
-  say: (value: number | null) => string;
-}
-
-function BigChart({ metric, points, step, now, read, aggregation, say }: BigChartProps) {
-  const { x, series } = useMemo(() => {
-    const rows = withGaps(points, step);
-    const values = column(rows, read);
-    const line: ChartSeries = { name: aggregation, class: "s-1", colour: "--series-1", values, width: 2, fill: "--series-1" };
-    return { x: rows.map(({ time }) => time), series: [line] };
-  }, [points, aggregation]);
+/** A field of the query: a change counts on Enter, or when the field is left. */
+function LabelField({ name, word, label, placeholder }: { name: string; word: string; label: string; placeholder: string }) {
+  const value = param(name);
+  const set = (text: string) => setParams({ [name]: text.split(",").map((part) => part.trim()).filter(Boolean).join(",") });
   return (
-    <figure class="chart-card chart-big">
-      <Chart tall x={x} series={series} from={now - range.value.seconds} to={now} format={say} label={`${aggregation} of ${metric} ${trend(series[0]!.values, say)}`} />
-    </figure>
+    <form
+      class="query-labels"
+      onSubmit={(event) => {
+        event.preventDefault();
+        set(String(new FormData(event.currentTarget).get(name)));
+      }}
+    >
+      <span class="query-word" aria-hidden="true">
+        {word}
+      </span>
+      <input class="input" name={name} aria-label={label} placeholder={placeholder} autocomplete="off" spellcheck={false} defaultValue={value} key={value} onBlur={(event) => set(event.currentTarget.value)} />
+    </form>
   );
 }
 
-function PointTable({ metric, points, unit }: { metric: string; points: readonly Point[]; unit: Unit }) {
+function PointTable({ metric, points, unit, grouped }: { metric: string; points: readonly Point[]; unit: Unit; grouped: boolean }) {
   const say = (value: number | null) => quantity(value, unit);
-  const columns = ["count", "sum", "min", "avg", "p50", "p95", "p99", "max"] as const;
+  // Percentiles of groups cannot be put together, so a table of all groups has none.
+  const columns = (["count", "sum", "min", "avg", "p50", "p95", "p99", "max"] as const).filter((name) => !(grouped && name.startsWith("p")));
   const csv = () => ["time", ...columns].join(",") + "\n" + points.map((point) => [new Date(point.time * 1000).toISOString(), ...columns.map((name) => point[name] ?? "")].join(",")).join("\n");
   return (
     <section class="block">
       <div class="sec-head in">
-        <h2>{plural(points.length, "bucket")}</h2>
+        <h2>
+          {plural(points.length, "bucket")}
+          {grouped && ", all groups together"}
+        </h2>
         <button class="btn quiet mini end" type="button" onClick={() => void copy(csv(), "Table")}>
           <Icon name="copy" small />
           Copy
@@ -298,7 +413,7 @@ function PointTable({ metric, points, unit }: { metric: string; points: readonly
   );
 }
 
-function Facts({ metric, points, resolution, aggregation }: { metric: string; points: readonly Point[]; resolution: string; aggregation: Aggregation }) {
+function Facts({ metric, points, resolution }: { metric: string; points: readonly Point[]; resolution: string }) {
   const all = summarise(points);
   const unit = unitOf(metric);
   const facts: [string, string][] = [
@@ -319,11 +434,6 @@ function Facts({ metric, points, resolution, aggregation }: { metric: string; po
           </div>
         ))}
       </dl>
-      {all.sets > 1 && aggregation.startsWith("p") && (
-        <p class="t3">
-          {all.sets} label sets: a percentile of all of them together is at most the highest of theirs, which is what the line shows. Name a complete label set for the exact one.
-        </p>
-      )}
     </section>
   );
 }

@@ -77,6 +77,92 @@ export function rate(point: Pick<Point, "sum" | "time">, step: number, now: numb
   return point.sum / passed;
 }
 
+/** The rows of each group, by the text of its labels. */
+export function byGroup(rows: readonly Bucket[]): Map<string, { labels: Record<string, string>; rows: Bucket[] }> {
+  const groups = new Map<string, { labels: Record<string, string>; rows: Bucket[] }>();
+  for (const row of rows) {
+    const labels = row.labels ?? {};
+    const key = JSON.stringify(labels);
+    const known = groups.get(key);
+    if (known) known.rows.push(row);
+    else groups.set(key, { labels, rows: [row] });
+  }
+  return groups;
+}
+
+export type StatusClass = "2xx" | "3xx" | "4xx" | "5xx";
+export const STATUS_CLASSES: readonly StatusClass[] = ["2xx", "3xx", "4xx", "5xx"];
+
+/** The class of an HTTP status; 1xx counts with 2xx, what is no status is left out. */
+export function statusClass(status: string | undefined): StatusClass | null {
+  const found = /^([1-5])\d\d$/.exec(status ?? "");
+  if (!found) return null;
+  return found[1] === "1" ? "2xx" : (`${found[1]}xx` as StatusClass);
+}
+
+/** Requests a bucket by status class, with all of them together. */
+export function byStatus(rows: readonly Bucket[]): { all: Point[]; of: Record<StatusClass, Map<number, number>> } {
+  const of: Record<StatusClass, Map<number, number>> = { "2xx": new Map(), "3xx": new Map(), "4xx": new Map(), "5xx": new Map() };
+  for (const row of rows) {
+    const name = statusClass(row.labels?.["status"]);
+    const time = Date.parse(row.bucket) / 1000;
+    if (name) of[name].set(time, (of[name].get(time) ?? 0) + row.sum);
+  }
+  return { all: merge(rows), of };
+}
+
+/** One endpoint over the whole range. */
+export interface Endpoint {
+  method: string;
+  endpoint: string;
+  requests: number;
+  /** Seconds spent in it. */
+  time: number;
+  /** Of all time spent, from 0 to 1. */
+  share: number;
+  mean: number;
+  /** The highest p95 of a bucket. */
+  worst: number | null;
+  /** p95 a bucket. */
+  trend: (number | null)[];
+  /** Of its requests those answered with 5xx, from 0 to 1; null when no status is known. */
+  errors: number | null;
+}
+
+/** The endpoints by the time spent in them. `durations` by method and endpoint, `requests` by status too. */
+export function endpoints(durations: readonly Bucket[], requests: readonly Bucket[], step: number): Endpoint[] {
+  const failed = new Map<string, { all: number; bad: number }>();
+  for (const { labels, sum } of requests) {
+    const name = statusClass(labels?.["status"]);
+    if (!name) continue;
+    const key = `${labels?.["method"] ?? ""} ${labels?.["endpoint"] ?? ""}`;
+    const known = failed.get(key) ?? { all: 0, bad: 0 };
+    failed.set(key, { all: known.all + sum, bad: known.bad + (name === "5xx" ? sum : 0) });
+  }
+  const found = [...byGroup(durations).values()].map(({ labels, rows }): Endpoint => {
+    const method = labels["method"] ?? "";
+    const endpoint = labels["endpoint"] ?? "";
+    const points = merge(rows);
+    const { count, sum, mean } = summarise(points);
+    const p95s = points.flatMap(({ p95 }) => (p95 === null ? [] : [p95]));
+    const answers = failed.get(`${method} ${endpoint}`);
+    return {
+      method,
+      endpoint,
+      requests: count,
+      time: sum,
+      share: 0,
+      mean: mean ?? 0,
+      worst: p95s.length > 0 ? Math.max(...p95s) : null,
+      trend: column(withGaps(points, step), ({ p95 }) => p95),
+      errors: answers && answers.all > 0 ? answers.bad / answers.all : null,
+    };
+  });
+  const total = found.reduce((sum, { time }) => sum + time, 0);
+  for (const one of found) one.share = total > 0 ? one.time / total : 0;
+  return found.sort((left, right) => right.time - left.time);
+}
+
 export interface Summary {
   count: number;
   sum: number;

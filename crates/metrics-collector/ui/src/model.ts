@@ -3,7 +3,7 @@ import { computed, untracked } from "@preact/signals";
 import { parseRange, periodText, type Range } from "@kit/range";
 import { Source } from "@kit/source";
 import { param } from "@kit/url";
-import { type Dashboard, getDashboard, getSeries, listNames, listProjects, type Metric, type MetricType, type Series } from "./api";
+import { type Dashboard, getDashboard, getSeries, listNames, listProjects, type Metric, type MetricType, type Series, type SeriesQuery } from "./api";
 
 const DAY: Range = { kind: "last", seconds: 86400 };
 const DEFAULT_PERIOD = "24h";
@@ -22,8 +22,11 @@ export const dashboard = new Source<Dashboard>((abort) => getDashboard(untracked
 export const names = new Source((abort) => listNames(untracked(() => project.value), abort));
 export const projects = new Source((abort) => listProjects(abort));
 
-export function seriesSource(name: () => string, labels: () => string = () => ""): Source<Series> {
-  return new Source((abort) => getSeries(untracked(name), untracked(() => period.value), untracked(() => project.value), untracked(labels), abort));
+/** A metric over the range and project of the page; `more` is read anew at every load. */
+export function seriesSource(name: string, more: () => Partial<SeriesQuery> = () => ({})): Source<Series> {
+  return new Source((abort) =>
+    untracked(() => getSeries({ name, period: period.value, project: project.value, ...more() }, abort)),
+  );
 }
 
 /** The type of a metric, as the collector lists it. A name with two types is of the first. */
@@ -31,7 +34,11 @@ export function typeOf(name: string): MetricType | null {
   return names.data.value?.metrics.find((metric) => metric.name === name)?.type ?? null;
 }
 
-const USUAL: Record<MetricType, string> = { counter: "http_requests_total", histogram: "http_request_duration_seconds", gauge: "" };
+/** What the middleware of the Python SDK sends of every request, with the labels method, endpoint and status. */
+export const REQUESTS = "http_requests_total";
+export const DURATIONS = "http_request_duration_seconds";
+
+const USUAL: Record<MetricType, string> = { counter: REQUESTS, histogram: DURATIONS, gauge: "" };
 
 /** The metric a card shows before somebody chose one: the usual one, else the one with most points. */
 export function usualMetric(type: MetricType, all: readonly Metric[], top: readonly Metric[]): string {

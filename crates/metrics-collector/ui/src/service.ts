@@ -10,8 +10,8 @@ export function service(): Service {
     title: "Metrics Collector",
     keyVariable: "METRICS_COLLECTOR_API_KEY",
     pages: [
-      { path: "", query: withQuery(query, { view: null, metric: null, agg: null, labels: null, as: null, find: null }), label: "Overview", here: !exploring },
-      { path: "", query: withQuery(query, { view: "explore", metric: null, agg: null, labels: null, as: null }), label: "Explore", here: exploring },
+      { path: "", query: withQuery(query, { view: null, metric: null, agg: null, labels: null, by: null, as: null, find: null }), label: "Overview", here: !exploring },
+      { path: "", query: withQuery(query, { view: "explore", metric: null, agg: null, labels: null, by: null, as: null }), label: "Explore", here: exploring },
     ],
   };
 }

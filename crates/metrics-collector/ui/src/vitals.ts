@@ -37,14 +37,3 @@ export const RATING_WORDS: Record<Rating, string> = {
 
 /** The class of a rating: its colour and its shape. */
 export const RATING_CLASS: Record<Rating, string> = { good: "good", "needs-improvement": "improve", poor: "poor", unknown: "none" };
-
-/**
- * Where a value stands on a scale of three equal parts (good, in between, poor), from 0 to 100.
- * The last part ends at twice the poor limit.
- */
-export function scalePosition(kind: VitalKind, value: number): number {
-  const third = 100 / 3;
-  if (value <= kind.good) return (Math.max(0, value) / kind.good) * third;
-  if (value <= kind.poor) return third + ((value - kind.good) / (kind.poor - kind.good)) * third;
-  return Math.min(100, 2 * third + ((value - kind.poor) / kind.poor) * third);
-}

@@ -21,6 +21,10 @@ export interface ChartSeries {
   fill?: string;
   /** Fills up to the series before it, in this token. */
   bandToPrevious?: string;
+  /** What the legend says, where `values` is what the series stands on and itself. */
+  own?: readonly (number | null)[];
+  /** A band alone, without a line of its own. */
+  noLine?: boolean;
 }
 
 interface Props {
@@ -70,6 +74,7 @@ export function Chart({ x, series, from, to, format, label, group, tall = false 
   const latest = useRef(format);
   latest.current = format;
   const data = columns(x, series, from, to);
+  const said = columns(x, series.map(({ values, own }) => ({ values: own ?? values })), from, to);
   // A chart is drawn anew when what it consists of changes; new values only move it.
   const shape = `${series.map(({ name, colour }) => name + colour).join()}${dark.value}${tall}`;
 
@@ -107,7 +112,7 @@ export function Chart({ x, series, from, to, format, label, group, tall = false 
         {series.map((one, index) => (
           <li key={one.name}>
             <i class={`key ${one.class}`} />
-            {one.name} <b>{format(at.value === null ? lastOf(one.values) : (data[index + 1]?.[at.value] ?? null))}</b>
+            {one.name} <b>{format(at.value === null ? lastOf(one.own ?? one.values) : (said[index + 1]?.[at.value] ?? null))}</b>
           </li>
         ))}
       </ul>
@@ -147,6 +152,11 @@ function lastOf(values: readonly (number | null)[]): number | null {
 }
 
 type Format = { current: (value: number | null) => string };
+
+/** The colour behind the charts. It is no registered token, so it is read from where it is used. */
+function ground(): string {
+  return getComputedStyle(document.getElementById("main") ?? document.body).backgroundColor;
+}
 
 function options(host: HTMLElement, series: readonly ChartSeries[], format: Format, group: string | undefined, onCursor: (chart: uPlot) => void): uPlot.Options {
   const grid = token("--chart-grid");
@@ -197,7 +207,7 @@ function options(host: HTMLElement, series: readonly ChartSeries[], format: Form
         (one): uPlot.Series => ({
           label: one.name,
           stroke: token(one.colour),
-          width: one.width ?? 1.5,
+          width: one.noLine ? 0 : (one.width ?? 1.5),
           points: { show: (chart, at, first, last) => hasLonely(chart.data[at] as (number | null)[], first, last), size: 3, filter: (chart, at) => lonely(chart.data[at] as (number | null)[]) },
           ...(one.fill ? { fill: soften(token(one.fill)) } : {}),
         }),
@@ -232,6 +242,7 @@ function drawLabels(chart: uPlot, format: (value: number | null) => string, ink:
   const { ctx, bbox } = chart;
   const ratio = uPlot.pxRatio;
   const max = chart.scales.y!.max ?? 0;
+  const back = ground();
   ctx.save();
   ctx.font = font.replace("11px", `${11 * ratio}px`);
   ctx.textBaseline = "top";
@@ -239,7 +250,7 @@ function drawLabels(chart: uPlot, format: (value: number | null) => string, ink:
   ctx.lineJoin = "round";
   for (const value of [max / 3, (max / 3) * 2, max]) {
     const y = chart.valToPos(value, "y", true) + 3 * ratio;
-    ctx.strokeStyle = token("--surface");
+    ctx.strokeStyle = back;
     ctx.lineWidth = 3 * ratio;
     ctx.strokeText(format(value), bbox.left, y);
     ctx.fillStyle = ink;

@@ -190,8 +190,15 @@ impl Watch {
 
     /// Until when the connection would be idle, if it is.
     pub(super) fn idle_until(&self) -> Option<Instant> {
-        let idle = matches!(self.phase(), Phase::Idle) && !self.close.load(Ordering::Relaxed);
+        let idle = self.has_nothing_to_do() && !self.close.load(Ordering::Relaxed);
         idle.then(|| self.began + Duration::from_millis(self.deadline.load(Ordering::Relaxed)))
+    }
+
+    /// Idle, its last answer sent, and the body that belonged to it read.
+    fn has_nothing_to_do(&self) -> bool {
+        self.phase() == Phase::Idle
+            && self.write_deadline.load(Ordering::Relaxed) == NEVER
+            && !self.drops_body.load(Ordering::Relaxed)
     }
 
     /// Asks the connection to end at once.
@@ -253,7 +260,7 @@ impl Watch {
 
     /// Gives up what is overdue; a reason means that the connection is to be cut.
     pub(super) fn overdue(&self) -> Option<Cut> {
-        if self.close.load(Ordering::Relaxed) && self.phase() == Phase::Idle {
+        if self.close.load(Ordering::Relaxed) && self.has_nothing_to_do() {
             return Some(Cut::Room);
         }
         let now = millis(self.began.elapsed());

@@ -508,7 +508,7 @@ async fn a_full_disk_refuses_writes_keeps_reads_and_recovers() {
     let big = "x".repeat(100_000);
     match f.store.write(Lane::Ingest, 1, insert(&big)).await {
         Err(StoreError::Unavailable { reason }) => {
-            assert!(reason.contains("the disk is full"), "{reason}")
+            assert!(reason.contains("the disk is full"), "{reason}");
         }
         other => panic!("{other:?}"),
     }

@@ -95,6 +95,8 @@ pub fn write_string(out: &mut String, text: &str) {
         out.push_str(before);
         let mut letters = from.chars();
         match letters.next() {
+            Some('\u{8}') => out.push_str("\\b"),
+            Some('\u{c}') => out.push_str("\\f"),
             Some('\n') => out.push_str("\\n"),
             Some('\r') => out.push_str("\\r"),
             Some('\t') => out.push_str("\\t"),
@@ -333,7 +335,7 @@ mod tests {
     fn escapes_take_their_shortest_form() {
         check(
             r#""\u0041\/\n\u000a\b\u001f\"\\é\ud83d\ude00""#,
-            "\"A/\\n\\n\\u0008\\u001f\\\"\\\\é😀\"",
+            "\"A/\\n\\n\\b\\u001f\\\"\\\\é😀\"",
         );
         check(r#""[\"{,""#, r#""[\"{,""#);
     }

@@ -72,16 +72,17 @@ pub fn record(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreE
     })
 }
 
+pub(super) const FIND: &str =
+    "SELECT g.id, g.state, g.source, g.count, g.message, t.traceback FROM error_groups g
+    JOIN group_tracebacks t ON t.group_id = g.id
+    WHERE g.project = (SELECT id FROM projects WHERE name = ?1) AND g.fingerprint = ?2";
+
 fn find(conn: &Connection, incoming: &Incoming) -> Result<Option<Known>, StoreError> {
     let report = &incoming.report;
     let is = |row: &Row<'_>, column, text: &str| -> rusqlite::Result<bool> {
         Ok(row.get_ref(column)?.as_bytes_or_null()? == Some(text.as_bytes()))
     };
-    let mut statement = conn.prepare_cached(
-        "SELECT g.id, g.state, g.source, g.count, g.message, t.traceback FROM error_groups g
-         JOIN group_tracebacks t ON t.group_id = g.id
-         WHERE g.project = (SELECT id FROM projects WHERE name = ?1) AND g.fingerprint = ?2",
-    )?;
+    let mut statement = conn.prepare_cached(FIND)?;
     let known = statement.query_row((&report.project, incoming.fingerprint.as_bytes()), |row| {
         Ok(Known {
             id: row.get(0)?,

@@ -7,7 +7,7 @@ use monlight_shared::clock::{Clock, iso_seconds};
 use monlight_shared::metrics::Registry;
 use monlight_shared::store::{Lane, QueueLimits, Store, StoreError};
 use proptest::prelude::*;
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -349,6 +349,24 @@ fn no_list_scans_or_sorts() {
             }
         }
     }
+}
+
+/// It was, for every report, because its plan might have depended on the bound values.
+#[test]
+fn the_statement_that_finds_a_group_is_compiled_once() {
+    let database = Database::new();
+    for kind in [1, 2, 1, 3, 2] {
+        let incoming = incoming("a", kind, false, None, "m", 0);
+        database.write(move |conn| record::record(conn, &incoming));
+    }
+    let compiled_again = database.write(|conn| {
+        let statement = conn.prepare_cached(record::FIND)?;
+        Ok((
+            statement.get_status(StatementStatus::Run),
+            statement.get_status(StatementStatus::RePrepare),
+        ))
+    });
+    assert_eq!(compiled_again, (5, 0));
 }
 
 #[test]

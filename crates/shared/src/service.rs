@@ -146,7 +146,8 @@ async fn run<S: Service>(common: Common, config: S::Config) -> anyhow::Result<()
         common: Arc::clone(&common),
     };
     let served = listen_and_serve::<S>(&ctx, config).await;
-    let in_time = lifecycle.finish(common.shutdown_grace).await;
+    // The server has had its share of the grace period, see `http::server::serve`.
+    let in_time = lifecycle.finish(common.shutdown_grace * 2 / 5).await;
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
     served?;
     closed.context("closing the database failed")?;

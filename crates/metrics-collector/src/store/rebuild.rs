@@ -266,14 +266,14 @@ pub(crate) fn write_rows(
     Ok(())
 }
 
-/// Notes that series are alive, for those where that was long ago.
-pub(crate) fn see(conn: &Connection, series: &[SeriesCount], now_ms: i64) -> rusqlite::Result<()> {
+/// Notes that series had points in a minute, for those whose last note is long before it.
+pub(crate) fn see(conn: &Connection, series: &[SeriesCount], minute: i64) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached("UPDATE series SET last_seen = ?2 WHERE id = ?1")?;
     for count in series
         .iter()
-        .filter(|count| count.last_seen < now_ms - SEEN_EVERY_MS)
+        .filter(|count| count.last_seen < minute - SEEN_EVERY_MS)
     {
-        statement.execute((count.series, now_ms))?;
+        statement.execute((count.series, minute))?;
     }
     Ok(())
 }

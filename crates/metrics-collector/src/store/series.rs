@@ -55,6 +55,10 @@ pub(crate) fn resolve(
     let (project, count) = project(conn, &new.project)?;
     if count < max_series {
         let name = name(conn, project, &new.name, new.kind)?;
+        // The project may be the one that overflowing projects share, and have it already.
+        if let Some(id) = find_series(conn, name, &new.labels)? {
+            return Ok(Resolved::Overflow(id));
+        }
         let id = make(conn, project, name, &new.labels, now_ms)?;
         return Ok(Resolved::Made(id));
     }

@@ -161,10 +161,9 @@ impl Aggregator {
                     .add(count.name_id, count.series, count.kind, rollup)
                     .await?;
             }
-            let now_ms = self.state.clock.now_ms();
             store
                 .write(Lane::Upkeep, 0, move |conn| {
-                    Ok(rebuild::see(conn, &pass, now_ms)?)
+                    Ok(rebuild::see(conn, &pass, minute)?)
                 })
                 .await?;
         }

@@ -1,0 +1,216 @@
+//! Whatever happens in whatever order, answers equal what is computed from the accepted points.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::{Collector, HOUR, MINUTE, START_MS, at, bucket};
+
+const SERIES: usize = 3;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Series, age in milliseconds, value.
+    Post(Vec<(usize, i64, f64)>),
+    Advance(i64),
+    RollUp,
+    Forget,
+    Restart,
+}
+
+fn any_value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        (-8000..8000_i32).prop_map(|n| f64::from(n) / 8.0),
+        Just(0.0),
+        (1..100_i32).prop_map(f64::from),
+        Just(1e12),
+        Just(1e-9)
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let age = prop_oneof![4 => 0..3 * MINUTE, 2 => 0..HOUR, 2 => 0..5 * HOUR, 1 => -2 * MINUTE..0];
+    prop_oneof![
+        6 => prop::collection::vec((0..SERIES, age, any_value()), 1..20).prop_map(Step::Post),
+        3 => prop_oneof![1_000..MINUTE, MINUTE..90 * MINUTE].prop_map(Step::Advance),
+        3 => Just(Step::RollUp),
+        2 => Just(Step::Forget),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// An accepted point.
+#[derive(Clone, Copy)]
+struct Accepted {
+    series: usize,
+    at_ms: i64,
+    value: f64,
+}
+
+/// What is expected of one row.
+#[derive(Default)]
+struct Expected {
+    points: Vec<Accepted>,
+}
+
+impl Expected {
+    fn check(&mut self, row: &Value, what: &str) {
+        self.points.sort_by(|a, b| a.value.total_cmp(&b.value));
+        let values: Vec<f64> = self.points.iter().map(|point| point.value).collect();
+        let number = |key: &str| {
+            row[key]
+                .as_f64()
+                .unwrap_or_else(|| panic!("{key} of {row}"))
+        };
+        assert_eq!(row["count"], json!(values.len()), "{what}");
+        let (sum, scale) = (
+            values.iter().sum::<f64>(),
+            values.iter().map(|value| value.abs()).sum::<f64>(),
+        );
+        assert!(
+            (number("sum") - sum).abs() <= 1e-9 * scale.max(1.0),
+            "{what}: sum {} not {sum}",
+            number("sum")
+        );
+        // The test's JSON reader may be off by a bit in the last place.
+        let same = |a: f64, b: f64| (a - b).abs() <= 1e-15 * b.abs();
+        assert!(
+            same(number("min"), values[0]) && same(number("max"), values[values.len() - 1]),
+            "{what}: {row}"
+        );
+        let last = self
+            .points
+            .iter()
+            .max_by(|a, b| a.at_ms.cmp(&b.at_ms).then(a.value.total_cmp(&b.value)));
+        assert!(
+            last.is_some_and(|last| same(number("last"), last.value)),
+            "{what}: {row}"
+        );
+        for percent in [50, 95, 99] {
+            let exact = values[(values.len() * percent).div_ceil(100) - 1];
+            let got = number(&format!("p{percent}"));
+            assert!(
+                (got - exact).abs() <= 0.01 * exact.abs() + 1e-12,
+                "{what}: p{percent} {got} not {exact}"
+            );
+        }
+    }
+}
+
+/// Compares the rows of a query with the points that belong to them.
+async fn compare(
+    collector: &Collector,
+    query: &str,
+    step_ms: i64,
+    points: impl Iterator<Item = Accepted>,
+) {
+    let mut expected: BTreeMap<i64, Expected> = BTreeMap::new();
+    for point in points {
+        expected
+            .entry(point.at_ms - point.at_ms.rem_euclid(step_ms))
+            .or_default()
+            .points
+            .push(point);
+    }
+    let answer = collector.get(&format!("/api/metrics?{query}")).await;
+    let rows = answer["data"].as_array().expect("rows");
+    let buckets: Vec<&str> = rows
+        .iter()
+        .filter_map(|row| row["bucket"].as_str())
+        .collect();
+    let wanted: Vec<String> = expected.keys().map(|&start| bucket(start)).collect();
+    assert_eq!(buckets, wanted, "{query}");
+    for (row, (start, expected)) in rows.iter().zip(&mut expected) {
+        expected.check(row, &format!("{query} at {}", bucket(*start)));
+    }
+}
+
+async fn check(collector: &Collector, accepted: &[Accepted]) {
+    let now = collector.now_ms();
+    for (resolution, step_ms) in [("minute", MINUTE), ("hour", HOUR)] {
+        let end = now - now.rem_euclid(step_ms) + step_ms;
+        // A minute of the future is not shown, though its hour has begun.
+        let end_of_minute = now - now.rem_euclid(MINUTE) + MINUTE;
+        let visible = || {
+            let known = |point: &&Accepted| {
+                point.at_ms < end && (resolution == "hour" || point.at_ms < end_of_minute)
+            };
+            accepted.iter().filter(known).copied()
+        };
+        let base = format!("name=m&period=5d&resolution={resolution}");
+        for series in 0..SERIES {
+            let of_series = visible().filter(|point| point.series == series);
+            compare(
+                collector,
+                &format!("{base}&labels=s:{series}"),
+                step_ms,
+                of_series,
+            )
+            .await;
+        }
+        compare(collector, &format!("{base}&group_by="), step_ms, visible()).await;
+    }
+    let end = now - now.rem_euclid(MINUTE) + MINUTE;
+    let received = accepted.iter().filter(|point| point.at_ms < end).count();
+    let dashboard = collector.get("/api/dashboard?period=5d").await;
+    assert_eq!(dashboard["summary"]["total_datapoints"], json!(received));
+}
+
+async fn run(steps: Vec<Step>) {
+    let mut collector = Collector::new(&[("RETENTION_RAW", "1"), ("RETENTION_MINUTE", "72")]);
+    let mut accepted = Vec::new();
+    for step in steps {
+        match step {
+            Step::Post(points) => {
+                let now = collector.now_ms();
+                let new: Vec<Accepted> = points
+                    .into_iter()
+                    .map(|(series, age, value)| Accepted {
+                        series,
+                        at_ms: now - age,
+                        value,
+                    })
+                    .collect();
+                let item = |point: &Accepted| {
+                    json!({"name": "m", "type": "histogram", "value": point.value, "timestamp": at(point.at_ms),
+                           "labels": {"s": point.series}})
+                };
+                collector.accept(new.iter().map(item).collect()).await;
+                accepted.extend(new);
+            }
+            Step::Advance(ms) => collector.advance(ms),
+            Step::RollUp => collector.roll_up().await,
+            Step::Forget => collector.forget().await,
+            Step::Restart => collector = collector.restart().await,
+        }
+        check(&collector, &accepted).await;
+    }
+    collector.advance(3 * HOUR);
+    collector.roll_up().await;
+    collector.forget().await;
+    check(&collector, &accepted).await;
+    let series: std::collections::BTreeSet<(usize, i64)> = accepted
+        .iter()
+        .map(|point| (point.series, point.at_ms.div_euclid(MINUTE)))
+        .collect();
+    assert_eq!(
+        collector.number("SELECT count(*) FROM roll_minute").await,
+        series.len() as i64
+    );
+    assert!(
+        accepted
+            .iter()
+            .all(|point| point.at_ms > START_MS - 6 * HOUR)
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn answers_equal_the_accepted_points(steps in prop::collection::vec(any_step(), 1..14)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(run(steps));
+    }
+}

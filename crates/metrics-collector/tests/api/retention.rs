@@ -1,0 +1,182 @@
+//! What is deleted, and what must not be.
+
+use serde_json::{Value, json};
+
+use crate::{Collector, HOUR, START_MS, counter, with};
+
+#[tokio::test]
+async fn tiers_are_kept_as_long_as_they_should_be() {
+    let collector = Collector::new(&[
+        ("RETENTION_RAW", "2"),
+        ("RETENTION_MINUTE", "3"),
+        ("RETENTION_HOURLY", "4"),
+    ]);
+    collector.accept(json!([counter("c", 1.0, START_MS)])).await;
+    let tiers = async || {
+        (
+            collector.number("SELECT count(*) FROM block").await,
+            collector.number("SELECT count(*) FROM roll_minute").await,
+            collector.number("SELECT count(*) FROM roll_hour").await,
+        )
+    };
+    let steps = [
+        (HOUR, (1, 1, 1)),
+        (90 * 60_000, (0, 1, 1)),
+        (2 * HOUR, (0, 0, 1)),
+        (80 * HOUR, (0, 0, 1)),
+        (24 * HOUR, (0, 0, 0)),
+    ];
+    for (step, expected) in steps {
+        collector.advance(step);
+        collector.roll_up().await;
+        // A point in each step, so that the floors can follow; it is the only other one.
+        collector
+            .accept(json!([with(
+                counter("c", 1.0, collector.now_ms()),
+                json!({"project": "fresh"})
+            )]))
+            .await;
+        collector.forget().await;
+        let (blocks, minutes, hours) = tiers().await;
+        let fresh = collector.number("SELECT count(*) FROM block WHERE n > 0 AND id >= (SELECT ifnull(min(minute), 0) / 60000 << 28 FROM dirty_minute)").await;
+        let fresh_rows = collector
+            .number("SELECT count(*) FROM roll_minute WHERE name_id = (SELECT max(id) FROM name)")
+            .await;
+        let fresh_hours = collector
+            .number("SELECT count(*) FROM roll_hour WHERE name_id = (SELECT max(id) FROM name)")
+            .await;
+        let old_blocks = collector
+            .number("SELECT count(*) FROM block WHERE id >> 28 = 1737367200 / 60")
+            .await;
+        assert!(blocks >= fresh);
+        assert_eq!(
+            (old_blocks, minutes - fresh_rows, hours - fresh_hours),
+            expected,
+            "after {step} ms more"
+        );
+        if hours > fresh_hours {
+            let rows = collector.get("/api/metrics?name=c&period=30d").await;
+            assert_eq!(rows["data"][0]["count"], 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_and_projects_live_as_long_as_their_rollups() {
+    let collector = Collector::new(&[]);
+    let old = |name: &str| {
+        with(
+            counter(name, 1.0, START_MS),
+            json!({"project": "old", "labels": {"k": "v"}}),
+        )
+    };
+    collector.accept(json!([old("a"), old("b")])).await;
+    collector
+        .accept(json!([with(
+            counter("a", 1.0, START_MS),
+            json!({"project": "kept"})
+        )]))
+        .await;
+    let names = async || {
+        collector.get("/api/metrics/names").await["metrics"]
+            .as_array()
+            .map(Vec::len)
+    };
+    collector.advance(29 * 24 * HOUR);
+    collector.roll_up().await;
+    collector
+        .accept(json!([with(
+            counter("a", 1.0, collector.now_ms()),
+            json!({"project": "kept"})
+        )]))
+        .await;
+    collector.forget().await;
+    assert_eq!(names().await, Some(2));
+    assert_eq!(
+        collector.get("/api/projects").await,
+        json!({"projects": ["kept", "old"]})
+    );
+
+    collector.advance(24 * HOUR);
+    collector.roll_up().await;
+    collector.advance(12 * 24 * HOUR);
+    collector.forget().await;
+    assert_eq!(names().await, Some(1));
+    assert_eq!(
+        collector.get("/api/projects").await,
+        json!({"projects": ["kept"]})
+    );
+    assert_eq!(collector.number("SELECT count(*) FROM series").await, 1);
+    assert_eq!(collector.number("SELECT sum(series) FROM project").await, 1);
+
+    // A series that the dictionary still knew is made anew.
+    collector
+        .accept(json!([with(
+            counter("a", 7.0, collector.now_ms()),
+            json!({"project": "old", "labels": {"k": "v"}})
+        )]))
+        .await;
+    let rows = collector
+        .get("/api/metrics?name=a&project=old&labels=k:v")
+        .await;
+    assert_eq!(rows["data"][0]["sum"], json!(7.0));
+}
+
+#[tokio::test]
+async fn a_series_that_only_gets_late_points_is_not_forgotten() {
+    let collector = Collector::new(&[]);
+    collector
+        .accept(json!([counter("now", 1.0, START_MS)]))
+        .await;
+    for day in 1..40 {
+        collector.advance(24 * HOUR);
+        let now = collector.now_ms();
+        collector
+            .accept(json!([
+                counter("late", 1.0, now - 3 * HOUR),
+                counter("now", 1.0, now)
+            ]))
+            .await;
+        collector.roll_up().await;
+        collector.forget().await;
+        let names = collector.get("/api/metrics/names").await;
+        assert_eq!(
+            names["metrics"].as_array().map(Vec::len),
+            Some(2),
+            "day {day}"
+        );
+    }
+    let rows = collector.get("/api/metrics?name=late&period=7d").await;
+    assert_eq!(rows["data"].as_array().map(Vec::len), Some(7));
+}
+
+#[tokio::test]
+async fn a_clock_set_far_ahead_for_a_moment_does_no_harm() {
+    let collector = Collector::new(&[]);
+    collector.accept(json!([counter("c", 1.0, START_MS)])).await;
+    let year = 365 * 24 * HOUR;
+    collector
+        .service
+        .clock
+        .set(jiff::Timestamp::from_millisecond(START_MS + 20 * 60_000).expect("in range"));
+    collector.roll_up().await;
+    collector
+        .service
+        .clock
+        .set(jiff::Timestamp::from_millisecond(START_MS + year).expect("in range"));
+    collector.forget().await;
+    collector
+        .service
+        .clock
+        .set(jiff::Timestamp::from_millisecond(START_MS + 30 * 60_000).expect("in range"));
+    collector
+        .accept(json!([crate::histogram("h", 1.0, START_MS + 29 * 60_000)]))
+        .await;
+    assert_eq!(
+        collector.number("SELECT count(*) FROM block").await,
+        2,
+        "points still go into blocks"
+    );
+    let rows: Value = collector.get("/api/metrics?name=h").await;
+    assert_eq!(rows["data"][0]["count"], 1);
+}

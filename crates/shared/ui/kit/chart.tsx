@@ -189,7 +189,7 @@ function options(host: HTMLElement, series: readonly ChartSeries[], format: Form
         stroke: ink,
         grid: { show: false },
         ticks: { show: false },
-        splits: (chart, _axis, min, max) => roundTimes(min, max, Math.max(2, Math.floor(chart.width / 90))).filter((time) => (time - min) / (max - min) > 0.03 && (max - time) / (max - min) > 0.03),
+        splits: (chart, _axis, min, max) => roundTimes(min, max, Math.max(2, Math.floor(chart.width / 90))).filter((time) => ((time - min) / (max - min)) * chart.width > 20 && ((max - time) / (max - min)) * chart.width > 20),
         values: (chart, splits) => splits.map((time) => axisLabel(time, (chart.scales.x!.max ?? 0) - (chart.scales.x!.min ?? 0))),
       },
       {

@@ -9,6 +9,7 @@ use monlight_shared::store::Lane;
 use serde::Serialize;
 
 use super::text::answer;
+use crate::domain::fingerprint::Fingerprint;
 use crate::domain::group::Recorded;
 use crate::domain::report::ErrorReport;
 use crate::state::AppState;
@@ -50,24 +51,26 @@ pub(super) async fn submit(
         .await
         .inspect_err(|_| state.tally.failed.inc())?;
     state.tally.recorded(recorded);
-    let known = |status, id, count| Known { status, id, count };
-    Ok(match recorded {
+    Ok(told(recorded, fingerprint))
+}
+
+fn told(recorded: Recorded, fingerprint: Fingerprint) -> Response {
+    match recorded {
         Recorded::Created { id } => {
-            let (status, id, fingerprint) = ("created", id.get(), fingerprint.to_string());
-            answer(
-                StatusCode::CREATED,
-                &Created {
-                    status,
-                    id,
-                    fingerprint,
-                },
-            )
+            let created = Created {
+                status: "created",
+                id: id.get(),
+                fingerprint: fingerprint.to_string(),
+            };
+            answer(StatusCode::CREATED, &created)
         }
         Recorded::Incremented { id, count } => {
-            answer(StatusCode::OK, &known("incremented", id.get(), count))
+            let (status, id) = ("incremented", id.get());
+            answer(StatusCode::OK, &Known { status, id, count })
         }
         Recorded::Reopened { id, count } => {
-            answer(StatusCode::CREATED, &known("reopened", id.get(), count))
+            let (status, id) = ("reopened", id.get());
+            answer(StatusCode::CREATED, &Known { status, id, count })
         }
-    })
+    }
 }

@@ -64,20 +64,29 @@ pub(super) async fn list(
         page.total
     );
     let rest: Vec<GroupId> = page.ids.into_iter().skip(done).collect();
-    if rest.is_empty() {
+    let body = if rest.is_empty() {
         text.extend_from_slice(end.as_bytes());
-        return Ok(json_text(StatusCode::OK, text));
-    }
-    let first = stream::iter([Ok(Bytes::from(text))]);
-    let last = stream::iter([Ok(Bytes::from(end))]);
-    let body = first.chain(following(state.store, rest)).chain(last);
-    Ok(json_text(StatusCode::OK, Body::from_stream(body)))
+        Body::from(text)
+    } else {
+        in_pieces(text, following(state.store, rest), end)
+    };
+    Ok(json_text(StatusCode::OK, body))
 }
 
 /// `GET /api/projects`.
 pub(super) async fn projects(State(state): State<AppState>) -> Result<Response, ApiError> {
     let projects = state.store.read(list::projects).await?;
     Ok(answer(StatusCode::OK, &Projects { projects }))
+}
+
+fn in_pieces(
+    first: Vec<u8>,
+    following: impl Stream<Item = Result<Bytes, StoreError>> + Send + 'static,
+    last: String,
+) -> Body {
+    let first = stream::iter([Ok(Bytes::from(first))]);
+    let last = stream::iter([Ok(Bytes::from(last))]);
+    Body::from_stream(first.chain(following).chain(last))
 }
 
 /// The pieces of a list behind the first, each read when the client has taken the one before it. A

@@ -131,7 +131,7 @@ async fn times_are_understood_or_replaced() {
         collector
             .accept(json!([{"name": name, "type": "gauge", "value": 1, "timestamp": timestamp}]))
             .await;
-        let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let encoded = crate::encoded(&name);
         let rows = collector.get(&format!("/api/metrics?name={encoded}")).await;
         assert_eq!(
             rows["data"][0]["bucket"],
@@ -246,7 +246,7 @@ async fn hostile_text_is_only_text() {
             .await;
     }
     for name in nasty {
-        let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let encoded = crate::encoded(name);
         let names = collector
             .get(&format!("/api/metrics/names?project={encoded}"))
             .await;

@@ -170,3 +170,9 @@ fn with(mut item: Value, more: Value) -> Value {
     item_members.extend(more);
     item
 }
+
+/// Every byte percent-encoded.
+fn encoded(text: &str) -> String {
+    let bytes: Vec<String> = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    bytes.concat()
+}

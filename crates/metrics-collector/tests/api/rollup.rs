@@ -180,22 +180,22 @@ async fn a_minute_with_more_points_than_are_held_is_rolled_up_in_passes() {
     let collector = Collector::new(&[("MAX_BATCH", "100000"), ("MAX_BODY_BYTES", "8388608")]);
     // Two series of 90,000 points and a crowded one of 200,000, more than any pass holds.
     for part in 0..10 {
-        let mut body = "[".to_owned();
-        for n in 0..9_000 {
-            for series in ["a", "b"] {
-                body.push_str(&format!(
+        let of_series = |series: &str| -> String {
+            let item = |n: u32| {
+                format!(
                     r#"{{"name":"n","type":"histogram","value":{n},"labels":{{"s":"{series}"}}}},"#
-                ));
-            }
-        }
-        for n in 0..20_000 {
-            body.push_str(&format!(
-                r#"{{"name":"crowded","type":"histogram","value":{}}},"#,
+                )
+            };
+            (0..9_000).map(item).collect::<Vec<_>>().concat()
+        };
+        let crowded = |n: u32| {
+            format!(
+                r#"{{"name":"crowded","type":"histogram","value":{}}}"#,
                 part * 20_000 + n
-            ));
-        }
-        body.pop();
-        body.push(']');
+            )
+        };
+        let crowded = (0..20_000).map(crowded).collect::<Vec<_>>().join(",");
+        let body = format!("[{}{}{crowded}]", of_series("a"), of_series("b"));
         collector
             .service
             .post("/api/metrics", body)

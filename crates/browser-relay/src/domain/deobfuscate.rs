@@ -279,16 +279,16 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    fn found(source: &str, line: u32, name: Option<&str>) -> Outcome {
+    fn found(source: &str, line: u32, name: Option<&str>) -> Found {
         let name = name.map(str::to_owned);
-        Ok(Found {
+        Found {
             source: source.to_owned(),
             line,
             column: 9,
             name,
             exact: true,
             ..Found::default()
-        })
+        }
     }
 
     fn described(stack: &str, outcomes: &[Outcome]) -> (String, Value) {
@@ -328,8 +328,8 @@ mod tests {
         let (text, symbolication) = described(
             stack,
             &[
-                found("cart.ts", 25, None),
-                found("cart.ts", 17, Some("lineTotal")),
+                Ok(found("cart.ts", 25, None)),
+                Ok(found("cart.ts", 17, Some("lineTotal"))),
                 Err(Unmapped::NoMapForFile),
             ],
         );
@@ -363,46 +363,27 @@ mod tests {
     fn enclosing_functions() {
         let plain = found("a.ts", 1, None);
         let named = found("a.ts", 2, Some("load"));
-        let inexact = Ok(Found {
+        let inexact = Found {
             exact: false,
-            ..named.clone().unwrap()
-        });
-        let scoped = Ok(Found {
+            ..named.clone()
+        };
+        let scoped = Found {
             function: Some("scope".to_owned()),
-            ..plain.clone().unwrap()
-        });
-        check_function(
-            "at u (/a.js:1:2)\nat v (/a.js:1:3)",
-            &[scoped, named.clone()],
-            Some("scope"),
-        );
-        check_function(
-            "at u (/a.js:1:2)\nat v (/a.js:1:3)",
-            &[plain.clone(), named.clone()],
-            Some("load"),
-        );
-        check_function(
-            "at u (/a.js:1:2)\nat v (/a.js:1:3)",
-            &[plain.clone(), inexact],
-            None,
-        );
-        check_function(
-            "at u (/a.js:1:2)\nat async v (/a.js:1:3)",
-            &[plain.clone(), named.clone()],
-            None,
-        );
-        check_function(
-            "at u (/a.js:1:2)\nat Array.map (<anonymous>)\nat v (/a.js:1:3)",
-            &[plain.clone(), named],
-            None,
-        );
-        check_function(
-            "at Object.onClick (/a.js:1:2)",
-            std::slice::from_ref(&plain),
-            Some("onClick"),
-        );
-        check_function("global code@/a.js:1:2", std::slice::from_ref(&plain), None);
-        check_function("at https://a/a.js:1:2", &[plain], None);
+            ..plain.clone()
+        };
+        let caller = "at u (/a.js:1:2)\nat v (/a.js:1:3)";
+        let awaiting = "at u (/a.js:1:2)\nat async v (/a.js:1:3)";
+        let native = "at u (/a.js:1:2)\nat Array.map (<anonymous>)\nat v (/a.js:1:3)";
+        let pair = |inner: &Found, outer: &Found| [Ok(inner.clone()), Ok(outer.clone())];
+        check_function(caller, &pair(&scoped, &named), Some("scope"));
+        check_function(caller, &pair(&plain, &named), Some("load"));
+        check_function(caller, &pair(&plain, &inexact), None);
+        check_function(awaiting, &pair(&plain, &named), None);
+        check_function(native, &pair(&plain, &named), None);
+        let alone = [Ok(plain)];
+        check_function("at Object.onClick (/a.js:1:2)", &alone, Some("onClick"));
+        check_function("global code@/a.js:1:2", &alone, None);
+        check_function("at https://a/a.js:1:2", &alone, None);
     }
 
     #[test]
@@ -426,7 +407,7 @@ mod tests {
     fn lines_of_source_are_cut_and_long_stacks_described_in_part() {
         let long = Ok(Found {
             text: Some("é".repeat(300)),
-            ..found("a.ts", 1, None).unwrap()
+            ..found("a.ts", 1, None)
         });
         let outcomes = vec![long; 80];
         let (text, symbolication) = described(&"at u (/a.js:1:2)\n".repeat(80), &outcomes);

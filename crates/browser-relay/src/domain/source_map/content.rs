@@ -225,7 +225,7 @@ mod tests {
             match part {
                 Part::Text { line, text } => lines.push((line, text.to_owned())),
                 Part::Functions { line, column, data } => {
-                    functions.push((line, column, data.to_vec()))
+                    functions.push((line, column, data.to_vec()));
                 }
             }
             Ok(())
@@ -240,9 +240,8 @@ mod tests {
 
     #[test]
     fn every_line_is_found_again() {
-        let text: String = (0..2000)
-            .map(|n| format!("line {n}{}\n", if n % 3 == 0 { "\r" } else { "" }))
-            .collect();
+        let line = |n| format!("line {n}{}", if n % 3 == 0 { "\r\n" } else { "\n" });
+        let text = (0..2000).map(line).collect::<Vec<_>>().concat();
         let (lines, _) = rows(&text);
         assert!(lines.len() > 3);
         for n in 0..2000 {
@@ -264,9 +263,8 @@ mod tests {
 
     #[test]
     fn functions_are_found_in_small_blocks() {
-        let text: String = (0..500)
-            .map(|n| format!("function name{n}() {{\n  body();\n}}\n"))
-            .collect();
+        let function = |n| format!("function name{n}() {{\n  body();\n}}\n");
+        let text = (0..500).map(function).collect::<Vec<_>>().concat();
         let (_, functions) = rows(&text);
         assert!(functions.len() > 5 && functions.iter().all(|(.., data)| data.len() < 900));
         for n in 0..500 {

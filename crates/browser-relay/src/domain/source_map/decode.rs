@@ -112,7 +112,7 @@ impl<S: Sink> Decoder<'_, S> {
                 "sections" if !content => self.sections(json)?,
                 "sources" if content => self.source_paths(json)?,
                 "sourcesContent" if content && json.kind()? == Kind::Array => {
-                    self.contents(json)?
+                    self.contents(json)?;
                 }
                 "names" if content && json.kind()? == Kind::Array => self.name_list(json)?,
                 "mappings" if content => self.mappings(json)?,

@@ -34,13 +34,6 @@ pub(super) struct Section {
     pub(super) root: Option<String>,
 }
 
-impl Survey {
-    /// Sources of all sections.
-    pub(crate) fn sources(&self) -> u32 {
-        self.sections.iter().map(|section| section.sources).sum()
-    }
-}
-
 /// A reader for the text of a map; nothing of it is kept but what is asked for.
 pub(super) fn reader<R: Read>(input: R) -> Json<R> {
     Json::new(input, Duplicates::Ignore, LoneSurrogate::Replace)
@@ -309,10 +302,7 @@ mod tests {
         };
         let map = |a: &str, b: &str| format!("{{\"version\":3,\"sections\":[{a},{b}]}}");
         let found = survey(map(&section(0, 0), &section(0, 10)).as_bytes()).unwrap();
-        assert_eq!(
-            (found.sections.len(), found.sources(), found.is_index),
-            (2, 2, true)
-        );
+        assert_eq!((found.sections.len(), found.is_index), (2, true));
         assert_eq!((found.sections[1].line, found.sections[1].column), (0, 10));
         check_fault(
             &map(&section(1, 0), &section(0, 10)),

@@ -106,9 +106,10 @@ mod tests {
     use super::super::block::find;
     use super::*;
 
-    fn written(
-        columns: impl IntoIterator<Item = u32>,
-    ) -> Result<(u64, Vec<(u32, Vec<u8>)>), String> {
+    /// Tokens and blocks, each with its first column.
+    type Written = (u64, Vec<(u32, Vec<u8>)>);
+
+    fn written(columns: impl IntoIterator<Item = u32>) -> Result<Written, String> {
         let mut blocks = Vec::new();
         let mut write = |block: Block<'_>| -> Result<(), ()> {
             blocks.push((block.column, block.data.to_vec()));

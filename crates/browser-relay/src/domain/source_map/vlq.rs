@@ -194,8 +194,11 @@ mod tests {
         Ok(tokens)
     }
 
+    /// Line, column, and source, line, column and name.
+    type Place = (u32, u32, Option<(u32, u32, u32, Option<u32>)>);
+
     #[track_caller]
-    fn check(text: &str, expected: &[(u32, u32, Option<(u32, u32, u32, Option<u32>)>)]) {
+    fn check(text: &str, expected: &[Place]) {
         let tokens = read(
             text,
             Counts {

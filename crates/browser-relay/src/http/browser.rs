@@ -1,0 +1,220 @@
+//! `POST /api/browser/errors` and `POST /api/browser/metrics`: what strangers can reach.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State as Shared};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use monlight_shared::http::body::{check_declared, read};
+use monlight_shared::http::{ApiError, Query, RequestContext, json, json_text};
+use serde_json::{Value, json};
+
+use super::cors;
+use crate::domain::batch::Batch;
+use crate::domain::deobfuscate::{Symbolication, Unmapped, deobfuscate, queries};
+use crate::domain::enrich;
+use crate::domain::event::{BrowserError, Refusal};
+use crate::domain::stack::Stack;
+use crate::state::{Site, State};
+use crate::store::symbols;
+use crate::telemetry::{EventKind, EventResult, Refused};
+use crate::upstream::{Accepted, Rejected};
+
+const INVALID_KEY: &str = "Invalid DSN key";
+const UPSTREAM_ERROR: &str = "Upstream error";
+const KEY_HEADER: &str = "x-monlight-key";
+
+/// Answers everything below `/api/browser/`.
+pub(super) async fn answer(
+    Shared(state): Shared<State>,
+    context: RequestContext,
+    request: Request,
+) -> Response {
+    let origin = cors::allowed_origin(request.headers(), &state.origins);
+    let mut response = if request.method() == Method::OPTIONS {
+        cors::preflight(origin.as_ref())
+    } else {
+        dispatch(&state, &context, request)
+            .await
+            .unwrap_or_else(IntoResponse::into_response)
+    };
+    cors::apply(&mut response, origin);
+    response
+}
+
+/// Checks in the contract's order, then the event itself.
+async fn dispatch(
+    state: &State,
+    context: &RequestContext,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let site = public_key(&parts.headers, &parts.uri).and_then(|key| state.keys.find(&key));
+    // An unknown key shares the budget of all unknown keys of its address, so that guessing is not free.
+    let client = (
+        site.as_ref().map_or(0, |site| site.key_id),
+        context.client.network(),
+    );
+    let refuse = |reason| move |error: ApiError| turned_away(state, reason, error);
+    state
+        .rate
+        .check(&client)
+        .map_err(|retry| turned_away(state, Refused::RateLimit, retry.into()))?;
+    check_declared(&parts.headers, context.body.limit).map_err(refuse(Refused::TooLarge))?;
+    let site =
+        site.ok_or_else(|| turned_away(state, Refused::Key, ApiError::Unauthorized(INVALID_KEY)))?;
+    let kind = match parts.uri.path() {
+        "/api/browser/errors" => EventKind::Error,
+        "/api/browser/metrics" => EventKind::Metrics,
+        _ => return Err(ApiError::no_route()),
+    };
+    if parts.method != Method::POST {
+        return Err(ApiError::MethodNotAllowed {
+            allow: "POST, OPTIONS",
+        });
+    }
+    let busy = || {
+        turned_away(
+            state,
+            Refused::Busy,
+            ApiError::busy("Too many events at the same time"),
+        )
+    };
+    let _room = state.in_flight.enter(site.key_id).ok_or_else(busy)?;
+    let bytes = read_event(state, context, &parts.headers, body).await?;
+    // The bytes stay until the answer: what is made of them counts against the same budget.
+    let result = match kind {
+        EventKind::Error => error(state, &site, &bytes).await,
+        EventKind::Metrics => metrics(state, &site, &bytes).await,
+    };
+    state.telemetry.event(kind, outcome(&result));
+    result
+}
+
+fn turned_away(state: &State, reason: Refused, error: ApiError) -> ApiError {
+    state.telemetry.refused(reason);
+    error
+}
+
+async fn read_event(
+    state: &State,
+    context: &RequestContext,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, ApiError> {
+    read(headers, body, &context.body)
+        .await
+        .map_err(|error| match error {
+            ApiError::TooLarge => turned_away(state, Refused::TooLarge, error),
+            ApiError::Unavailable { .. } => turned_away(state, Refused::Busy, error),
+            error => error,
+        })
+}
+
+fn outcome(result: &Result<Response, ApiError>) -> EventResult {
+    let status = result
+        .as_ref()
+        .map_or_else(ApiError::status, Response::status);
+    if status.is_success() {
+        EventResult::Forwarded
+    } else if status.is_client_error() {
+        EventResult::Invalid
+    } else {
+        EventResult::Failed
+    }
+}
+
+/// The DSN key of a request: the header, or without one `?key=`, since a beacon has no headers.
+fn public_key(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    if let Some(value) = headers.get(KEY_HEADER) {
+        return Some(value.to_str().ok()?.trim().to_owned());
+    }
+    Query::parse(uri.query()?)
+        .first_nonempty("key")
+        .map(str::to_owned)
+}
+
+async fn error(state: &State, site: &Site, body: &[u8]) -> Result<Response, ApiError> {
+    let event = BrowserError::from_json(body).map_err(invalid)?;
+    let (stack, symbolication) = symbolicate(state, site, &event).await;
+    let traceback = stack.as_deref().unwrap_or(&event.stack);
+    let report = enrich::error_report(&site.project, &event, traceback, symbolication.as_ref());
+    drop((event, stack, symbolication));
+    let Accepted { status, body } = match state.errors.send(report).await {
+        Ok(accepted) => accepted,
+        Err(refusal) => return Ok(rejected(refusal)),
+    };
+    // The tracker answers with an object; anything else is not passed on to strangers.
+    let is_object = serde_json::from_slice::<Value>(&body).is_ok_and(|value| value.is_object());
+    Ok(match status {
+        StatusCode::OK | StatusCode::CREATED if is_object => json_text(status, body),
+        StatusCode::OK | StatusCode::CREATED => json(status, &json!({"status": "accepted"})),
+        _ => json(StatusCode::CREATED, &json!({"status": "accepted"})),
+    })
+}
+
+/// The readable stack, if there is one, and what became of the frames. A database that cannot be read costs the
+/// readable stack, not the event.
+async fn symbolicate(
+    state: &State,
+    site: &Site,
+    event: &BrowserError,
+) -> (Option<String>, Option<Symbolication>) {
+    let stack = Stack::parse(&event.stack);
+    let wanted = queries(&stack);
+    if wanted.is_empty() {
+        return (None, None);
+    }
+    let Some(release) = event.release.clone() else {
+        return (
+            None,
+            Some(Symbolication::none("the event names no release")),
+        );
+    };
+    let (project, count) = (site.project.clone(), wanted.len());
+    let found = state
+        .store
+        .read(move |conn| symbols::look_up(conn, &project, &release, wanted))
+        .await;
+    let outcomes = found.unwrap_or_else(|fault| {
+        tracing::warn!(%fault, "cannot look up a stack in the source maps");
+        vec![Err(Unmapped::Unavailable); count]
+    });
+    state.telemetry.frames(&outcomes);
+    let (text, symbolication) = deobfuscate(&stack, &outcomes);
+    (Some(text), Some(symbolication))
+}
+
+async fn metrics(state: &State, site: &Site, body: &[u8]) -> Result<Response, ApiError> {
+    let batch = Batch::from_json(body).map_err(invalid)?;
+    let count = batch.metrics.len();
+    let document = enrich::metric_batch(&site.project, &batch);
+    drop(batch);
+    if let Err(refusal) = state.metrics.send(document).await {
+        return Ok(rejected(refusal));
+    }
+    state.telemetry.metrics_forwarded(count);
+    Ok(json(
+        StatusCode::ACCEPTED,
+        &json!({"status": "accepted", "count": count}),
+    ))
+}
+
+fn invalid(refusal: Refusal) -> ApiError {
+    ApiError::invalid(refusal.0)
+}
+
+/// What the page is told when the event could not be forwarded. It gets the reason only when it is to blame.
+fn rejected(rejected: Rejected) -> Response {
+    match rejected {
+        Rejected::Event { detail } => ApiError::Invalid(detail).into_response(),
+        Rejected::Upstream { retry_after, .. } => {
+            let mut response = ApiError::BadGateway(UPSTREAM_ERROR.to_owned()).into_response();
+            if let Some(seconds) = retry_after {
+                response
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, seconds.into());
+            }
+            response
+        }
+    }
+}

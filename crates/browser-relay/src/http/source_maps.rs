@@ -1,0 +1,219 @@
+//! `/api/source-maps`: upload, list, delete.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::StatusCode;
+use axum::response::Response;
+use monlight_shared::clock::iso_seconds;
+use monlight_shared::http::{ApiError, RawParams, RequestContext, json};
+use monlight_shared::store::Lane;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+use super::id_of;
+use super::spool::Spool;
+use crate::domain::source_map::MapFault;
+use crate::domain::source_map::decode::{DecodeFault, Summary, decode};
+use crate::domain::source_map::survey::survey;
+use crate::domain::upload::{self, Upload, UploadFault};
+use crate::state::State;
+use crate::store::map_rows::{self, StoreSink};
+use crate::store::source_maps::{self, NewMap, SourceMap};
+
+/// Maps in one answer.
+const MOST_LISTED: u32 = 10_000;
+/// How long an upload waits for its turn, first to be received and then to be decoded.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+#[derive(Serialize)]
+struct Listed {
+    id: i64,
+    project: String,
+    release: String,
+    file_url: String,
+    uploaded_at: String,
+}
+
+impl From<SourceMap> for Listed {
+    fn from(map: SourceMap) -> Self {
+        let SourceMap {
+            id,
+            project,
+            release,
+            file_url,
+            uploaded_at,
+        } = map;
+        Self {
+            id,
+            project,
+            release,
+            file_url,
+            uploaded_at: iso_seconds(uploaded_at),
+        }
+    }
+}
+
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+    RawParams(query): RawParams,
+) -> Result<Response, ApiError> {
+    let project = query.first("project").map(str::to_owned);
+    let number = |name| query.first(name).and_then(|text| text.parse::<i64>().ok());
+    let limit = number("limit").map_or(MOST_LISTED, |limit| {
+        limit.clamp(1, i64::from(MOST_LISTED)) as u32
+    });
+    let offset = number("offset").unwrap_or_default().max(0);
+    let read = state
+        .store
+        .read(move |conn| source_maps::list(conn, project.as_deref(), limit, offset));
+    let (maps, total) = read.await?;
+    let maps: Vec<Listed> = maps.into_iter().map(Listed::from).collect();
+    Ok(json(
+        StatusCode::OK,
+        &json!({"source_maps": maps, "total": total}),
+    ))
+}
+
+pub(super) async fn delete(
+    Shared(state): Shared<State>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = id_of(&id)?;
+    if !state
+        .store
+        .write(Lane::Ingest, 0, move |conn| source_maps::delete(conn, id))
+        .await?
+    {
+        return Err(ApiError::not_found("Source map not found"));
+    }
+    state.maps.recount(&state.store).await?;
+    state.maps.upkeep.notify_one();
+    Ok(json(StatusCode::OK, &json!({"status": "deleted"})))
+}
+
+/// Takes a map in: the body goes to the disk, then the map in it is decoded, one at a time.
+pub(super) async fn upload(
+    Shared(state): Shared<State>,
+    context: RequestContext,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let _spooling = spool_turn(&state.maps.spools).await?;
+    let directory = data_directory(&state);
+    let mut spool =
+        Spool::receive(&parts.headers, body, directory, context.body.limit as u64).await?;
+    if spool.length() == 0 {
+        return Err(ApiError::invalid("Empty request body"));
+    }
+    let turn = decode_turn(&state).await?;
+    let began = state.clock.monotonic();
+    let (shared, most) = (state.clone(), state.maps.max_map_bytes);
+    let stored = tokio::task::spawn_blocking(move || {
+        // Held by the work, not by the request: a client that goes away does not let a second decoding in.
+        let _turn = turn;
+        let stored =
+            read_upload(&mut spool, most).and_then(|upload| store_map(&shared, &mut spool, upload));
+        shared.maps.upkeep.notify_one();
+        stored
+    });
+    let upload = stored.await.map_err(ApiError::internal)??;
+    state
+        .telemetry
+        .uploaded(state.clock.monotonic().saturating_sub(began));
+    state.maps.recount(&state.store).await?;
+    let Upload {
+        project,
+        release,
+        file_url,
+        ..
+    } = upload;
+    let answer =
+        json!({"status": "uploaded", "project": project, "release": release, "file_url": file_url});
+    Ok(json(StatusCode::CREATED, &answer))
+}
+
+fn busy() -> ApiError {
+    ApiError::Unavailable {
+        detail: "Too many uploads at the same time".to_owned(),
+        retry_after: 5,
+    }
+}
+
+async fn spool_turn(spools: &Semaphore) -> Result<SemaphorePermit<'_>, ApiError> {
+    match tokio::time::timeout(LONGEST_WAIT, spools.acquire()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(busy()),
+    }
+}
+
+async fn decode_turn(state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
+    match tokio::time::timeout(LONGEST_WAIT, state.maps.decoding.clone().acquire_owned()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(busy()),
+    }
+}
+
+/// Where the database is: the one directory that is known to be writable and large enough.
+fn data_directory(state: &State) -> PathBuf {
+    match state.store.path().parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn read_upload(spool: &mut Spool, most_map_bytes: u64) -> Result<Upload, ApiError> {
+    let input = spool.read_from(0).map_err(ApiError::internal)?;
+    upload::read(input, most_map_bytes).map_err(upload_fault)
+}
+
+/// Reads the map twice, to check and to decode it, and stores it. A map that is refused half-way leaves rows that
+/// nothing names; upkeep removes them.
+fn store_map(state: &State, spool: &mut Spool, upload: Upload) -> Result<Upload, ApiError> {
+    let input = spool.read_from(upload.map_at).map_err(ApiError::internal)?;
+    let survey = upload::map_text(input, |text| survey(text))
+        .map_err(upload_fault)?
+        .map_err(map_fault)?;
+    let now = state.clock.now_ms();
+    let map_set = state
+        .store
+        .write_blocking(Lane::Upkeep, 0, move |conn| map_rows::begin(conn, now))?;
+    let mut sink = StoreSink::new(&state.store, map_set);
+    let input = spool.read_from(upload.map_at).map_err(ApiError::internal)?;
+    let summary: Summary = upload::map_text(input, |text| decode(text, &survey, &mut sink))
+        .map_err(upload_fault)?
+        .map_err(|fault| match fault {
+            DecodeFault::Map(fault) => map_fault(fault),
+            DecodeFault::Sink(fault) => fault.into(),
+        })?;
+    sink.flush()?;
+    let map = NewMap {
+        project: upload.project.clone(),
+        release: upload.release.clone(),
+        file_url: upload.file_url.clone(),
+        map_set,
+        size_bytes: upload.map_bytes as i64,
+        summary,
+    };
+    state.store.write_blocking(Lane::Upkeep, 0, move |conn| {
+        source_maps::put(conn, &map, now)
+    })?;
+    Ok(upload)
+}
+
+fn upload_fault(fault: UploadFault) -> ApiError {
+    match fault {
+        UploadFault::Invalid(detail) => ApiError::invalid(detail),
+        UploadFault::TooLarge => ApiError::TooLarge,
+        UploadFault::Read(fault) => ApiError::internal(fault),
+    }
+}
+
+fn map_fault(fault: MapFault) -> ApiError {
+    match fault {
+        MapFault::Invalid(_) => ApiError::Invalid(fault.to_string()),
+        MapFault::Read(fault) => ApiError::internal(fault),
+    }
+}

@@ -1,0 +1,274 @@
+//! What handlers and tasks share. Cheap to clone.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use monlight_shared::clock::Clock;
+use monlight_shared::http::RateLimit;
+use monlight_shared::metrics::{Gauge, Registry};
+use monlight_shared::store::{Lane, Store, StoreError};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::config::Config;
+use crate::domain::origin::Origins;
+use crate::store::dsn_keys::{self, DsnKey};
+use crate::store::source_maps::{self, Totals};
+use crate::telemetry::Telemetry;
+use crate::upstream::{self, Upstream};
+
+/// Uploads whose bodies are on their way to the disk at the same time.
+const MOST_SPOOLS: usize = 4;
+
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) errors: Upstream,
+    pub(crate) metrics: Upstream,
+    pub(crate) keys: Keys,
+    pub(crate) origins: Arc<Origins>,
+    /// Requests of browsers, by key (0 for none or an unknown one) and address.
+    pub(crate) rate: Arc<RateLimit<(i64, IpAddr)>>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) maps: Arc<Maps>,
+    pub(crate) telemetry: Arc<Telemetry>,
+}
+
+/// What uploads and upkeep of source maps share.
+pub(crate) struct Maps {
+    pub(crate) spools: Semaphore,
+    /// One map is decoded at a time. Upkeep takes it too, since it must not see a map that is half written.
+    pub(crate) decoding: Arc<Semaphore>,
+    /// Rows may have become unnamed, or maps too many.
+    pub(crate) upkeep: Notify,
+    pub(crate) max_map_bytes: u64,
+    pub(crate) max_storage_bytes: i64,
+    pub(crate) retention: Duration,
+    count: Gauge,
+    bytes: Gauge,
+}
+
+impl State {
+    /// Connects the parts; creates the seeded keys.
+    pub(crate) fn new(
+        store: Store,
+        clock: Clock,
+        registry: &Registry,
+        rate_limit: u32,
+        config: &Config,
+    ) -> anyhow::Result<Self> {
+        let (seeds, now) = (config.seeds.clone(), clock.now_ms());
+        let begin = move |conn: &rusqlite::Connection| {
+            dsn_keys::seed(conn, &seeds, now)?;
+            Ok((dsn_keys::list(conn)?, source_maps::totals(conn)?))
+        };
+        // On a thread of its own: the caller is inside the runtime, where waiting is not allowed.
+        let begun = std::thread::scope(|scope| {
+            let seeding = scope.spawn(|| store.write_blocking(Lane::Upkeep, 0, begin));
+            seeding
+                .join()
+                .map_err(|_| anyhow::anyhow!("creating the seeded keys panicked"))
+        });
+        let (keys, totals) = begun?.context("DSN_KEYS: cannot create the keys")?;
+        let client = upstream::client([&config.error_tracker, &config.metrics_collector])?;
+        let upstream = |name, target, path| {
+            Upstream::new(name, target, path, client.clone(), &clock, registry)
+        };
+        let maps = Maps {
+            spools: Semaphore::new(MOST_SPOOLS),
+            decoding: Arc::new(Semaphore::new(1)),
+            upkeep: Notify::new(),
+            max_map_bytes: config.max_map_bytes,
+            max_storage_bytes: config.max_map_storage_bytes,
+            retention: config.map_retention,
+            count: registry.gauge("monlight_relay_source_maps", "Source maps stored.", &[]),
+            bytes: registry.gauge(
+                "monlight_relay_source_map_bytes",
+                "Texts of all stored source maps together, as they were uploaded.",
+                &[],
+            ),
+        };
+        maps.count(totals);
+        Ok(Self {
+            errors: upstream("error-tracker", &config.error_tracker, "/api/errors")?,
+            metrics: upstream(
+                "metrics-collector",
+                &config.metrics_collector,
+                "/api/metrics",
+            )?,
+            keys: Keys::new(keys, registry),
+            origins: Arc::new(config.origins.clone()),
+            rate: Arc::new(RateLimit::new(rate_limit, "browser", &clock, registry)),
+            in_flight: InFlight::new(registry),
+            maps: Arc::new(maps),
+            telemetry: Arc::new(Telemetry::new(registry)),
+            store,
+            clock,
+        })
+    }
+}
+
+impl Maps {
+    /// Shows how many maps there are.
+    pub(crate) fn count(&self, totals: Totals) {
+        self.count.set(totals.maps);
+        self.bytes.set(totals.bytes);
+    }
+
+    /// Counts the maps anew.
+    pub(crate) async fn recount(&self, store: &Store) -> Result<(), StoreError> {
+        self.count(store.read(source_maps::totals).await?);
+        Ok(())
+    }
+}
+
+/// A site, as its active key names it.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub(crate) key_id: i64,
+    pub(crate) project: Arc<str>,
+}
+
+/// The active keys, in memory: every request of a browser asks for one.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    active: Arc<RwLock<HashMap<String, Site>>>,
+    count: Gauge,
+}
+
+impl Keys {
+    fn new(keys: Vec<DsnKey>, registry: &Registry) -> Self {
+        let this = Self {
+            active: Arc::default(),
+            count: registry.gauge("monlight_relay_dsn_keys", "Active DSN keys.", &[]),
+        };
+        for key in keys.into_iter().filter(|key| key.active) {
+            this.add(&key);
+        }
+        this
+    }
+
+    pub(crate) fn find(&self, public_key: &str) -> Option<Site> {
+        self.active
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(public_key)
+            .cloned()
+    }
+
+    pub(crate) fn add(&self, key: &DsnKey) {
+        let site = Site {
+            key_id: key.id,
+            project: Arc::from(key.project.as_str()),
+        };
+        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
+        active.insert(key.public_key.clone(), site);
+        self.count.set(active.len() as i64);
+    }
+
+    pub(crate) fn remove(&self, public_key: &str) {
+        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
+        active.remove(public_key);
+        self.count.set(active.len() as i64);
+    }
+}
+
+/// Events of browsers that are being worked on: bounded for the process, and for each site to a part of that, so that a
+/// storm at one site leaves room for the others while an upstream service is slow.
+#[derive(Clone)]
+pub(crate) struct InFlight(Arc<Mutex<Counts>>);
+
+struct Counts {
+    total: usize,
+    sites: HashMap<i64, usize>,
+    shown: Gauge,
+}
+
+/// Events at the same time.
+pub(crate) const MOST_IN_FLIGHT: usize = 256;
+/// Of one site.
+pub(crate) const MOST_IN_FLIGHT_OF_SITE: usize = 96;
+
+/// Room for one event; given back when dropped.
+pub(crate) struct Room {
+    counts: Arc<Mutex<Counts>>,
+    key_id: i64,
+}
+
+impl InFlight {
+    fn new(registry: &Registry) -> Self {
+        let shown = registry.gauge(
+            "monlight_relay_events_in_flight",
+            "Browser events being worked on.",
+            &[],
+        );
+        registry
+            .gauge(
+                "monlight_relay_events_in_flight_max",
+                "The most browser events worked on at the same time.",
+                &[],
+            )
+            .set(MOST_IN_FLIGHT as i64);
+        Self(Arc::new(Mutex::new(Counts {
+            total: 0,
+            sites: HashMap::new(),
+            shown,
+        })))
+    }
+
+    /// Room for an event of a site, if there is any.
+    pub(crate) fn enter(&self, key_id: i64) -> Option<Room> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let site = counts.sites.get(&key_id).copied().unwrap_or_default();
+        if counts.total >= MOST_IN_FLIGHT || site >= MOST_IN_FLIGHT_OF_SITE {
+            return None;
+        }
+        counts.total += 1;
+        counts.sites.insert(key_id, site + 1);
+        counts.shown.set(counts.total as i64);
+        Some(Room {
+            counts: Arc::clone(&self.0),
+            key_id,
+        })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.total -= 1;
+        match counts.sites.get_mut(&self.key_id) {
+            Some(site) if *site > 1 => *site -= 1,
+            _ => drop(counts.sites.remove(&self.key_id)),
+        }
+        counts.shown.set(counts.total as i64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_site_cannot_take_all_the_room() {
+        let in_flight = InFlight::new(&Registry::default());
+        let rooms: Vec<_> = (0..MOST_IN_FLIGHT_OF_SITE)
+            .map(|_| in_flight.enter(1).expect("room"))
+            .collect();
+        assert!(in_flight.enter(1).is_none());
+        assert!(in_flight.enter(2).is_some());
+        drop(rooms);
+        assert!(in_flight.enter(1).is_some());
+        assert!(in_flight.0.lock().unwrap().sites.is_empty());
+    }
+
+    #[test]
+    fn all_sites_together_are_bounded() {
+        let in_flight = InFlight::new(&Registry::default());
+        let rooms: Vec<_> = (0..1000).filter_map(|n| in_flight.enter(n)).collect();
+        assert_eq!(rooms.len(), MOST_IN_FLIGHT);
+    }
+}

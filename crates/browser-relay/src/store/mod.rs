@@ -1,0 +1,30 @@
+//! What the relay keeps: DSN keys and decoded source maps.
+
+pub(crate) mod dsn_keys;
+pub(crate) mod map_rows;
+pub(crate) mod source_maps;
+pub(crate) mod symbols;
+
+use monlight_shared::store::Migration;
+
+pub(crate) static MIGRATIONS: [Migration; 1] = [Migration {
+    version: 100,
+    name: "keys and source maps",
+    sql: include_str!("migrations/0100_init.sql"),
+}];
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use rusqlite::Connection;
+
+    /// A database in memory with the current schema.
+    pub(crate) fn database() -> Connection {
+        let conn = Connection::open_in_memory().expect("opens");
+        conn.execute_batch("PRAGMA foreign_keys = ON")
+            .expect("a pragma");
+        for migration in &super::MIGRATIONS {
+            conn.execute_batch(migration.sql).expect("the schema");
+        }
+        conn
+    }
+}

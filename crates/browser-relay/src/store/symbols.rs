@@ -1,0 +1,358 @@
+//! Looks frames up in the decoded maps: a handful of indexed reads for each.
+
+use monlight_shared::store::StoreError;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::domain::deobfuscate::{Found, Outcome, Query, Unmapped};
+use crate::domain::source_map::names::{self, NAMES_PER_CHUNK};
+use crate::domain::source_map::{Original, block, content, lookup_path};
+
+/// A map that fits a file.
+#[derive(Debug, Clone, Copy)]
+struct Map {
+    map_set: i64,
+    lines: u32,
+}
+
+/// Looks up the frames of one stack.
+///
+/// A map fits when project and release are the same and so is the path; among several of one path, the one uploaded for
+/// just this URL is taken, else the latest.
+pub(crate) fn look_up(
+    conn: &Connection,
+    project: &str,
+    release: &str,
+    queries: Vec<Result<Query, Unmapped>>,
+) -> Result<Vec<Outcome>, StoreError> {
+    // One view of the database, or upkeep could remove a replaced map between two reads.
+    let conn = conn.unchecked_transaction()?;
+    let mut known: Vec<(String, Result<Map, Unmapped>)> = Vec::new();
+    let mut outcomes = Vec::with_capacity(queries.len());
+    for query in queries {
+        let query = match query {
+            Ok(query) => query,
+            Err(unmapped) => {
+                outcomes.push(Err(unmapped));
+                continue;
+            }
+        };
+        let map = if let Some((_, map)) = known.iter().find(|(file, _)| *file == query.file) {
+            *map
+        } else {
+            let map = find_map(&conn, project, release, &query.file)?;
+            known.push((query.file.clone(), map));
+            map
+        };
+        outcomes.push(match map {
+            Ok(map) => find_place(&conn, map, &query)?,
+            Err(unmapped) => Err(unmapped),
+        });
+    }
+    Ok(outcomes)
+}
+
+fn find_map(
+    conn: &Connection,
+    project: &str,
+    release: &str,
+    file: &str,
+) -> Result<Result<Map, Unmapped>, StoreError> {
+    let map = conn
+        .prepare_cached(
+            "SELECT map_set, lines FROM source_maps WHERE project = ?1 AND release = ?2 AND path = ?3
+             ORDER BY file_url = ?4 DESC, uploaded_at DESC, id DESC LIMIT 1",
+        )?
+        .query_row(params![project, release, lookup_path(file), file], |row| {
+            Ok(Map { map_set: row.get(0)?, lines: row.get(1)? })
+        })
+        .optional()?;
+    if let Some(map) = map {
+        return Ok(Ok(map));
+    }
+    let any = conn
+        .prepare_cached("SELECT 1 FROM source_maps WHERE project = ?1 AND release = ?2")?
+        .exists([project, release])?;
+    Ok(Err(if any {
+        Unmapped::NoMapForFile
+    } else {
+        Unmapped::NoMapForRelease
+    }))
+}
+
+fn find_place(conn: &Connection, map: Map, query: &Query) -> Result<Outcome, StoreError> {
+    let (Some(line), Some(column)) = (query.line.checked_sub(1), query.column.checked_sub(1))
+    else {
+        return Ok(Err(Unmapped::NoPlace));
+    };
+    if line >= map.lines {
+        return Ok(Err(Unmapped::LineOutside));
+    }
+    let token = conn
+        .prepare_cached(
+            "SELECT line, data FROM map_block WHERE map_set = ?1 AND (line, col) <= (?2, ?3)
+             ORDER BY line DESC, col DESC LIMIT 1",
+        )?
+        .query_row(params![map.map_set, line, column], |row| {
+            Ok(block::find(
+                row.get_ref(1)?.as_blob()?,
+                row.get(0)?,
+                line,
+                column,
+            ))
+        })
+        .optional()?
+        .flatten();
+    let Some((token, original)) = token.and_then(|token| Some((token, token.original?))) else {
+        return Ok(Err(Unmapped::NoMapping));
+    };
+    let Some(source) = source_path(conn, map, original.source)? else {
+        return Ok(Err(Unmapped::NoMapping));
+    };
+    Ok(Ok(Found {
+        source,
+        line: original.line.saturating_add(1),
+        column: original.column.saturating_add(1),
+        name: name(conn, map, original)?,
+        exact: token.column == column,
+        function: function(conn, map, original)?,
+        text: text(conn, map, original)?,
+    }))
+}
+
+fn source_path(conn: &Connection, map: Map, source: u32) -> Result<Option<String>, StoreError> {
+    let path = conn
+        .prepare_cached("SELECT path FROM map_source WHERE map_set = ?1 AND source = ?2")?
+        .query_row(params![map.map_set, source], |row| row.get(0))
+        .optional()?;
+    Ok(path)
+}
+
+fn name(conn: &Connection, map: Map, original: Original) -> Result<Option<String>, StoreError> {
+    let Some(index) = original.name else {
+        return Ok(None);
+    };
+    let name = conn
+        .prepare_cached("SELECT list FROM map_names WHERE map_set = ?1 AND chunk = ?2")?
+        .query_row(params![map.map_set, index / NAMES_PER_CHUNK], |row| {
+            Ok(names::find(row.get_ref(0)?.as_blob()?, index % NAMES_PER_CHUNK).map(str::to_owned))
+        })
+        .optional()?
+        .flatten();
+    // An empty name says no more than none.
+    Ok(name.filter(|name| !name.is_empty()))
+}
+
+fn function(conn: &Connection, map: Map, original: Original) -> Result<Option<String>, StoreError> {
+    let Original {
+        source,
+        line,
+        column,
+        ..
+    } = original;
+    let function = conn
+        .prepare_cached(
+            "SELECT line, data FROM map_function WHERE map_set = ?1 AND source = ?2 AND (line, col) <= (?3, ?4)
+             ORDER BY line DESC, col DESC LIMIT 1",
+        )?
+        .query_row(params![map.map_set, source, line, column], |row| {
+            let data = row.get_ref(1)?.as_blob()?;
+            Ok(content::find_function(data, row.get(0)?, line, column).map(str::to_owned))
+        })
+        .optional()?
+        .flatten();
+    Ok(function)
+}
+
+fn text(conn: &Connection, map: Map, original: Original) -> Result<Option<String>, StoreError> {
+    let text = conn
+        .prepare_cached(
+            "SELECT line, text FROM map_content WHERE map_set = ?1 AND source = ?2 AND line <= ?3
+             ORDER BY line DESC LIMIT 1",
+        )?
+        .query_row(
+            params![map.map_set, original.source, original.line],
+            |row| {
+                Ok(
+                    content::find_line(row.get_ref(1)?.as_str()?, row.get(0)?, original.line)
+                        .map(str::to_owned),
+                )
+            },
+        )
+        .optional()?
+        .flatten();
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::deobfuscate::{deobfuscate, queries};
+    use crate::domain::source_map::decode::decode;
+    use crate::domain::source_map::survey::survey;
+    use crate::domain::stack::Stack;
+    use crate::store::map_rows::{self, testing::DirectSink};
+    use crate::store::source_maps::{self, NewMap};
+    use crate::store::testing::database;
+
+    const ESBUILD: &str = include_str!("../../tests/data/app.min.js.map");
+    const TERSER: &str = include_str!("../../tests/data/terser.min.js.map");
+
+    fn upload(conn: &Connection, project: &str, release: &str, file_url: &str, text: &str) {
+        let map_set = map_rows::begin(conn, 1).unwrap();
+        let mut sink = DirectSink { conn, map_set };
+        let survey = survey(text.as_bytes()).unwrap();
+        let summary = decode(text.as_bytes(), &survey, &mut sink).unwrap();
+        let map = NewMap {
+            project: project.to_owned(),
+            release: release.to_owned(),
+            file_url: file_url.to_owned(),
+            map_set,
+            size_bytes: text.len() as i64,
+            summary,
+        };
+        source_maps::put(conn, &map, 1).unwrap();
+    }
+
+    fn rewritten(conn: &Connection, stack: &str) -> (String, Vec<(String, String)>) {
+        let stack = Stack::parse(stack);
+        let outcomes = look_up(conn, "web", "1", queries(&stack)).unwrap();
+        let (text, symbolication) = deobfuscate(&stack, &outcomes);
+        let symbolication: serde_json::Value =
+            serde_json::from_str(&symbolication.to_json()).unwrap();
+        let text_of =
+            |frame: &serde_json::Value, key: &str| frame[key].as_str().unwrap_or("-").to_owned();
+        let frames = symbolication["frames"].as_array().unwrap();
+        let described = frames.iter().map(|frame| {
+            let main = if frame["reason"].is_string() {
+                "reason"
+            } else {
+                "function"
+            };
+            (text_of(frame, main), text_of(frame, "source"))
+        });
+        (text, described.collect())
+    }
+
+    #[track_caller]
+    fn check(
+        map: &str,
+        file: &str,
+        stacks: &str,
+        index: usize,
+        expected: &str,
+        functions: &[&str],
+    ) {
+        let conn = database();
+        upload(&conn, "web", "1", file, map);
+        let stacks: Vec<String> = serde_json::from_str(stacks).unwrap();
+        let (text, described) = rewritten(&conn, &stacks[index]);
+        assert_eq!(text, expected);
+        assert_eq!(
+            described
+                .iter()
+                .map(|(function, _)| function.as_str())
+                .collect::<Vec<_>>(),
+            functions
+        );
+        assert!(described.iter().all(|(_, source)| source != "-"));
+    }
+
+    #[test]
+    fn stacks_that_node_made_of_an_esbuild_bundle() {
+        let stacks = include_str!("../../tests/data/app.min.stacks.json");
+        check(
+            ESBUILD,
+            "/assets/app.min.js",
+            stacks,
+            0,
+            "TypeError: Cannot read properties of undefined (reading 'cents')
+    at l (../src/cart.ts:32:38)
+    at lineTotal (../src/cart.ts:23:16)
+    at a (../src/checkout.ts:8:15)
+    at checkout (../src/main.ts:18:19)
+    at handleClick (../src/main.ts:6:32)",
+            &[
+                "lineTotal",
+                "computeTotal",
+                "checkout",
+                "handleClick",
+                "onClick",
+            ],
+        );
+        check(
+            ESBUILD,
+            "/assets/app.min.js",
+            stacks,
+            1,
+            "SyntaxError: Unexpected token '/', \"/catalog?not json {\" is not valid JSON
+    at JSON.parse (<anonymous>)
+    at m (../src/checkout.ts:22:15)
+    at parseCatalog (../src/checkout.ts:13:10)
+    at async Object.onLoad (../src/main.ts:9:7)",
+            &["parseCatalog", "reloadCatalog", "onLoad"],
+        );
+    }
+
+    #[test]
+    fn stacks_that_node_made_of_a_terser_bundle() {
+        let stacks = include_str!("../../tests/data/terser.min.stacks.json");
+        check(
+            TERSER,
+            "https://shop.example/assets/terser.min.js",
+            stacks,
+            0,
+            "TypeError: Cannot read properties of undefined (reading 'cents')
+    at cents (../src/cart.ts:32:38)
+    at lineTotal (../src/cart.ts:23:16)
+    at computeTotal (../src/checkout.ts:8:15)
+    at checkout (../src/main.ts:18:19)
+    at handleClick (../src/main.ts:6:32)",
+            &[
+                "lineTotal",
+                "computeTotal",
+                "checkout",
+                "handleClick",
+                "onClick",
+            ],
+        );
+    }
+
+    #[test]
+    fn frames_say_why_they_stay() {
+        let conn = database();
+        upload(&conn, "web", "1", "/assets/app.min.js", ESBUILD);
+        let stack = "E\n    at a (https://shop.example/other.js:1:1)\n    at b (https://shop.example/assets/app.min.js:7:1)\n    at c (https://shop.example/assets/app.min.js:1:1)";
+        let (text, described) = rewritten(&conn, stack);
+        assert_eq!(text, stack);
+        let reasons: Vec<_> = described
+            .iter()
+            .map(|(reason, _)| reason.as_str())
+            .collect();
+        assert_eq!(
+            reasons,
+            [
+                "no map for file",
+                "line outside the map",
+                "no mapping at this place"
+            ]
+        );
+        let elsewhere = look_up(&conn, "shop", "1", queries(&Stack::parse(stack))).unwrap();
+        assert_eq!(elsewhere, vec![Err(Unmapped::NoMapForRelease); 3]);
+    }
+
+    #[test]
+    fn the_map_for_just_this_url_wins_over_the_latest_of_its_path() {
+        let conn = database();
+        let map = |source: &str| {
+            format!("{{\"version\":3,\"sources\":[\"{source}\"],\"mappings\":\"AAAA\"}}")
+        };
+        upload(&conn, "web", "1", "https://a.example/app.js", &map("a.ts"));
+        upload(&conn, "web", "1", "https://b.example/app.js", &map("b.ts"));
+        upload(&conn, "web", "1", "app.js", &map("relative.ts"));
+        let place = |file: &str| rewritten(&conn, &format!("at f ({file}:1:1)")).0;
+        assert_eq!(place("https://a.example/app.js"), "at f (a.ts:1:1)");
+        assert_eq!(place("https://b.example/app.js"), "at f (b.ts:1:1)");
+        assert_eq!(place("https://c.example/app.js"), "at f (b.ts:1:1)");
+        assert_eq!(place("app.js"), "at f (relative.ts:1:1)");
+    }
+}

@@ -1,0 +1,418 @@
+//! The two services behind the relay: one HTTP client, bounded in time, in number and in what it reads.
+//!
+//! One attempt per event. A refusal that the page is to blame for is told apart from one that the operator is, and both
+//! from an outage, because they need different answers and different counters.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::http::{HeaderValue, StatusCode, header};
+use monlight_shared::clock::Clock;
+use monlight_shared::metrics::{Counter, Registry};
+use reqwest::{Certificate, Client, Response, redirect};
+use tokio::sync::Semaphore;
+
+use crate::config::Target;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// From the first byte sent to the last one received.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Shorter than the other services keep an idle connection, so that a request rarely meets one that is being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Requests to one service at the same time; more wait for their turn.
+const MOST_AT_ONCE: usize = 64;
+/// How long a request waits for its turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Bytes of an answer that are read.
+const LONGEST_ANSWER: usize = 16 * 1024;
+/// Characters of a refusal that are passed on.
+const LONGEST_DETAIL: usize = 500;
+/// Seconds after which trying again makes sense when the other service does not say.
+const USUAL_RETRY_AFTER: u64 = 5;
+
+/// An accepted event.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why an event was not accepted.
+#[derive(Debug)]
+pub(crate) enum Rejected {
+    /// The event is at fault; the other service says how.
+    Event { detail: String },
+    /// The other service or its settings are at fault.
+    Upstream {
+        failure: Failure,
+        retry_after: Option<u64>,
+    },
+}
+
+/// What went wrong on the way or on the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No connection.
+    Connect,
+    /// Not in time.
+    Timeout,
+    /// The connection broke, or what came is no HTTP.
+    Broken,
+    /// Too many requests are waiting here already.
+    Busy,
+    /// 401 or 403: our key is wrong.
+    KeyRefused,
+    /// 429, 408 or 503.
+    Overloaded,
+    /// Any other 5xx.
+    ServerError,
+    /// Anything else, such as a redirect or a 404: the URL is probably wrong.
+    Unexpected,
+}
+
+impl Failure {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Connect,
+        Self::Timeout,
+        Self::Broken,
+        Self::Busy,
+        Self::KeyRefused,
+        Self::Overloaded,
+        Self::ServerError,
+        Self::Unexpected,
+    ];
+
+    fn slug(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::Busy => "busy",
+            Self::KeyRefused => "key_refused",
+            Self::Overloaded => "overloaded",
+            Self::ServerError => "server_error",
+            Self::Unexpected => "unexpected",
+        }
+    }
+
+    /// For `/health`, which anybody may read: says what to look at, but no address.
+    pub(crate) fn summary(self) -> &'static str {
+        match self {
+            Self::Connect => "cannot be reached",
+            Self::Timeout => "does not answer in time",
+            Self::Broken => "gives broken answers",
+            Self::Busy => "is too slow for what arrives",
+            Self::KeyRefused => "refuses the relay's key",
+            Self::Overloaded => "is overloaded",
+            Self::ServerError => "fails",
+            Self::Unexpected => "gives unexpected answers",
+        }
+    }
+}
+
+/// One of the services. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Upstream(Arc<Inner>);
+
+struct Inner {
+    name: &'static str,
+    url: String,
+    key: HeaderValue,
+    client: Client,
+    turns: Semaphore,
+    clock: Clock,
+    requests: Counter,
+    seconds: Counter,
+    failures: Vec<(Failure, Counter)>,
+    /// How the last request ended.
+    last: Mutex<Option<Failure>>,
+}
+
+/// The client that both services share. TLS trusts the public roots that are built in, as an empty container image has
+/// none; they are loaded only when a target needs them.
+pub(crate) fn client(targets: [&Target; 2]) -> anyhow::Result<Client> {
+    // Somebody may have installed it already, which is as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let needs_tls = targets
+        .iter()
+        .any(|target| target.url.starts_with("https://"));
+    let roots: &[_] = if needs_tls {
+        webpki_root_certs::TLS_SERVER_ROOT_CERTS
+    } else {
+        &[]
+    };
+    let roots: Vec<Certificate> = roots
+        .iter()
+        .map(|root| Certificate::from_der(root))
+        .collect::<Result<_, _>>()
+        .context("cannot load the root certificates")?;
+    Client::builder()
+        .tls_certs_only(roots)
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TOTAL_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(MOST_AT_ONCE)
+        .user_agent(concat!(
+            "monlight-browser-relay/",
+            env!("CARGO_PKG_VERSION")
+        ))
+        .build()
+        .context("cannot build the HTTP client")
+}
+
+impl Upstream {
+    /// `path` is appended to the target's URL.
+    pub(crate) fn new(
+        name: &'static str,
+        target: &Target,
+        path: &str,
+        client: Client,
+        clock: &Clock,
+        metrics: &Registry,
+    ) -> anyhow::Result<Self> {
+        let mut key =
+            HeaderValue::from_str(target.key.expose()).context("a key that no header can carry")?;
+        key.set_sensitive(true);
+        let labels = [("upstream", name)];
+        let failures = Failure::ALL.map(|failure| {
+            let labels = [("upstream", name), ("reason", failure.slug())];
+            let help = "Requests to other services that failed.";
+            (
+                failure,
+                metrics.counter("monlight_relay_upstream_failures_total", help, &labels),
+            )
+        });
+        Ok(Self(Arc::new(Inner {
+            name,
+            url: format!("{}{path}", target.url),
+            key,
+            client,
+            turns: Semaphore::new(MOST_AT_ONCE),
+            clock: clock.clone(),
+            requests: metrics.counter(
+                "monlight_relay_upstream_requests_total",
+                "Requests to other services, failed ones included.",
+                &labels,
+            ),
+            seconds: metrics.seconds(
+                "monlight_relay_upstream_seconds_total",
+                "Time that requests to other services took, waiting for a turn included.",
+                &labels,
+            ),
+            failures: failures.into(),
+            last: Mutex::new(None),
+        })))
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// What was wrong with the last request, if anything was.
+    pub(crate) fn trouble(&self) -> Option<Failure> {
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a JSON document and waits for the answer.
+    pub(crate) async fn send(&self, document: String) -> Result<Accepted, Rejected> {
+        let began = self.0.clock.monotonic();
+        let result = self.attempt(document).await;
+        let took = self.0.clock.monotonic().saturating_sub(began);
+        self.0.requests.inc();
+        self.0
+            .seconds
+            .add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.note(match &result {
+            Err(Rejected::Upstream { failure, .. }) => Some(*failure),
+            Ok(_) | Err(Rejected::Event { .. }) => None,
+        });
+        result
+    }
+
+    /// Counts a failure, and logs when trouble begins and ends: one line each, however many events it costs.
+    fn note(&self, failure: Option<Failure>) {
+        if let Some((_, counter)) = self
+            .0
+            .failures
+            .iter()
+            .find(|(known, _)| Some(*known) == failure)
+        {
+            counter.inc();
+        }
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == failure {
+            return;
+        }
+        *last = failure;
+        if let Some(failure) = failure {
+            let trouble = failure.summary();
+            tracing::warn!(upstream = self.0.name, "the upstream service {trouble}");
+        } else {
+            tracing::info!(upstream = self.0.name, "the upstream service works again");
+        }
+    }
+
+    async fn attempt(&self, document: String) -> Result<Accepted, Rejected> {
+        let busy = Rejected::Upstream {
+            failure: Failure::Busy,
+            retry_after: Some(1),
+        };
+        let Ok(Ok(_turn)) = tokio::time::timeout(LONGEST_WAIT, self.0.turns.acquire()).await else {
+            return Err(busy);
+        };
+        let request = self
+            .0
+            .client
+            .post(&self.0.url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("x-api-key", self.0.key.clone())
+            .body(document);
+        let response = request.send().await.map_err(|error| self.failed(&error))?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let body = self.read(response).await?;
+        judge(status, retry_after, body)
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Rejected> {
+        let mut body = Vec::new();
+        while let Some(piece) = response
+            .chunk()
+            .await
+            .map_err(|error| self.failed(&error))?
+        {
+            let room = LONGEST_ANSWER - body.len();
+            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+            if body.len() == LONGEST_ANSWER {
+                break;
+            }
+        }
+        Ok(body)
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> Rejected {
+        let failure = if error.is_timeout() {
+            Failure::Timeout
+        } else if error.is_connect() {
+            Failure::Connect
+        } else {
+            Failure::Broken
+        };
+        // Without the URL, which is in the settings, and with the causes, which are not shown by default.
+        tracing::debug!(upstream = self.0.name, error = ?error, "request failed");
+        Rejected::Upstream {
+            failure,
+            retry_after: Some(USUAL_RETRY_AFTER),
+        }
+    }
+}
+
+fn retry_after(response: &Response) -> Option<u64> {
+    response
+        .headers()
+        .get(header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Sorts the answers of the other service.
+fn judge(
+    status: StatusCode,
+    retry_after: Option<u64>,
+    body: Vec<u8>,
+) -> Result<Accepted, Rejected> {
+    let upstream = |failure, retry_after| {
+        Err(Rejected::Upstream {
+            failure,
+            retry_after,
+        })
+    };
+    match status.as_u16() {
+        200..=202 => Ok(Accepted { status, body }),
+        400 | 413 | 422 => Err(Rejected::Event {
+            detail: detail(&body),
+        }),
+        401 | 403 => upstream(Failure::KeyRefused, None),
+        408 | 429 | 503 => upstream(
+            Failure::Overloaded,
+            Some(retry_after.unwrap_or(USUAL_RETRY_AFTER)),
+        ),
+        500..=599 => upstream(
+            Failure::ServerError,
+            Some(retry_after.unwrap_or(USUAL_RETRY_AFTER)),
+        ),
+        _ => upstream(Failure::Unexpected, None),
+    }
+}
+
+/// The `detail` of a refusal, or a text that says there is none.
+fn detail(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        detail: String,
+    }
+    match serde_json::from_slice::<Refusal>(body) {
+        Ok(refusal) => refusal.detail.chars().take(LONGEST_DETAIL).collect(),
+        Err(_) => "The event was refused without a reason".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(status: u16, body: &str, expected: &str) {
+        let found = match judge(
+            StatusCode::from_u16(status).unwrap(),
+            None,
+            body.as_bytes().to_vec(),
+        ) {
+            Ok(accepted) => format!("accepted {}", accepted.status.as_u16()),
+            Err(Rejected::Event { detail }) => format!("event: {detail}"),
+            Err(Rejected::Upstream {
+                failure,
+                retry_after,
+            }) => format!("{failure:?} {retry_after:?}"),
+        };
+        assert_eq!(found, expected, "{status} {body}");
+    }
+
+    #[test]
+    fn answers_are_sorted_by_who_is_at_fault() {
+        check(200, "{}", "accepted 200");
+        check(201, "{}", "accepted 201");
+        check(202, "", "accepted 202");
+        check(204, "", "Unexpected None");
+        check(302, "", "Unexpected None");
+        check(400, "{\"detail\":\"too long\"}", "event: too long");
+        check(
+            413,
+            "{\"detail\":\"too large\",\"x\":1}",
+            "event: too large",
+        );
+        check(
+            400,
+            "<html>",
+            "event: The event was refused without a reason",
+        );
+        check(401, "{\"detail\":\"Invalid API key\"}", "KeyRefused None");
+        check(404, "{\"detail\":\"Not found\"}", "Unexpected None");
+        check(429, "", "Overloaded Some(5)");
+        check(500, "", "ServerError Some(5)");
+        check(503, "", "Overloaded Some(5)");
+    }
+
+    #[test]
+    fn a_detail_is_cut() {
+        let body = serde_json::json!({"detail": "é".repeat(2000)}).to_string();
+        assert_eq!(detail(body.as_bytes()).chars().count(), LONGEST_DETAIL);
+    }
+}

@@ -1,0 +1,225 @@
+//! What browsers let a page read.
+
+use axum::http::Method;
+use monlight_shared::testing::TestResponse;
+use serde_json::json;
+
+use crate::support::{ORIGIN, Reply, WEB, World, batch, event};
+
+fn header<'r>(response: &'r TestResponse, name: &str) -> Option<&'r str> {
+    response
+        .headers
+        .get(name)
+        .map(|value| value.to_str().unwrap())
+}
+
+#[track_caller]
+fn check(response: &TestResponse, status: u16, origin: Option<&str>) {
+    assert_eq!(response.status.as_u16(), status, "{}", response.text());
+    assert_eq!(
+        header(response, "access-control-allow-origin"),
+        origin,
+        "{status}"
+    );
+    assert_eq!(
+        header(response, "access-control-allow-credentials"),
+        origin.map(|_| "true")
+    );
+    let vary: Vec<_> = response
+        .headers
+        .get_all("vary")
+        .iter()
+        .map(|value| value.to_str().unwrap())
+        .collect();
+    assert!(
+        vary.iter()
+            .any(|value| value.eq_ignore_ascii_case("origin")),
+        "{vary:?}"
+    );
+}
+
+#[tokio::test]
+async fn preflights_need_no_key() {
+    let world = World::new();
+    for origin in [ORIGIN, "https://app.b.example"] {
+        let headers = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", "POST"),
+        ];
+        for path in [
+            "/api/browser/errors",
+            "/api/browser/metrics?key=x",
+            "/api/browser/anything",
+        ] {
+            let answer = world.plain(Method::OPTIONS, path, "", &headers).await;
+            check(&answer, 204, Some(origin));
+            assert_eq!(
+                header(&answer, "access-control-allow-methods"),
+                Some("POST, OPTIONS")
+            );
+            let allowed = header(&answer, "access-control-allow-headers").unwrap();
+            assert!(allowed.starts_with("X-Monlight-Key, Content-Type"));
+            assert_eq!(header(&answer, "access-control-max-age"), Some("86400"));
+            assert!(answer.body.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn foreign_preflights_are_told_nothing() {
+    let world = World::new();
+    for origin in [
+        "https://evil.example",
+        "https://A.example",
+        "https://a.example:443",
+        "null",
+        "https://b.example",
+    ] {
+        let answer = world
+            .plain(
+                Method::OPTIONS,
+                "/api/browser/errors",
+                WEB,
+                &[("Origin", origin)],
+            )
+            .await;
+        check(&answer, 204, None);
+        assert_eq!(header(&answer, "access-control-allow-methods"), None);
+    }
+    check(
+        &world
+            .plain(Method::OPTIONS, "/api/browser/errors", "", &[])
+            .await,
+        204,
+        None,
+    );
+}
+
+#[tokio::test]
+async fn every_status_can_be_read() {
+    let world = World::with(&[("RATE_LIMIT", "8")]);
+    let headers = [("Origin", ORIGIN)];
+    let post = async |path, key, body: String| world.browse_raw(path, key, &headers, body).await;
+    check(
+        &post("/api/browser/metrics", WEB, batch().to_string()).await,
+        202,
+        Some(ORIGIN),
+    );
+    check(
+        &post("/api/browser/errors", WEB, event().to_string()).await,
+        201,
+        Some(ORIGIN),
+    );
+    check(
+        &post("/api/browser/errors", WEB, "{}".to_owned()).await,
+        400,
+        Some(ORIGIN),
+    );
+    check(
+        &post("/api/browser/errors", "nope", "{}".to_owned()).await,
+        401,
+        Some(ORIGIN),
+    );
+    check(
+        &post("/api/browser/unknown", WEB, "{}".to_owned()).await,
+        404,
+        Some(ORIGIN),
+    );
+    check(
+        &world
+            .plain(Method::GET, "/api/browser/errors", WEB, &headers)
+            .await,
+        405,
+        Some(ORIGIN),
+    );
+    check(
+        &post("/api/browser/errors", WEB, "x".repeat(65_537)).await,
+        413,
+        Some(ORIGIN),
+    );
+    world.tracker.next(Reply::HangUp);
+    check(
+        &post("/api/browser/errors", WEB, event().to_string()).await,
+        502,
+        Some(ORIGIN),
+    );
+    check(
+        &post("/api/browser/errors", WEB, event().to_string()).await,
+        201,
+        Some(ORIGIN),
+    );
+    let limited = post("/api/browser/errors", WEB, event().to_string()).await;
+    check(&limited, 429, Some(ORIGIN));
+    assert_eq!(
+        header(&limited, "access-control-expose-headers"),
+        Some("Retry-After, X-Request-Id")
+    );
+}
+
+#[tokio::test]
+async fn events_of_foreign_pages_are_taken_but_not_answered_readably() {
+    let world = World::new();
+    for headers in [&[("Origin", "https://evil.example")][..], &[]] {
+        let answer = world
+            .browse_raw("/api/browser/metrics", WEB, headers, batch().to_string())
+            .await;
+        check(&answer, 202, None);
+    }
+}
+
+#[tokio::test]
+async fn a_star_allows_any_origin() {
+    let world = World::with(&[("CORS_ORIGINS", "*")]);
+    for origin in ["https://any.example", "null", "http://localhost:5173"] {
+        let answer = world
+            .plain(
+                Method::OPTIONS,
+                "/api/browser/errors",
+                "",
+                &[("Origin", origin)],
+            )
+            .await;
+        check(&answer, 204, Some(origin));
+    }
+}
+
+#[tokio::test]
+async fn without_a_list_no_origin_is_allowed() {
+    let world = World::with(&[("CORS_ORIGINS", "")]);
+    check(
+        &world
+            .plain(
+                Method::OPTIONS,
+                "/api/browser/errors",
+                "",
+                &[("Origin", ORIGIN)],
+            )
+            .await,
+        204,
+        None,
+    );
+}
+
+#[tokio::test]
+async fn routes_of_operators_have_no_cors() {
+    let world = World::new();
+    for path in ["/api/dsn-keys", "/api/source-maps", "/health", "/nope"] {
+        let request = world
+            .relay
+            .request(Method::GET, path)
+            .header("Origin", ORIGIN);
+        let answer = world
+            .relay
+            .send(request.body(axum::body::Body::empty()).unwrap())
+            .await;
+        assert_eq!(
+            header(&answer, "access-control-allow-origin"),
+            None,
+            "{path}"
+        );
+    }
+    assert_eq!(
+        world.relay.get("/health").await.json(),
+        json!({"status": "ok"})
+    );
+}

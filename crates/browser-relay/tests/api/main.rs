@@ -1,0 +1,16 @@
+//! The relay through its real router, with real sockets to two services that do as they are told.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops where it is"
+)]
+
+mod cors;
+mod dsn_keys;
+mod errors;
+mod limits;
+mod metrics;
+mod routes;
+mod source_maps;
+mod support;
+mod upstream;

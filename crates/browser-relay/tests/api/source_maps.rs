@@ -1,0 +1,367 @@
+//! `/api/source-maps`.
+
+use std::io::Write;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Method;
+use browser_relay::BrowserRelay;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use monlight_shared::clock::Clock;
+use monlight_shared::testing::{TEST_START_SECONDS, TestService};
+use serde_json::{Value, json};
+
+use crate::support::{BASE, WEB, World, small_map, upload};
+
+const PATH: &str = "/api/source-maps";
+
+async fn traceback(world: &World, stack: &str) -> String {
+    let body = json!({"type": "T", "message": "m", "stack": stack, "release": "1"});
+    assert_eq!(
+        world
+            .browse("/api/browser/errors", WEB, &body)
+            .await
+            .status
+            .as_u16(),
+        201
+    );
+    let received = world.tracker.received();
+    let report: Value = serde_json::from_slice(&received.last().unwrap().body).unwrap();
+    report["traceback"].as_str().unwrap().to_owned()
+}
+
+/// Waits until upkeep has removed the rows of all maps but `sets`.
+async fn swept(relay: &TestService, sets: i64) {
+    for _ in 0..100_000 {
+        let count = relay.ctx.store.read(|conn| {
+            Ok(conn.query_row("SELECT COUNT(*) FROM map_sets", [], |row| {
+                row.get::<_, i64>(0)
+            })?)
+        });
+        if count.await.unwrap() == sets {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("upkeep never got there");
+}
+
+#[tokio::test]
+async fn upload_list_filter_delete() {
+    let world = World::new();
+    assert_eq!(
+        world.relay.get(PATH).await.json(),
+        json!({"source_maps": [], "total": 0})
+    );
+    let answer = world.upload(&small_map("a.ts")).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()),
+        (
+            201,
+            json!({"status": "uploaded", "project": "web", "release": "1", "file_url": "/assets/app.js"})
+        )
+    );
+    let other = json!({"project": "two words", "release": "1", "file_url": "a\"b.js", "map_content": small_map("a.ts")});
+    world.relay.post_json(PATH, &other).await;
+    let at = "2025-01-20T10:00:00Z";
+    let first = json!({"id": 1, "project": "web", "release": "1", "file_url": "/assets/app.js", "uploaded_at": at});
+    let second = json!({"id": 2, "project": "two words", "release": "1", "file_url": "a\"b.js", "uploaded_at": at});
+    let list = async |query: &str| world.relay.get(&format!("{PATH}{query}")).await.json();
+    assert_eq!(
+        list("").await,
+        json!({"source_maps": [first, second], "total": 2})
+    );
+    assert_eq!(
+        list("?project=two%20words").await,
+        json!({"source_maps": [second], "total": 1})
+    );
+    assert_eq!(
+        list("?project=none").await,
+        json!({"source_maps": [], "total": 0})
+    );
+    assert_eq!(
+        list("?project=").await,
+        json!({"source_maps": [], "total": 0})
+    );
+    assert_eq!(
+        list("?limit=1&offset=1").await,
+        json!({"source_maps": [second], "total": 2})
+    );
+    for (id, status, answer) in [
+        ("1", 200, json!({"status": "deleted"})),
+        ("1", 404, json!({"detail": "Source map not found"})),
+        ("0", 404, json!({"detail": "Source map not found"})),
+        ("x", 400, json!({"detail": "Invalid ID"})),
+        ("", 400, json!({"detail": "Invalid ID"})),
+    ] {
+        let deleted = world.relay.delete(&format!("{PATH}/{id}")).await;
+        assert_eq!(
+            (deleted.status.as_u16(), deleted.json()),
+            (status, answer),
+            "{id}"
+        );
+    }
+    swept(&world.relay, 1).await;
+}
+
+#[tokio::test]
+async fn a_replaced_map_is_used_at_once_and_keeps_its_id() {
+    let world = World::new();
+    let frame = "at u (https://shop.example/assets/app.js:1:1)";
+    world.upload(&small_map("old.ts")).await;
+    assert_eq!(traceback(&world, frame).await, "at u (old.ts:1:1)");
+    world.upload(&small_map("new.ts")).await;
+    assert_eq!(traceback(&world, frame).await, "at u (new.ts:1:1)");
+    assert_eq!(
+        world.relay.get(PATH).await.json()["source_maps"][0]["id"],
+        1
+    );
+    swept(&world.relay, 1).await;
+    assert_eq!(traceback(&world, frame).await, "at u (new.ts:1:1)");
+    world.relay.delete("/api/source-maps/1").await;
+    assert_eq!(traceback(&world, frame).await, frame);
+}
+
+#[tokio::test]
+async fn a_map_is_found_by_path_whatever_it_was_uploaded_under() {
+    let world = World::new();
+    let mut full = upload(&small_map("full.ts"));
+    full["file_url"] = json!("https://shop.example/assets/full.js?v=3");
+    world.relay.post_json(PATH, &full).await;
+    assert_eq!(
+        traceback(
+            &world,
+            "at u (http://cdn.example:8080/assets/full.js?v=3:1:1)"
+        )
+        .await,
+        "at u (full.ts:1:1)"
+    );
+    assert_eq!(
+        traceback(&world, "u@/assets/full.js?v=3:1:1").await,
+        "u@full.ts:1:1"
+    );
+    let elsewhere = "at u (http://cdn.example/assets/full.js:1:1)";
+    assert_eq!(traceback(&world, elsewhere).await, elsewhere);
+}
+
+#[tokio::test]
+async fn refusals() {
+    let world = World::new();
+    let map = small_map("a.ts");
+    let mut broken =
+        upload("{\"version\":3,\"sources\":[\"a.ts\"],\"names\":[],\"mappings\":\"AAAA,!!!\"}");
+    for (body, detail) in [
+        (String::new(), "Empty request body"),
+        ("{".to_owned(), "Invalid JSON"),
+        ("[]".to_owned(), "Request body must be a JSON object"),
+        (
+            json!({"map_content": map}).to_string(),
+            "Missing required field: project",
+        ),
+        (upload("not json").to_string(), "Invalid source map format"),
+        (upload("").to_string(), "Invalid source map format"),
+        (
+            upload("{\"version\":4,\"sources\":[],\"mappings\":\"\"}").to_string(),
+            "Invalid source map format: version 4, expected 3",
+        ),
+        (
+            broken.to_string(),
+            "Invalid source map format: mappings have a character that is no base64 digit at character 5",
+        ),
+    ] {
+        let answer = world.relay.post(PATH, body.clone()).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()),
+            (400, json!({"detail": detail})),
+            "{body}"
+        );
+    }
+    let not_text = world.relay.post(PATH, &b"{\"project\":\"\xff\"}"[..]).await;
+    assert_eq!(not_text.json(), json!({"detail": "Invalid JSON"}));
+    assert_eq!(world.relay.get(PATH).await.json()["total"], 0);
+    // Half a map is never used, and what was stored of it goes.
+    broken["map_content"] = json!(json!({
+        "version": 3, "sources": ["a.ts"], "names": [], "mappings": format!("{}!", "AAAA;".repeat(100_000)),
+    }).to_string());
+    assert_eq!(
+        world.relay.post_json(PATH, &broken).await.status.as_u16(),
+        400
+    );
+    swept(&world.relay, 0).await;
+}
+
+/// A map of about 5 MiB: one long line of tokens, many names, and sources with their text.
+fn large_map() -> String {
+    let mappings = "AAAAA,CAACC,IAAI,CAAC,".repeat(110_000);
+    let names: Vec<String> = (0..110_001).map(|n| format!("name{n}")).collect();
+    let text = "function handler() {\n  return compute(\"a\");\n}\n".repeat(15_000);
+    json!({
+        "version": 3, "sources": ["a.ts"], "sourcesContent": [text], "names": names,
+        "mappings": mappings.trim_end_matches(','),
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_map_of_5_mib_is_taken_and_used() {
+    let world = World::new();
+    let map = large_map();
+    assert!((3_500_000..5_242_880).contains(&map.len()), "{}", map.len());
+    let answer = world.upload(&map).await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
+    // Five numbers, so far along the line that the block is deep inside the map.
+    assert_eq!(
+        traceback(&world, "at u (/assets/app.js:1:330002)")
+            .await
+            .split(':')
+            .next(),
+        Some("at name55001 (a.ts")
+    );
+    world.relay.delete("/api/source-maps/1").await;
+    swept(&world.relay, 0).await;
+}
+
+#[tokio::test]
+async fn a_map_that_is_too_large_is_refused() {
+    let world = World::with(&[("MAX_SOURCE_MAP_BYTES", "2000")]);
+    let map = |length: usize| {
+        let bare = small_map("a.ts");
+        format!("{bare}{}", " ".repeat(length - bare.len()))
+    };
+    assert_eq!(world.upload(&map(2000)).await.status.as_u16(), 201);
+    let refused = world.upload(&map(2001)).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.json()),
+        (413, json!({"detail": "Request body exceeds maximum size"}))
+    );
+    let declared = world
+        .relay
+        .request(Method::POST, PATH)
+        .header("Content-Length", "1000000");
+    let refused = world
+        .relay
+        .send(declared.body(Body::empty()).unwrap())
+        .await;
+    assert_eq!(refused.status.as_u16(), 413);
+    assert_eq!(
+        world
+            .relay
+            .post(PATH, "x".repeat(100_000))
+            .await
+            .status
+            .as_u16(),
+        413
+    );
+}
+
+#[tokio::test]
+async fn an_upload_may_be_compressed() {
+    let world = World::new();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder
+        .write_all(upload(&small_map("packed.ts")).to_string().as_bytes())
+        .unwrap();
+    let request = world
+        .relay
+        .request(Method::POST, PATH)
+        .header("Content-Encoding", "gzip");
+    let answer = world
+        .relay
+        .send(request.body(Body::from(encoder.finish().unwrap())).unwrap())
+        .await;
+    assert_eq!(answer.status.as_u16(), 201);
+    assert_eq!(
+        traceback(&world, "at u (/assets/app.js:1:1)").await,
+        "at u (packed.ts:1:1)"
+    );
+}
+
+#[tokio::test]
+async fn many_uploads_at_once_all_arrive() {
+    let world = World::new();
+    let uploads = (0..12).map(|n| {
+        let mut body = upload(&small_map(&format!("{n}.ts")));
+        body["file_url"] = json!(format!("/{n}.js"));
+        let relay = &world.relay;
+        async move { relay.post_json(PATH, &body).await.status.as_u16() }
+    });
+    assert_eq!(futures_util::future::join_all(uploads).await, vec![201; 12]);
+    for n in 0..12 {
+        assert_eq!(
+            traceback(&world, &format!("at u (/{n}.js:1:1)")).await,
+            format!("at u ({n}.ts:1:1)")
+        );
+    }
+}
+
+#[tokio::test]
+async fn index_maps_and_source_roots_count() {
+    let world = World::new();
+    let map = json!({"version": 3, "sections": [{"offset": {"line": 1, "column": 5}, "map": {
+        "version": 3, "sources": ["../src/a.ts"], "sourceRoot": "https://src.example/lib", "names": [], "mappings": "AAAA",
+    }}]});
+    assert_eq!(world.upload(&map.to_string()).await.status.as_u16(), 201);
+    assert_eq!(
+        traceback(
+            &world,
+            "at u (/assets/app.js:2:6)\nat v (/assets/app.js:2:5)"
+        )
+        .await,
+        "at u (https://src.example/src/a.ts:1:1)\nat v (/assets/app.js:2:5)"
+    );
+}
+
+#[tokio::test]
+async fn maps_go_when_they_are_old() {
+    let world = World::with(&[("RETENTION_DAYS", "30")]);
+    world.upload(&small_map("a.ts")).await;
+    let (errors, metrics) = (world.tracker.url(), world.collector.url());
+    let mut settings = vec![
+        ("ERROR_TRACKER_URL", errors.as_str()),
+        ("METRICS_COLLECTOR_URL", metrics.as_str()),
+    ];
+    settings.extend(BASE);
+    settings.push(("RETENTION_DAYS", "30"));
+    let mut directory = world.relay.stop().await;
+    for (days, left) in [(29, 1), (31, 0)] {
+        let start = jiff_start() + Duration::from_hours(24 * days);
+        let (clock, hand) = Clock::manual(start);
+        let relay = TestService::with_clock::<BrowserRelay>(directory, &settings, clock, hand);
+        swept(&relay, left).await;
+        assert_eq!(
+            relay.get(PATH).await.json()["total"],
+            left,
+            "after {days} days"
+        );
+        directory = relay.stop().await;
+    }
+}
+
+fn jiff_start() -> jiff::Timestamp {
+    jiff::Timestamp::from_second(TEST_START_SECONDS).unwrap()
+}
+
+#[tokio::test]
+async fn the_oldest_maps_make_room() {
+    let world = World::with(&[("MAX_SOURCE_MAP_STORAGE_BYTES", "1048576")]);
+    for n in 0..3 {
+        let text = format!("{}{}", small_map("a.ts"), " ".repeat(500_000));
+        let mut body = upload(&text);
+        body["file_url"] = json!(format!("/{n}.js"));
+        assert_eq!(
+            world.relay.post_json(PATH, &body).await.status.as_u16(),
+            201
+        );
+        world.relay.clock.advance(Duration::from_secs(1));
+    }
+    swept(&world.relay, 2).await;
+    let list = world.relay.get(PATH).await.json();
+    let urls: Vec<_> = list["source_maps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|map| &map["file_url"])
+        .collect();
+    assert_eq!(urls, ["/1.js", "/2.js"]);
+}

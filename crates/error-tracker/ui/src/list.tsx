@@ -1,26 +1,31 @@
 /** Issues: is something new or worse? */
 import { useEffect } from "preact/hooks";
-import { copy, now } from "@kit/dom";
+import { now } from "@kit/dom";
 import { age, count, fullTime, plural, THIN } from "@kit/format";
 import { Icon } from "@kit/icons";
 import { useKeys } from "@kit/keys";
-import { interval, Live, RefreshButton, useRefresh } from "@kit/live";
-import { Chip, Filter, Kbd } from "@kit/menu";
+import { lazy } from "@kit/lazy";
+import { Live, RefreshButton, useRefresh } from "@kit/live";
+import { Chip, Filter } from "@kit/menu";
 import { useCommands } from "@kit/commands";
-import { rangeLabel, rangeText } from "@kit/range";
+import { rangeText } from "@kit/range";
 import { RangeMenu } from "@kit/range-menu";
 import { useRows } from "@kit/rows";
 import { Page } from "@kit/shell";
-import { Empty, FaultBanner, FaultState, Skeleton } from "@kit/states";
+import { FaultBanner, FaultState, Skeleton } from "@kit/states";
 import { Ago, Hostile } from "@kit/text";
-import { go, href, place, root, setParams, withQuery } from "@kit/url";
+import { go, href, place, setParams, withQuery } from "@kit/url";
 import type { Group, State } from "./api";
+import { copyGroups } from "./copying";
 import { filters, fresh, groups, listed, listQuery, loadMore, more, PAGE, projects, question, range, refresh, reload, resolveAll, selected, source, totals } from "./model";
 import { service } from "./service";
 
 /** An issue first seen within this stretch is called new, in milliseconds. */
 const NEW_FOR = 86_400_000;
 const MANY = 1000;
+
+const Nothing = lazy<object>("Nothing");
+const SelectionBar = lazy<object>("SelectionBar");
 
 const TABS: { state: State; label: string }[] = [
   { state: "open", label: "Open" },
@@ -88,7 +93,7 @@ export function IssueList() {
       <FilterBar />
       <FaultBanner source={source} onRetry={() => void reload()} />
       <Body />
-      <SelectionBar />
+      {selected.value.size > 0 && <SelectionBar />}
       <FreshPill />
     </Page>
   );
@@ -134,59 +139,6 @@ function Body() {
   }
   if (groups.value.length === 0) return <Nothing />;
   return <Table />;
-}
-
-/** Why the list is empty, and the widest step that is likely to help. */
-function Nothing() {
-  const { state, project, source: origin, session } = filters();
-  const filtered = Boolean(project || origin || session);
-  const clear = () => setParams({ project: null, source: null, session: null });
-  if (!filtered && range.value.kind === "all" && state === "open" && totals.value.resolved === 0) return <FirstRun />;
-  const words = { open: "No open issues", resolved: "No resolved issues", all: "No issues" }[state];
-  const when = range.value.kind === "all" ? "" : ` in the ${rangeLabel(range.value, new Date()).toLowerCase()}`;
-  return (
-    <Empty
-      title={words}
-      actions={
-        <>
-          {range.value.kind !== "all" && (
-            <button class="btn" type="button" onClick={() => setParams({ range: null })}>
-              All time
-            </button>
-          )}
-          {filtered && (
-            <button class="btn quiet" type="button" onClick={clear}>
-              Clear filters
-            </button>
-          )}
-        </>
-      }
-    >
-      {filtered ? `Nothing matches these filters${when}.` : `Nothing was reported${when || " that is not resolved"}.`}
-    </Empty>
-  );
-}
-
-function FirstRun() {
-  return (
-    <section class="first-run">
-      <h2>Send the first error</h2>
-      <pre class="code" tabIndex={0} aria-label="Example in Python">
-        <code>
-          {"pip install monlight\n\n"}
-          <i class="c-key">from</i> monlight <i class="c-key">import</i> ErrorClient
-          {`\nErrorClient(`}
-          <i class="c-text">{`"${root.origin}${root.pathname.replace(/\/$/, "")}"`}</i>
-          {`, api_key=…, project=`}
-          <i class="c-text">"my-app"</i>)
-        </code>
-      </pre>
-      <p>
-        <span class={`live-dot${interval().every ? "" : " off"}`} />
-        {interval().every ? "Waiting. This page fills by itself." : "Live is off: reload to look again."}
-      </p>
-    </section>
-  );
 }
 
 function toggle(id: number): void {
@@ -328,37 +280,6 @@ function Badge({ group, first }: { group: Group; first: Date }) {
 
 function firstLine(text: string): string {
   return text.split("\n", 1)[0]!.slice(0, 400);
-}
-
-function SelectionBar() {
-  const n = selected.value.size;
-  if (n === 0) return null;
-  return (
-    <div class="selection-bar" role="toolbar" aria-label="Selected issues">
-      <span class="selection-n">
-        <b>{n}</b> selected
-      </span>
-      <button type="button" onClick={() => void resolveAll([...selected.value])}>
-        <Icon name="check" small />
-        Resolve <Kbd>E</Kbd>
-      </button>
-      <button type="button" onClick={() => void copyGroups([...selected.value])}>
-        <Icon name="copy" small />
-        Copy <Kbd>C</Kbd>
-      </button>
-      <button type="button" aria-label="Clear the selection" onClick={() => (selected.value = new Set())}>
-        <Icon name="close" small />
-      </button>
-    </div>
-  );
-}
-
-function copyGroups(ids: readonly number[]): Promise<void> {
-  const lines = groups
-    .peek()
-    .filter(({ id }) => ids.includes(id))
-    .map((group) => `- **${group.exception_type}** ${firstLine(group.message)} (${group.project}, ${plural(group.count, "event")}) ${new URL(`errors/${group.id}`, root).href}`);
-  return copy(lines.join("\n"), plural(lines.length, "issue"));
 }
 
 function FreshPill() {

@@ -8,7 +8,6 @@ export function service(): Service {
     id: "errors",
     name: "Errors",
     title: "Error Tracker",
-    keyVariable: "ERROR_TRACKER_API_KEY",
     pages: [{ path: "", label: "Issues", here: true, ...(open === null ? {} : { n: count(open) }) }],
   };
 }

@@ -4,7 +4,6 @@ const SERVICE: Service = {
   id: "logs",
   name: "Logs",
   title: "Log Viewer",
-  keyVariable: "LOG_VIEWER_API_KEY",
   pages: [{ path: "", label: "Lines", here: true }],
 };
 

@@ -20,6 +20,8 @@ interface Handlers {
 
 export class Tail {
   readonly state = signal<TailState>("off");
+  /** Lines the service left out because this page was too slow for them. They can be found by loading anew. */
+  readonly missed = signal(0);
   #source: EventSource | null = null;
   #waiting: Line[] = [];
   #flush: ReturnType<typeof setTimeout> | undefined;
@@ -29,6 +31,7 @@ export class Tail {
 
   start(): void {
     this.stop();
+    this.missed.value = 0;
     this.state.value = "connecting";
     this.#connect();
   }
@@ -53,6 +56,9 @@ export class Tail {
       void this.handlers.onGap();
     });
     source.addEventListener("log", (event) => this.#take(JSON.parse((event as MessageEvent<string>).data) as Line));
+    source.addEventListener("missed", (event) => {
+      this.missed.value += (JSON.parse((event as MessageEvent<string>).data) as { count: number }).count;
+    });
     // The service ends a stream after a while; a new one goes on where it stopped.
     source.addEventListener("close", () => {
       source.close();

@@ -400,6 +400,7 @@ function Status() {
   const indexed = stats.data.value?.total_logs;
   return (
     <>
+      {tail.missed.value > 0 && <span class="amber">{plural(tail.missed.value, "line")} came too fast to be shown</span>}
       {indexed !== undefined && <span>{count(indexed)} lines indexed</span>}
       {source.took.value !== null && (
         <span>

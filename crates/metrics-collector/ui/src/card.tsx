@@ -232,5 +232,3 @@ function MetricMenu({ type, title, metric, onPick }: { type: MetricType; title: 
     </h2>
   );
 }
-
-export const ms = (value: number) => `${Math.max(1, Math.round(value))}${THIN}ms`;

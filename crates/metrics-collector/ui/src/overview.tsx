@@ -2,21 +2,24 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { useCommands } from "@kit/commands";
-import { clockSeconds, count, plural, scaled } from "@kit/format";
+import { clockSeconds, count, plural, scaled, THIN } from "@kit/format";
 import { useKeys } from "@kit/keys";
+import { lazy } from "@kit/lazy";
 import { interval, Live, RefreshButton, useRefresh } from "@kit/live";
 import { Filter } from "@kit/menu";
 import { RangeMenu } from "@kit/range-menu";
 import { Page } from "@kit/shell";
 import { FaultBanner, FaultState, Skeleton } from "@kit/states";
 import { Share } from "@kit/strip";
-import { go, href, param, place, root, setParams, withQuery } from "@kit/url";
-import type { Dashboard } from "./api";
-import { ChartCard, ErrorCard, ms } from "./card";
+import { go, href, place, root, setParams, withQuery } from "@kit/url";
+import type { Dashboard, Metric } from "./api";
 import { Endpoints } from "./endpoints";
-import { dashboard, DURATIONS, names, period, periodParam, project, projects, range, REQUESTS, usualMetric } from "./model";
+import { dashboard, DURATIONS, names, period, periodParam, project, projects, range } from "./model";
 import { service } from "./service";
 import { WebVitals } from "./web-vitals";
+
+/** Drawn by uPlot, which comes in the second file. */
+const Charts = lazy<{ known: readonly Metric[]; top: readonly Metric[]; turn: number }>("Charts");
 
 export function Overview() {
   const turn = useSignal(0);
@@ -68,7 +71,12 @@ export function Status() {
     <>
       {data && <span>{plural(data.summary.total_datapoints, "point")}</span>}
       {data && <span>{plural(data.summary.distinct_metrics, "metric")}</span>}
-      {dashboard.took.value !== null && <span>{ms(dashboard.took.value)}</span>}
+      {dashboard.took.value !== null && (
+        <span>
+          {Math.max(1, Math.round(dashboard.took.value))}
+          {THIN}ms
+        </span>
+      )}
       {at && <span>as of {clockSeconds(at)}</span>}
     </>
   );
@@ -82,18 +90,9 @@ function Body({ turn, onRetry }: { turn: number; onRetry: () => void }) {
     return dashboard.slow.value ? <Skeleton /> : null;
   }
   if (known.length === 0 && data.summary.total_datapoints === 0 && !project.value) return <FirstRun />;
-  const counter = param("counter") || usualMetric("counter", known, data.top_metrics);
-  const histogram = param("latency") || usualMetric("histogram", known, data.top_metrics);
-  const requests = known.some(({ name }) => name === REQUESTS);
-  const gauge = param("gauge") || usualMetric("gauge", known, data.top_metrics);
   return (
     <>
-      <div class="charts3">
-        {counter && <ChartCard key={counter} type="counter" title={counter === REQUESTS ? "Requests" : "Rate"} param="counter" metric={counter} turn={turn} />}
-        {requests && <ErrorCard turn={turn} />}
-        {histogram && <ChartCard key={histogram} type="histogram" title="Latency" param="latency" metric={histogram} turn={turn} />}
-        {gauge && !requests && <ChartCard key={gauge} type="gauge" title="Gauge" param="gauge" metric={gauge} turn={turn} />}
-      </div>
+      <Charts known={known} top={data.top_metrics} turn={turn} />
       {known.some(({ name }) => name === DURATIONS) && <Endpoints turn={turn} />}
       {data.web_vitals && <WebVitals vitals={data.web_vitals} />}
       <TopMetrics data={data} />

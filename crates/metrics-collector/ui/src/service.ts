@@ -8,7 +8,6 @@ export function service(): Service {
     id: "metrics",
     name: "Metrics",
     title: "Metrics Collector",
-    keyVariable: "METRICS_COLLECTOR_API_KEY",
     pages: [
       { path: "", query: withQuery(query, { view: null, metric: null, agg: null, labels: null, by: null, as: null, find: null }), label: "Overview", here: !exploring },
       { path: "", query: withQuery(query, { view: "explore", metric: null, agg: null, labels: null, by: null, as: null }), label: "Explore", here: exploring },

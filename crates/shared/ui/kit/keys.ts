@@ -1,6 +1,6 @@
 /** Single keys do everything the pages can do. Each one has a visible control as well. */
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export interface Key {
   /** What the list of keys says; without it the key is not listed. */
@@ -50,7 +50,8 @@ export function setSingleKeys(on: boolean): void {
 export function useKeys(title: string, keys: KeyMap, modal = false): void {
   const latest = useRef(keys);
   latest.current = keys;
-  useEffect(() => {
+  // Before the paint: who types fast has the next key pressed when a menu has just opened.
+  useLayoutEffect(() => {
     const scope: Scope = { title, keys: () => latest.current, modal };
     scopes.value = [...scopes.peek(), scope];
     return () => {

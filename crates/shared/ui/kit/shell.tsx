@@ -3,7 +3,6 @@ import { signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { Fault, request } from "./api";
-import { type Command, useCommands } from "./commands";
 import { zone } from "./format";
 import { Icon, type IconName, Mark } from "./icons";
 import { useKeys } from "./keys";
@@ -32,8 +31,6 @@ export interface Service {
   name: string;
   /** As the service calls itself: `Error Tracker`. */
   title: string;
-  /** The variable that holds its key, for who looks for it. */
-  keyVariable: string;
   pages: SubPage[];
 }
 
@@ -72,8 +69,18 @@ function leave(): void {
   signOut().catch((reason: unknown) => toast(reason instanceof Fault ? reason.detail : String(reason), { icon: "warn" }));
 }
 
+/** A service and where it is. */
+export interface Neighbour {
+  id: ServiceId;
+  name: string;
+  icon: IconName;
+  /** The keys that lead there: `g e`. */
+  key: string;
+  url: string;
+}
+
 /** The services that can be reached from here: this one, and those whose address the operator named. */
-function reachable(service: Service): { id: ServiceId; name: string; icon: IconName; key: string; url: string }[] {
+function reachable(service: Service): Neighbour[] {
   const state = session.value;
   const siblings = state.state === "in" ? state.info.siblings : null;
   return SERVICES.flatMap((entry) => {
@@ -92,16 +99,6 @@ export function Shell({ service, children }: { service: Service; children: Compo
     "\\": { label: "fold the navigation", run: switchSide },
     ...Object.fromEntries(services.map(({ key, name, id, url }) => [key, { label: name, run: () => (id === service.id ? go("") : location.assign(url)) }])),
   });
-  useCommands(() => [
-    ...service.pages.map(({ path, query, label }): Command => ({ group: "Go to", label, icon: SERVICES.find(({ id }) => id === service.id)!.icon, run: () => go(path, query) })),
-    ...services
-      .filter(({ id }) => id !== service.id)
-      .map(({ name, icon, url }): Command => ({ group: "Go to", label: name, icon, run: () => location.assign(url) })),
-    { group: "Do", label: "Switch the theme", icon: "sun", run: switchTheme },
-    { group: "Do", label: "Fold the navigation", icon: "side", kbd: "\\", run: switchSide },
-    { group: "Do", label: "Show all keys", icon: "keys", kbd: "?", run: () => void (keysOpen.value = true) },
-    { group: "Do", label: "Sign out", icon: "out", run: leave },
-  ]);
   return (
     <>
       <div class="app">
@@ -170,7 +167,7 @@ export function Shell({ service, children }: { service: Service; children: Compo
           </button>
         </nav>
       </div>
-      {(paletteOpen.value || keysOpen.value) && <Overlays palette={paletteOpen} keys={keysOpen} />}
+      {(paletteOpen.value || keysOpen.value) && <Overlays palette={paletteOpen} keys={keysOpen} pages={service.pages} services={services} current={service.id} onLeave={leave} />}
     </>
   );
 }

@@ -111,8 +111,7 @@ function KeyForm({ service }: { service: Service }) {
       <details class="where">
         <summary>Where is the key?</summary>
         <p>
-          It is the value of <span class="mono">{service.keyVariable}</span> in the <span class="mono">.env</span> file of the installation; the service itself reads it
-          as <span class="mono">API_KEY</span>.
+          It is <span class="mono">API_KEY</span> in the <span class="mono">.env</span> file of the installation.
         </p>
       </details>
     </form>

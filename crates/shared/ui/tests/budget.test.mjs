@@ -1,16 +1,20 @@
-// What a page may weigh: scripts before the first paint, compressed. Charts bring uPlot.
+// What a page may weigh, compressed: scripts before the first paint, and all of them together.
+// Preact with signals is 8.4 kB of the first, uPlot 23.5 kB of the collector's second.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { build, SERVICES, total } from "../build.mjs";
 
-const BUDGET = { "error-tracker": 20_000, "log-viewer": 20_000, "metrics-collector": 45_000 };
+const FIRST_BUDGET = { "error-tracker": 26_000, "log-viewer": 31_000, "metrics-collector": 27_000 };
+const ALL_BUDGET = { "error-tracker": 36_000, "log-viewer": 36_000, "metrics-collector": 62_000 };
 const STYLE_BUDGET = 12_000;
 
 for (const service of SERVICES) {
   test(`${service.name} stays within its budget`, async () => {
     const sizes = await build(service);
     const first = total(sizes, "gzip", (size) => size.first);
-    assert.ok(first <= BUDGET[service.name], `${first} bytes of script before the first paint, allowed are ${BUDGET[service.name]}`);
+    assert.ok(first <= FIRST_BUDGET[service.name], `${first} bytes of script before the first paint, allowed are ${FIRST_BUDGET[service.name]}`);
+    const all = total(sizes, "gzip", ({ name }) => name.endsWith(".js"));
+    assert.ok(all <= ALL_BUDGET[service.name], `${all} bytes of script, allowed are ${ALL_BUDGET[service.name]}`);
     const style = total(sizes, "gzip", ({ name }) => name.endsWith(".css"));
     assert.ok(style <= STYLE_BUDGET, `${style} bytes of style, allowed are ${STYLE_BUDGET}`);
   });

@@ -1,2 +1,90 @@
 //! Follows Docker json-file logs and makes them searchable.
+//!
+//! ```text
+//! *-json.log ─▶ tasks::ingest (one thread) ─▶ domain::docker_line ─▶ domain::partial ─▶ domain::multiline ─▶ domain::level
+//!            ─▶ store::ring (entries and cursors in one transaction) ─▶ live (hub) ─▶ GET /api/logs/tail
+//! GET /api/logs ─▶ domain::{filter, search} ─▶ store::list
+//! ```
+//!
+//! Invariants: every whole line of a file that grows, is renamed, or is deleted while we hold it becomes part of exactly
+//! one entry, whenever the process is killed; what cannot be promised is what is truncated before it was read. No line,
+//! file or client can make the process grow without bound. No text is a search error.
+
 pub mod domain;
+pub mod store;
+
+pub mod json;
+pub mod live;
+pub mod tasks;
+
+pub mod http;
+
+pub mod config;
+pub mod state;
+
+use axum::Router;
+use monlight_shared::config::{ApiKeyName, Reader, Var};
+use monlight_shared::service::{Context, Service, ServiceInfo};
+use monlight_shared::store::Migration;
+
+use config::Config;
+use live::Hub;
+use state::{AppState, Sources};
+use tasks::ingest::Parts;
+
+/// The service, as the shared skeleton runs it.
+#[derive(Debug)]
+pub struct LogViewer;
+
+impl Service for LogViewer {
+    const INFO: ServiceInfo = ServiceInfo {
+        name: "log-viewer",
+        version: env!("CARGO_PKG_VERSION"),
+        summary: "Follows Docker json-file logs and makes them searchable.",
+        default_port: 5011,
+        default_database: "./data/logs.db",
+        default_rate_limit: 600,
+        default_max_body: 65_536,
+        api_key: ApiKeyName::ApiKey,
+    };
+    type Config = Config;
+
+    fn vars() -> &'static [&'static Var] {
+        config::VARS
+    }
+
+    fn configure(reader: &mut Reader<'_>) -> Config {
+        Config::read(reader)
+    }
+
+    fn migrations() -> &'static [Migration] {
+        store::MIGRATIONS
+    }
+
+    fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
+        let (router, parts) = assemble(&ctx, config);
+        tasks::start(&ctx, parts)?;
+        Ok(router)
+    }
+}
+
+/// The routes, and what the ingestion needs to feed them. Nothing runs yet: tests drive the ingestion by hand.
+pub fn assemble(ctx: &Context, config: Config) -> (Router, Parts) {
+    let hub = Hub::new(&ctx.metrics);
+    let sources = Sources::default();
+    let parts = Parts {
+        root: config.log_sources,
+        wanted: config.containers,
+        first_start: config.first_start,
+        max_entries: config.max_entries,
+        poll_interval: config.poll_interval,
+        hub: hub.clone(),
+        sources: sources.clone(),
+    };
+    let state = AppState {
+        ctx: ctx.clone(),
+        hub,
+        sources,
+    };
+    (http::router(ctx, state, config.tail_clients), parts)
+}

@@ -1,0 +1,175 @@
+//! The settings of this service, beside those that all services have.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use monlight_shared::config::{Reader, Var};
+
+use crate::domain::names::NameFilter;
+use crate::tasks::ingest::FirstStart;
+
+static CONTAINERS: Var = Var::optional(
+    "CONTAINERS",
+    "comma-separated names; * stands for any characters, ! in front excludes",
+    "Which containers to follow, by name. Not set or empty: all, except the log viewer's own.",
+);
+static LOG_SOURCES: Var = Var::with_default(
+    "LOG_SOURCES",
+    "/var/lib/docker/containers",
+    "absolute path of a directory",
+    "Docker's directory of containers, read only.",
+);
+static MAX_ENTRIES: Var = Var::with_default(
+    "MAX_ENTRIES",
+    "100000",
+    "whole number, 1 to 100000000",
+    "How many entries are kept; beyond that the oldest are dropped.",
+);
+static POLL_INTERVAL: Var = Var::with_default(
+    "POLL_INTERVAL",
+    "2",
+    "whole number of seconds, 1 to 3600",
+    "How often to look for new lines and containers when the system does not announce them.",
+);
+static TAIL_BUFFER: Var = Var::with_default(
+    "TAIL_BUFFER",
+    "65536",
+    "whole number of bytes, 0 or more, or the word all",
+    "How much of each log file is read on the very first start. Containers that come later are read from their beginning.",
+);
+static TAIL_CLIENTS: Var = Var::with_default(
+    "TAIL_CLIENTS",
+    "32",
+    "whole number, 1 to 1000",
+    "How many live tails can be open at the same time.",
+);
+
+/// All of them, in the order of the documentation.
+pub static VARS: &[&Var] = &[
+    &CONTAINERS,
+    &LOG_SOURCES,
+    &MAX_ENTRIES,
+    &POLL_INTERVAL,
+    &TAIL_BUFFER,
+    &TAIL_CLIENTS,
+];
+
+/// The settings, understood.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which containers to follow.
+    pub containers: NameFilter,
+    /// Where their directories are.
+    pub log_sources: PathBuf,
+    /// The size of the ring.
+    pub max_entries: i64,
+    /// How often to look without being told.
+    pub poll_interval: Duration,
+    /// Where to start in files that were there before the first start.
+    pub first_start: FirstStart,
+    /// Live tails at the same time.
+    pub tail_clients: usize,
+}
+
+impl Config {
+    /// Reads them; problems stay with the reader.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let log_sources = PathBuf::from(reader.text(&LOG_SOURCES).unwrap_or_default());
+        if !log_sources.is_absolute() {
+            reader.problem(
+                &LOG_SOURCES,
+                &log_sources.to_string_lossy(),
+                "is not an absolute path",
+            );
+        }
+        Self {
+            containers: NameFilter::new(reader.list(&CONTAINERS)),
+            log_sources,
+            max_entries: reader.integer(&MAX_ENTRIES, 1..=100_000_000),
+            poll_interval: Duration::from_secs(
+                reader.integer(&POLL_INTERVAL, 1..=3600).unsigned_abs(),
+            ),
+            first_start: first_start(reader),
+            tail_clients: usize::try_from(reader.integer(&TAIL_CLIENTS, 1..=1000)).unwrap_or(1),
+        }
+    }
+}
+
+fn first_start(reader: &mut Reader<'_>) -> FirstStart {
+    let text = reader.text(&TAIL_BUFFER).unwrap_or_default();
+    if text.eq_ignore_ascii_case("all") {
+        return FirstStart::Beginning;
+    }
+    match text.parse() {
+        Ok(bytes) => FirstStart::Tail(bytes),
+        Err(_) => {
+            reader.problem(
+                &TAIL_BUFFER,
+                &text,
+                "is neither a number of bytes nor the word all",
+            );
+            FirstStart::Tail(0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monlight_shared::config::Env;
+
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> Result<Config, String> {
+        let env = Env::of(settings.iter().copied());
+        let mut reader = Reader::new(&env);
+        let config = Config::read(&mut reader);
+        reader
+            .finish()
+            .map(|()| config)
+            .map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn defaults() {
+        let config = read(&[("CONTAINERS", ""), ("TAIL_BUFFER", "")]).expect("usable");
+        assert!(config.containers.wants("anything"));
+        assert_eq!(
+            config.log_sources,
+            PathBuf::from("/var/lib/docker/containers")
+        );
+        assert_eq!((config.max_entries, config.tail_clients), (100_000, 32));
+        assert_eq!(config.poll_interval, Duration::from_secs(2));
+        assert_eq!(config.first_start, FirstStart::Tail(65536));
+    }
+
+    #[test]
+    fn values() {
+        let config =
+            read(&[("CONTAINERS", " web , api ,,!db"), ("TAIL_BUFFER", "all")]).expect("usable");
+        assert!(config.containers.wants("api") && !config.containers.wants("db"));
+        assert_eq!(config.first_start, FirstStart::Beginning);
+        let config = read(&[("TAIL_BUFFER", "0"), ("MAX_ENTRIES", "3")]).expect("usable");
+        assert_eq!(config.first_start, FirstStart::Tail(0));
+    }
+
+    #[test]
+    fn every_bad_value_is_named() {
+        let fault = read(&[
+            ("LOG_SOURCES", "logs"),
+            ("MAX_ENTRIES", "0"),
+            ("POLL_INTERVAL", "1.5"),
+            ("TAIL_BUFFER", "-1"),
+            ("TAIL_CLIENTS", "abc"),
+        ])
+        .expect_err("unusable");
+        for name in [
+            "LOG_SOURCES",
+            "MAX_ENTRIES",
+            "POLL_INTERVAL",
+            "TAIL_BUFFER",
+            "TAIL_CLIENTS",
+        ] {
+            assert!(fault.contains(name), "{fault}");
+        }
+    }
+}

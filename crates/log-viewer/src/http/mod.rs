@@ -1,0 +1,39 @@
+//! The route table.
+
+mod counts;
+mod logs;
+pub mod pages;
+mod params;
+mod tail;
+
+use axum::Router;
+use axum::routing::get;
+use monlight_shared::http::App;
+use monlight_shared::http::sse::Slots;
+use monlight_shared::service::{Context, Service as _};
+
+use crate::LogViewer;
+use crate::state::AppState;
+
+/// The whole service.
+pub fn router(ctx: &Context, state: AppState, tail_clients: usize) -> Router {
+    let slots = Slots::new(tail_clients, &ctx.metrics);
+    let health = state.clone();
+    let api = Router::new()
+        .route("/api/logs", get(logs::list))
+        .route("/api/containers", get(counts::containers))
+        .route("/api/logs/containers", get(counts::containers))
+        .route("/api/stats", get(counts::stats))
+        .route("/api/logs/stats", get(counts::stats))
+        .with_state(state.clone())
+        .merge(
+            Router::new()
+                .route("/api/logs/tail", get(tail::tail))
+                .with_state(tail::TailState { app: state, slots }),
+        );
+    App::new(ctx, &LogViewer::INFO)
+        .api(api)
+        .pages(pages::ASSETS, pages::PAGES)
+        .health(move || counts::health(health.clone()))
+        .build()
+}

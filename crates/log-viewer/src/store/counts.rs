@@ -1,0 +1,148 @@
+//! Numbers that are kept, not computed: totals by level and container, and per minute.
+
+use std::collections::{BTreeMap, HashMap};
+
+use monlight_shared::store::StoreError;
+use rusqlite::Connection;
+
+use super::walk::Snapshot;
+use crate::domain::entry::Level;
+use crate::domain::filter::Levels;
+
+/// What `/api/stats` answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// How many entries there are.
+    pub total: i64,
+    /// The earliest time of an entry, in nanoseconds since 1970.
+    pub oldest_ns: Option<i64>,
+    /// The latest time of an entry, in nanoseconds since 1970.
+    pub newest_ns: Option<i64>,
+    /// Entries per level; levels without any are not in it.
+    pub by_level: BTreeMap<&'static str, i64>,
+    /// Entries per name of a container.
+    pub by_container: BTreeMap<String, i64>,
+}
+
+/// All totals. Call it in a read job.
+pub fn stats(conn: &Connection) -> Result<Stats, StoreError> {
+    let _snapshot = conn.unchecked_transaction()?;
+    let snapshot = Snapshot::take(conn)?;
+    let mut stats = Stats {
+        total: snapshot.len(),
+        by_container: by_container(conn)?,
+        ..Stats::default()
+    };
+    (stats.oldest_ns, stats.newest_ns) = span(conn, &snapshot)?;
+    let mut statement = conn.prepare_cached("SELECT level, sum(n) FROM tally GROUP BY level")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        stats
+            .by_level
+            .insert(Level::from_code(row.get(0)?).name(), row.get(1)?);
+    }
+    Ok(stats)
+}
+
+/// How many entries there are, and the latest time of one.
+pub fn newest(conn: &Connection) -> Result<(i64, Option<i64>), StoreError> {
+    let _snapshot = conn.unchecked_transaction()?;
+    let snapshot = Snapshot::take(conn)?;
+    Ok((snapshot.len(), span(conn, &snapshot)?.1))
+}
+
+/// Entries per name of a container, by name.
+pub fn by_container(conn: &Connection) -> Result<BTreeMap<String, i64>, StoreError> {
+    let mut statement = conn
+        .prepare_cached("SELECT c.name, sum(t.n) FROM tally AS t JOIN containers AS c ON c.id = t.container GROUP BY c.name")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The earliest and the latest time of the entries that count.
+fn span(conn: &Connection, snapshot: &Snapshot) -> Result<(Option<i64>, Option<i64>), StoreError> {
+    let mut span: Option<(i64, i64)> = None;
+    let mut widen = |min: i64, max: i64| {
+        let (low, high) = span.unwrap_or((min, max));
+        span = Some((low.min(min), high.max(max)));
+    };
+    // The oldest block may hold entries that no longer count; the others are whole.
+    let partial = snapshot.floor >> super::ring::FENCE_BITS;
+    let mut partial_range = None;
+    for fence in snapshot.blocks(i64::MIN, i64::MAX) {
+        if fence.block == partial {
+            partial_range = Some(((partial + 1) << super::ring::FENCE_BITS) - 1);
+        } else {
+            widen(fence.min_time, fence.max_time);
+        }
+    }
+    if let Some(last) = partial_range {
+        for (n, low, high) in snapshot.slots_in(snapshot.floor, last) {
+            let mut statement = conn.prepare_cached(&format!(
+                "SELECT min(time), max(time) FROM e{n} WHERE id BETWEEN ?1 AND ?2"
+            ))?;
+            let found: (Option<i64>, Option<i64>) =
+                statement.query_row([low, high], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            if let (Some(min), Some(max)) = found {
+                widen(min, max);
+            }
+        }
+    }
+    Ok(span.map_or((None, None), |(low, high)| (Some(low), Some(high))))
+}
+
+/// The dictionary's ids of a container's name.
+pub(super) fn container_ids(conn: &Connection, name: &str) -> Result<Vec<i64>, StoreError> {
+    let mut statement =
+        conn.prepare_cached("SELECT id FROM containers WHERE name = ?1 ORDER BY id")?;
+    let rows = statement.query_map([name], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The dictionary.
+pub(super) fn container_names(conn: &Connection) -> Result<HashMap<i64, String>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT id, name FROM containers")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Entries of these levels and containers.
+pub(super) fn tally(
+    conn: &Connection,
+    levels: Option<Levels>,
+    containers: Option<&[i64]>,
+) -> Result<i64, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT container, level, n FROM tally")?;
+    sum(statement.query([])?, levels, containers)
+}
+
+/// The same, only of the minutes from `first` to before `end`, counted since 1970.
+pub(super) fn minutes(
+    conn: &Connection,
+    levels: Option<Levels>,
+    containers: Option<&[i64]>,
+    first: i64,
+    end: i64,
+) -> Result<i64, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT container, level, n FROM hist WHERE minute >= ?1 AND minute < ?2",
+    )?;
+    sum(statement.query([first, end])?, levels, containers)
+}
+
+fn sum(
+    mut rows: rusqlite::Rows<'_>,
+    levels: Option<Levels>,
+    containers: Option<&[i64]>,
+) -> Result<i64, StoreError> {
+    let mut total = 0;
+    while let Some(row) = rows.next()? {
+        let (container, level): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let wanted = levels.is_none_or(|levels| levels.contains(Level::from_code(level)))
+            && containers.is_none_or(|ids| ids.contains(&container));
+        if wanted {
+            total += row.get::<_, i64>(2)?;
+        }
+    }
+    Ok(total)
+}

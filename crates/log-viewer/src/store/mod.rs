@@ -1,0 +1,27 @@
+//! Entries, their index and their counters; cursors.
+//!
+//! ```text
+//! append ─▶ e0 … e9 (rows)  f0 … f9 (index)   used in turn; the oldest pair is emptied whole
+//!        ─▶ fence (times per 1024 ids)  tally, hist (counts)  cursors, open_entries      all in one transaction
+//! ```
+//!
+//! Invariants: ids ascend without gaps and are never used twice; entries `ring.floor … ring.next_id - 1` exist and count,
+//! nothing else does; the counters agree with them; an entry and the cursor behind it are stored together or not at all.
+
+pub mod counts;
+pub mod cursors;
+pub mod list;
+pub mod ring;
+mod walk;
+
+use monlight_shared::store::Migration;
+
+/// The steps of the schema.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    version: 100,
+    name: "entries in ten slots, counters, cursors",
+    sql: include_str!("migrations/0100_init.sql"),
+}];
+
+/// How many pairs of row and index tables there are.
+pub const SLOTS: i64 = 10;

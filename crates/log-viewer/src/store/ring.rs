@@ -1,0 +1,354 @@
+//! Storing entries: a ring of ten slots.
+
+use std::collections::{BTreeMap, HashMap};
+
+use monlight_shared::store::StoreError;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use super::SLOTS;
+use super::cursors::{self, FollowState};
+use crate::domain::ansi;
+use crate::domain::entry::NewEntry;
+
+/// A slot smaller than this would not be worth its tables.
+const SMALLEST_SLOT: i64 = 1000;
+/// Entries forgotten in one transaction when the ring was made smaller.
+const FORGOTTEN_AT_ONCE: i64 = 20_000;
+/// Ids per row of `fence`, as a power of two.
+pub(super) const FENCE_BITS: u32 = 10;
+const NANOS_PER_MINUTE: i64 = 60_000_000_000;
+
+/// How a container is known in lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ContainerName {
+    /// Its name without the slash that Docker puts in front.
+    pub name: String,
+    /// Compose project, empty when there is none.
+    pub project: String,
+    /// Compose service, empty when there is none.
+    pub service: String,
+}
+
+/// What one transaction stores.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The containers that entries refer to.
+    pub containers: Vec<ContainerName>,
+    /// Entries, each with the index of its container.
+    pub entries: Vec<(usize, NewEntry)>,
+    /// How far the files behind these entries were read, and what was read but not completed.
+    pub states: Vec<FollowState>,
+    /// Containers whose files are gone for good.
+    pub gone: Vec<String>,
+    /// When containers were last looked for, in milliseconds since 1970.
+    pub scanned_ms: i64,
+}
+
+impl Batch {
+    /// About how many bytes it carries.
+    pub fn bytes(&self) -> usize {
+        let entries: usize = self
+            .entries
+            .iter()
+            .map(|(_, entry)| entry.message.len() + 64)
+            .sum();
+        let states: usize = self.states.iter().map(FollowState::bytes).sum();
+        entries + states
+    }
+}
+
+/// What became of a [`Batch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The id of the first entry; the others follow without gaps.
+    pub first_id: i64,
+    /// The indexes of the batch's entries in the order of their ids: by time, and for equal times as given.
+    pub order: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ring {
+    next_id: i64,
+    floor: i64,
+    slot: i64,
+}
+
+/// Differences to `tally` and `hist`, keyed by minute, container, level and stream.
+type Deltas = BTreeMap<(i64, i64, i64, i64), i64>;
+
+/// Stores a batch and forgets what is beyond `max_entries`. Call it in a write job.
+pub fn append(conn: &Connection, batch: &Batch, max_entries: i64) -> Result<Stored, StoreError> {
+    let mut ring = load(conn)?;
+    let first_id = ring.next_id;
+    let mut order: Vec<usize> = (0..batch.entries.len()).collect();
+    order.sort_by_key(|index| {
+        batch
+            .entries
+            .get(*index)
+            .map_or(0, |(_, entry)| entry.time_ns)
+    });
+    let container_ids = container_ids(conn, &batch.containers)?;
+    let mut deltas = Deltas::new();
+    let mut fences: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+    let slot_size = slot_size(max_entries);
+
+    let mut rest = order.as_slice();
+    while !rest.is_empty() {
+        let room = room_in_slot(conn, &mut ring, slot_size, &container_ids, &mut deltas)?;
+        let (now, later) = rest.split_at(rest.len().min(room));
+        rest = later;
+        let mut slot = SlotWriter::new(conn, ring.slot)?;
+        for (container, entry) in now.iter().filter_map(|index| batch.entries.get(*index)) {
+            let id = ring.next_id;
+            let container = container_ids.get(*container).copied().unwrap_or_default();
+            slot.insert(id, container, entry)?;
+            ring.next_id += 1;
+            let key = (
+                entry.time_ns.div_euclid(NANOS_PER_MINUTE),
+                container,
+                entry.level.code(),
+                entry.stream.code(),
+            );
+            *deltas.entry(key).or_default() += 1;
+            let fence = fences
+                .entry(id >> FENCE_BITS)
+                .or_insert((entry.time_ns, entry.time_ns));
+            *fence = (fence.0.min(entry.time_ns), fence.1.max(entry.time_ns));
+        }
+        note_slot(conn, ring.slot, ring.next_id)?;
+    }
+    save_fences(conn, &fences)?;
+    let target = (ring.next_id - max_entries)
+        .min(ring.floor + batch.entries.len() as i64 + FORGOTTEN_AT_ONCE);
+    raise_floor(conn, &mut ring, target, &mut deltas)?;
+    apply(conn, &deltas)?;
+    save(conn, ring, batch.scanned_ms)?;
+    cursors::save(conn, &batch.states, &batch.gone, batch.scanned_ms)?;
+    Ok(Stored { first_id, order })
+}
+
+/// Whether the ring holds more than it should, because it was made smaller.
+pub fn is_over(conn: &Connection, max_entries: i64) -> Result<bool, StoreError> {
+    let ring = load(conn)?;
+    Ok(ring.next_id - ring.floor > max_entries)
+}
+
+/// The size of a slot: nine full ones hold the whole ring while the tenth fills.
+fn slot_size(max_entries: i64) -> i64 {
+    let ninth = max_entries / (SLOTS - 1) + i64::from(max_entries % (SLOTS - 1) != 0);
+    ninth.max(SMALLEST_SLOT)
+}
+
+fn load(conn: &Connection) -> Result<Ring, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT next_id, floor, slot FROM ring")?;
+    Ok(statement.query_row([], |row| {
+        Ok(Ring {
+            next_id: row.get(0)?,
+            floor: row.get(1)?,
+            slot: row.get(2)?,
+        })
+    })?)
+}
+
+fn save(conn: &Connection, ring: Ring, scanned_ms: i64) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE ring SET next_id = ?1, floor = ?2, slot = ?3, scanned_ms = ?4")?
+        .execute(params![ring.next_id, ring.floor, ring.slot, scanned_ms])?;
+    Ok(())
+}
+
+/// The ids of the containers, new ones included.
+fn container_ids(conn: &Connection, containers: &[ContainerName]) -> Result<Vec<i64>, StoreError> {
+    let mut find = conn.prepare_cached(
+        "SELECT id FROM containers WHERE name = ?1 AND project = ?2 AND service = ?3",
+    )?;
+    let mut add =
+        conn.prepare_cached("INSERT INTO containers(name, project, service) VALUES (?1, ?2, ?3)")?;
+    let mut ids = Vec::with_capacity(containers.len());
+    for container in containers {
+        let key = params![container.name, container.project, container.service];
+        let known: Option<i64> = find.query_row(key, |row| row.get(0)).optional()?;
+        ids.push(match known {
+            Some(id) => id,
+            None => add.insert(key)?,
+        });
+    }
+    Ok(ids)
+}
+
+/// How many entries the current slot still takes; goes on to the next slot when it is full.
+fn room_in_slot(
+    conn: &Connection,
+    ring: &mut Ring,
+    slot_size: i64,
+    used_containers: &[i64],
+    deltas: &mut Deltas,
+) -> Result<usize, StoreError> {
+    let used = slot_bounds(conn, ring.slot)?.map_or(0, |(first, last)| last - first + 1);
+    if used < slot_size {
+        return Ok((slot_size - used) as usize);
+    }
+    ring.slot = (ring.slot + 1) % SLOTS;
+    let n = ring.slot;
+    if let Some((_, last)) = slot_bounds(conn, n)? {
+        // Nine full slots hold the ring, unless it was made larger since they were filled.
+        raise_floor(conn, ring, last + 1, deltas)?;
+        conn.prepare_cached(&format!("DELETE FROM e{n}"))?
+            .execute([])?;
+        conn.prepare_cached(&format!("INSERT INTO f{n}(f{n}) VALUES ('delete-all')"))?
+            .execute([])?;
+        conn.prepare_cached("UPDATE slot SET first_id = NULL, last_id = NULL WHERE n = ?1")?
+            .execute([n])?;
+        conn.prepare_cached("DELETE FROM fence WHERE block < ?1")?
+            .execute([ring.floor >> FENCE_BITS])?;
+        forget_containers(conn, used_containers)?;
+    }
+    Ok(slot_size as usize)
+}
+
+fn slot_bounds(conn: &Connection, n: i64) -> Result<Option<(i64, i64)>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT first_id, last_id FROM slot WHERE n = ?1 AND first_id IS NOT NULL",
+    )?;
+    Ok(statement
+        .query_row([n], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?)
+}
+
+/// The current slot now ends right before `next_id`.
+fn note_slot(conn: &Connection, n: i64, next_id: i64) -> Result<(), StoreError> {
+    conn.prepare_cached(&format!(
+        "UPDATE slot SET last_id = ?2, first_id = coalesce(first_id, (SELECT min(id) FROM e{n})) WHERE n = ?1"
+    ))?
+    .execute([n, next_id - 1])?;
+    Ok(())
+}
+
+/// Drops the names of containers that have no entry left.
+fn forget_containers(conn: &Connection, used: &[i64]) -> Result<(), StoreError> {
+    let mut unused = conn.prepare_cached(
+        "SELECT id FROM containers WHERE id NOT IN (SELECT container FROM tally)",
+    )?;
+    let ids: Vec<i64> = unused
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut delete = conn.prepare_cached("DELETE FROM containers WHERE id = ?1")?;
+    for id in ids.iter().filter(|id| !used.contains(id)) {
+        delete.execute([id])?;
+    }
+    Ok(())
+}
+
+/// Forgets all entries below `target`: they stay in their slots, but no longer count.
+fn raise_floor(
+    conn: &Connection,
+    ring: &mut Ring,
+    target: i64,
+    deltas: &mut Deltas,
+) -> Result<(), StoreError> {
+    let target = target.min(ring.next_id);
+    if target <= ring.floor {
+        return Ok(());
+    }
+    for n in 0..SLOTS {
+        let Some((first, last)) = slot_bounds(conn, n)? else {
+            continue;
+        };
+        if last < ring.floor || first >= target {
+            continue;
+        }
+        let mut rows = conn.prepare_cached(&format!(
+            "SELECT time, container, level, stream FROM e{n} WHERE id >= ?1 AND id < ?2"
+        ))?;
+        let mut rows = rows.query([ring.floor, target])?;
+        while let Some(row) = rows.next()? {
+            let minute = row.get::<_, i64>(0)?.div_euclid(NANOS_PER_MINUTE);
+            *deltas
+                .entry((minute, row.get(1)?, row.get(2)?, row.get(3)?))
+                .or_default() -= 1;
+        }
+    }
+    ring.floor = target;
+    Ok(())
+}
+
+fn save_fences(conn: &Connection, fences: &BTreeMap<i64, (i64, i64)>) -> Result<(), StoreError> {
+    let mut statement = conn.prepare_cached(
+        "INSERT INTO fence(block, min_time, max_time) VALUES (?1, ?2, ?3)
+         ON CONFLICT(block) DO UPDATE SET min_time = min(min_time, excluded.min_time), max_time = max(max_time, excluded.max_time)",
+    )?;
+    for (block, (min, max)) in fences {
+        statement.execute([block, min, max])?;
+    }
+    Ok(())
+}
+
+fn apply(conn: &Connection, deltas: &Deltas) -> Result<(), StoreError> {
+    let mut totals: HashMap<(i64, i64, i64), i64> = HashMap::new();
+    let mut add = conn.prepare_cached(
+        "INSERT INTO hist(minute, container, level, stream, n) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+    )?;
+    let mut clean = conn.prepare_cached(
+        "DELETE FROM hist WHERE minute = ?1 AND container = ?2 AND level = ?3 AND stream = ?4 AND n = 0",
+    )?;
+    for ((minute, container, level, stream), n) in deltas.iter().filter(|(_, n)| **n != 0) {
+        add.execute([minute, container, level, stream, n])?;
+        if *n < 0 {
+            clean.execute([minute, container, level, stream])?;
+        }
+        *totals.entry((*container, *level, *stream)).or_default() += n;
+    }
+    let mut add = conn.prepare_cached(
+        "INSERT INTO tally(container, level, stream, n) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+    )?;
+    let mut clean = conn.prepare_cached(
+        "DELETE FROM tally WHERE container = ?1 AND level = ?2 AND stream = ?3 AND n = 0",
+    )?;
+    for ((container, level, stream), n) in totals {
+        add.execute([container, level, stream, n])?;
+        if n < 0 {
+            clean.execute([container, level, stream])?;
+        }
+    }
+    Ok(())
+}
+
+/// The two insert statements of a slot.
+struct SlotWriter<'c> {
+    rows: CachedStatement<'c>,
+    index: CachedStatement<'c>,
+}
+
+impl<'c> SlotWriter<'c> {
+    fn new(conn: &'c Connection, n: i64) -> Result<Self, StoreError> {
+        Ok(Self {
+            rows: conn.prepare_cached(&format!(
+                "INSERT INTO e{n}(id, time, container, stream, level, message, plain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+            ))?,
+            index: conn.prepare_cached(&format!("INSERT INTO f{n}(rowid, message, k) VALUES (?1, ?2, ?3)"))?,
+        })
+    }
+
+    fn insert(&mut self, id: i64, container: i64, entry: &NewEntry) -> Result<(), StoreError> {
+        let (level, stream) = (entry.level.code(), entry.stream.code());
+        let stripped = ansi::strip(&entry.message);
+        let plain = match &stripped {
+            std::borrow::Cow::Borrowed(_) => None,
+            std::borrow::Cow::Owned(text) => Some(text.as_str()),
+        };
+        self.rows.execute(params![
+            id,
+            entry.time_ns,
+            container,
+            stream,
+            level,
+            entry.message,
+            plain
+        ])?;
+        self.index.execute(params![
+            id,
+            plain.unwrap_or(&entry.message),
+            format!("l{level} c{container} s{stream}")
+        ])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,443 @@
+//! Reading one file: whole lines from a cursor on.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use crate::domain::cursor::{Cursor, HEAD_BYTES};
+
+/// A line of a file longer than this is cut: its beginning and end are kept.
+pub(super) const LONGEST_LINE: usize = 512 * 1024;
+/// How much of the beginning of such a line is kept.
+const KEPT_OF_LONG_LINE: usize = 256 * 1024;
+/// How much of its end: Docker writes stream and time there.
+const TAIL_OF_LONG_LINE: usize = 512;
+
+/// A line as it stands in the file, without its LF.
+pub(super) enum RawLine<'b> {
+    Whole(&'b [u8]),
+    Cut {
+        head: &'b [u8],
+        tail: &'b [u8],
+        dropped: u64,
+    },
+}
+
+/// A file that is being read.
+#[derive(Debug, Default)]
+pub(super) struct LogFile {
+    /// The name it had when it was last seen.
+    pub(super) path: PathBuf,
+    /// What of it was consumed.
+    pub(super) cursor: Cursor,
+    /// Size and time of the last change when it was last looked at.
+    pub(super) stamp: (u64, i64, i64),
+    /// Its first bytes when it was last looked at.
+    pub(super) seen_head: Vec<u8>,
+    /// No file of the directory is this one any more.
+    pub(super) is_gone: bool,
+    /// Something may be there to read.
+    pub(super) is_unread: bool,
+    handle: Option<File>,
+    /// What was read behind the cursor.
+    buffer: Vec<u8>,
+    /// How much of the buffer holds no line end.
+    searched: usize,
+    /// The line at the cursor is too long for the buffer.
+    long: Option<LongLine>,
+    /// The cursor stands within a line, the rest of which is to be ignored.
+    skips_line: bool,
+}
+
+#[derive(Debug)]
+struct LongLine {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    length: u64,
+}
+
+impl LogFile {
+    pub(super) fn new(path: PathBuf, cursor: Cursor) -> Self {
+        Self {
+            path,
+            cursor,
+            is_unread: true,
+            ..Self::default()
+        }
+    }
+
+    /// Starts at `position`, which may be within a line: that line is then ignored.
+    pub(super) fn starting_at(path: PathBuf, cursor: Cursor, skips_line: bool) -> Self {
+        Self {
+            skips_line,
+            ..Self::new(path, cursor)
+        }
+    }
+
+    /// Goes on in what is now known to be the file: a copy, or the same one cut shorter.
+    pub(super) fn move_to(&mut self, path: PathBuf, cursor: Cursor) {
+        *self = Self::new(path, cursor);
+    }
+
+    /// How many bytes are known to be there and were not consumed.
+    pub(super) fn lag(&self) -> u64 {
+        self.stamp.0.saturating_sub(self.cursor.position)
+    }
+
+    /// Opens the file if it is not open. A file that is gone can only be read when it was open before.
+    fn open(&mut self) -> io::Result<Option<&File>> {
+        if self.handle.is_none() && !self.is_gone {
+            self.handle = Some(File::open(&self.path)?);
+        }
+        Ok(self.handle.as_ref())
+    }
+
+    /// Keeps the file readable though its name may go to another one.
+    pub(super) fn adopt(&mut self, handle: Option<File>) {
+        if self.handle.is_none() {
+            self.handle = handle;
+        }
+    }
+
+    /// Whether it can be read though its name is gone.
+    pub(super) fn is_open(&self) -> bool {
+        self.handle.is_some()
+    }
+
+    /// Lets go of the file descriptor until there is something to read again.
+    pub(super) fn close(&mut self) {
+        self.handle = None;
+    }
+
+    fn read_position(&self) -> u64 {
+        let long = self.long.as_ref().map_or(0, |line| line.length);
+        self.cursor.position + long + self.buffer.len() as u64
+    }
+
+    /// Reads up to a block behind what was read. 0 at the end of the file.
+    pub(super) fn fill(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        let position = self.read_position();
+        let Some(handle) = self.open()? else {
+            return Ok(0);
+        };
+        let count = loop {
+            match handle.read_at(block, position) {
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        self.buffer
+            .extend_from_slice(block.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    /// Hands over the whole lines of the buffer, until `take` says that it wants no more. `true` when it took all.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(RawLine<'_>) -> bool) -> bool {
+        let mut start = 0;
+        let mut passed: Option<(LongLine, u64)> = None;
+        let mut wants_more = true;
+        while wants_more {
+            start += self.skip_nuls(start);
+            let from = start.max(self.searched);
+            let rest = self.buffer.get(from..).unwrap_or_default();
+            let Some(found) = memchr::memchr(b'\n', rest) else {
+                self.searched = self.buffer.len();
+                break;
+            };
+            let end = from + found;
+            let bytes = self.buffer.get(start..end).unwrap_or_default();
+            let is_skipped = std::mem::take(&mut self.skips_line);
+            if let Some(mut long) = self.long.take() {
+                let set_aside = long.length;
+                long.append(bytes);
+                if !is_skipped {
+                    wants_more = take(long.as_line());
+                }
+                passed = Some((long, set_aside));
+            } else if !is_skipped {
+                wants_more = take(RawLine::Whole(bytes));
+            }
+            start = end + 1;
+            self.searched = start;
+        }
+        if let Some((long, set_aside)) = passed {
+            remember_head(&mut self.cursor, &long.head);
+            self.cursor.position += set_aside;
+        }
+        self.consume(start);
+        if wants_more && self.buffer.len() > LONGEST_LINE {
+            self.set_aside();
+        }
+        wants_more
+    }
+
+    /// The cursor moves past `count` bytes of the buffer.
+    fn consume(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let consumed = self.buffer.get(..count).unwrap_or_default();
+        remember_head(&mut self.cursor, consumed);
+        self.cursor.position += count as u64;
+        if count == self.buffer.len() {
+            // An idle file should hold no memory.
+            self.buffer = Vec::new();
+        } else {
+            self.buffer.drain(..count);
+        }
+        self.searched = self.searched.saturating_sub(count);
+    }
+
+    /// Bytes at the start of a line that a truncation under a writer left empty. They are no line and cost no memory.
+    fn skip_nuls(&self, start: usize) -> usize {
+        if self.long.is_some() {
+            return 0;
+        }
+        let rest = self.buffer.get(start..).unwrap_or_default();
+        rest.iter().take_while(|byte| **byte == 0).count()
+    }
+
+    /// Makes room in the buffer: the line in it is longer than any that is kept whole.
+    fn set_aside(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.searched = 0;
+        match &mut self.long {
+            Some(long) => long.append(&buffer),
+            None => {
+                let kept = buffer
+                    .get(..KEPT_OF_LONG_LINE.min(buffer.len()))
+                    .unwrap_or_default();
+                let mut long = LongLine {
+                    head: kept.to_vec(),
+                    tail: Vec::new(),
+                    length: 0,
+                };
+                long.append(&buffer);
+                self.long = Some(long);
+            }
+        }
+    }
+
+    /// Hands over what stands behind the last line end, because nothing more will come.
+    pub(super) fn finish(&mut self, mut take: impl FnMut(RawLine<'_>)) {
+        let rest = std::mem::take(&mut self.buffer);
+        if let Some(mut long) = self.long.take() {
+            long.append(&rest);
+            remember_head(&mut self.cursor, &long.head);
+            self.cursor.position += long.length;
+            if !self.skips_line {
+                take(long.as_line());
+            }
+        } else if !rest.is_empty() {
+            if !self.skips_line {
+                take(RawLine::Whole(&rest));
+            }
+            remember_head(&mut self.cursor, &rest);
+            self.cursor.position += rest.len() as u64;
+        }
+        self.skips_line = false;
+        self.searched = 0;
+    }
+
+    /// Whether something stands behind the last line end.
+    pub(super) fn has_rest(&self) -> bool {
+        !self.buffer.is_empty() || self.long.is_some()
+    }
+}
+
+impl LongLine {
+    fn append(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        let from = bytes.len().saturating_sub(TAIL_OF_LONG_LINE);
+        self.tail
+            .extend_from_slice(bytes.get(from..).unwrap_or_default());
+        let excess = self.tail.len().saturating_sub(TAIL_OF_LONG_LINE);
+        self.tail.drain(..excess);
+    }
+
+    fn as_line(&self) -> RawLine<'_> {
+        RawLine::Cut {
+            head: &self.head,
+            tail: &self.tail,
+            dropped: self.length.saturating_sub(self.head.len() as u64),
+        }
+    }
+}
+
+/// Adds consumed bytes to the beginning that is remembered.
+fn remember_head(cursor: &mut Cursor, consumed: &[u8]) {
+    if cursor.head.len() as u64 == cursor.position && cursor.head.len() < HEAD_BYTES {
+        let room = (HEAD_BYTES - cursor.head.len()).min(consumed.len());
+        cursor
+            .head
+            .extend_from_slice(consumed.get(..room).unwrap_or_default());
+    }
+}
+
+/// The first bytes of an open file.
+pub(super) fn read_head(file: &File) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; HEAD_BYTES];
+    let mut filled = 0;
+    while let Some(room) = head.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match file.read_at(room, filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    head.truncate(filled);
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    struct Fixture {
+        _dir: tempfile::TempDir,
+        path: PathBuf,
+        file: LogFile,
+        lines: Vec<String>,
+    }
+
+    fn fixture(content: &[u8]) -> Fixture {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("x-json.log");
+        std::fs::write(&path, content).expect("written");
+        let file = LogFile::new(path.clone(), Cursor::default());
+        Fixture {
+            _dir: dir,
+            path,
+            file,
+            lines: Vec::new(),
+        }
+    }
+
+    impl Fixture {
+        fn append(&self, content: &[u8]) {
+            let mut file = File::options()
+                .append(true)
+                .open(&self.path)
+                .expect("opens");
+            file.write_all(content).expect("written");
+        }
+
+        fn read(&mut self) {
+            let mut block = vec![0; 65536];
+            while self.file.fill(&mut block).expect("readable") > 0 {
+                let lines = &mut self.lines;
+                self.file.drain(|line| {
+                    lines.push(show(&line));
+                    true
+                });
+            }
+        }
+    }
+
+    fn show(line: &RawLine<'_>) -> String {
+        match line {
+            RawLine::Whole(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            RawLine::Cut {
+                head,
+                tail,
+                dropped,
+            } => format!(
+                "{}+{dropped}+{}",
+                head.len(),
+                String::from_utf8_lossy(
+                    tail.get(tail.len().saturating_sub(3)..).unwrap_or_default()
+                )
+            ),
+        }
+    }
+
+    #[test]
+    fn whole_lines_only_and_the_cursor_stays_at_their_end() {
+        let mut f = fixture(b"one\ntwo\nthr");
+        f.read();
+        assert_eq!(f.lines, ["one", "two"]);
+        assert_eq!(f.file.cursor.position, 8);
+        assert_eq!(f.file.cursor.head, b"one\ntwo\n");
+        f.append(b"ee\n");
+        f.read();
+        assert_eq!(f.lines, ["one", "two", "three"]);
+        assert_eq!(f.file.cursor.position, 14);
+    }
+
+    #[test]
+    fn a_full_taker_gets_the_rest_later() {
+        let mut f = fixture(b"1\n2\n3\n");
+        let mut block = vec![0; 64];
+        f.file.fill(&mut block).expect("readable");
+        assert!(!f.file.drain(|_| false));
+        assert_eq!(f.file.cursor.position, 2);
+        let mut rest = Vec::new();
+        assert!(f.file.drain(|line| {
+            rest.push(show(&line));
+            true
+        }));
+        assert_eq!(rest, ["2", "3"]);
+    }
+
+    #[test]
+    fn a_line_of_any_length_is_cut_and_its_neighbours_are_whole() {
+        let long = "x".repeat(3 * LONGEST_LINE);
+        let mut f = fixture(format!("before\n{long}end\nafter\n").as_bytes());
+        f.read();
+        let dropped = long.len() + 3 - KEPT_OF_LONG_LINE;
+        assert_eq!(
+            f.lines,
+            [
+                "before".to_owned(),
+                format!("{KEPT_OF_LONG_LINE}+{dropped}+end"),
+                "after".to_owned()
+            ]
+        );
+        assert_eq!(f.file.cursor.position, 7 + long.len() as u64 + 4 + 6);
+        assert!(!f.file.has_rest());
+    }
+
+    #[test]
+    fn an_unfinished_long_line_leaves_the_cursor_before_it() {
+        let mut f = fixture(format!("a\n{}", "x".repeat(2 * LONGEST_LINE)).as_bytes());
+        f.read();
+        assert_eq!(f.file.cursor.position, 2);
+        f.append(b"\nb\n");
+        f.read();
+        assert_eq!(f.lines.last().map(String::as_str), Some("b"));
+        assert_eq!(f.file.cursor.position, 2 + 2 * LONGEST_LINE as u64 + 3);
+    }
+
+    #[test]
+    fn nul_bytes_before_a_line_are_no_line() {
+        let mut content = vec![0; 3 * LONGEST_LINE];
+        content.extend_from_slice(b"one\n\0\0two\n");
+        let mut f = fixture(&content);
+        f.read();
+        assert_eq!(f.lines, ["one", "two"]);
+        assert_eq!(f.file.cursor.position, content.len() as u64);
+        assert_eq!(f.file.cursor.head.len(), HEAD_BYTES);
+    }
+
+    #[test]
+    fn the_rest_of_a_line_can_be_skipped_or_finished() {
+        let mut f = fixture(b"rest of a line\nnext\nlast");
+        let start = Cursor {
+            position: 5,
+            ..Cursor::default()
+        };
+        f.file = LogFile::starting_at(f.path.clone(), start, true);
+        f.read();
+        assert_eq!(f.lines, ["next"]);
+        assert!(f.file.has_rest());
+        let mut rest = Vec::new();
+        f.file.finish(|line| rest.push(show(&line)));
+        assert_eq!(rest, ["last"]);
+        assert_eq!(f.file.cursor.position, 24);
+        assert!(!f.file.has_rest());
+    }
+}

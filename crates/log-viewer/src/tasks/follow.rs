@@ -1,0 +1,598 @@
+//! Following one container: its current file, the ones it was rotated away to, and what is half-read.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::discover::Container;
+use super::file::{LogFile, RawLine, read_head};
+use super::ingest::Meters;
+use crate::domain::cursor::{Cursor, FileId, HEAD_BYTES, Place, Seen, assign};
+use crate::domain::docker_line::{self, Skip};
+use crate::domain::entry::{Line, NewEntry, Stream};
+use crate::domain::multiline::Assembler;
+use crate::domain::partial::Joiner;
+use crate::store::cursors::FollowState;
+use crate::store::ring::ContainerName;
+
+/// A time this far ahead of the clock is not believed.
+const FUTURE_NS: i64 = 24 * 3600 * 1_000_000_000;
+/// How far back the start of a line is looked for on a first start.
+const LINE_START_SEARCH: u64 = 512 * 1024;
+
+/// Where reading starts in a container without a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest file that is there.
+    Beginning,
+    /// With the last so many bytes of the current file, from a line start.
+    Tail(u64),
+}
+
+/// The time, both kinds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// Nanoseconds since 1970.
+    pub(super) wall_ns: i64,
+    pub(super) monotonic: Duration,
+}
+
+/// Takes completed entries, up to a bound.
+#[derive(Default)]
+pub(super) struct Sink {
+    pub(super) containers: Vec<ContainerName>,
+    /// Each with the index of its container.
+    pub(super) entries: Vec<(usize, NewEntry)>,
+    current: usize,
+    lines: usize,
+    bytes: usize,
+}
+
+impl Sink {
+    /// Lines per transaction.
+    const MOST_LINES: usize = 1000;
+    /// Text per transaction.
+    const MOST_BYTES: usize = 256 * 1024;
+
+    /// What follows comes from this container.
+    pub(super) fn enter(&mut self, container: &ContainerName) {
+        self.current = match self.containers.iter().position(|known| known == container) {
+            Some(index) => index,
+            None => {
+                self.containers.push(container.clone());
+                self.containers.len() - 1
+            }
+        };
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.lines >= Self::MOST_LINES || self.bytes >= Self::MOST_BYTES
+    }
+
+    fn push(&mut self, entry: NewEntry) {
+        self.bytes += entry.message.len();
+        self.entries.push((self.current, entry));
+    }
+}
+
+/// What is half-read of one of the two outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Output {
+    joiner: Joiner,
+    assembler: Assembler,
+}
+
+impl Output {
+    fn new(stream: Stream) -> Self {
+        Self {
+            joiner: Joiner::default(),
+            assembler: Assembler::new(stream),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.joiner.due().is_none() && self.assembler.is_empty()
+    }
+
+    fn due(&self) -> Option<Duration> {
+        [self.joiner.due(), self.assembler.due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// The files of a container and the lines that wait for others.
+pub(super) struct Follower {
+    pub(super) container: Container,
+    /// Oldest first; the last one is the current file when it exists.
+    files: Vec<LogFile>,
+    outputs: [Output; 2],
+    /// Its state is not the one that was stored last.
+    pub(super) is_changed: bool,
+    /// It may have something to read.
+    pub(super) is_unread: bool,
+    /// Its directory is gone.
+    pub(super) is_deleted: bool,
+}
+
+/// A file of the container's directory.
+struct Listed {
+    /// 0 is the current file, 1 the one rotated last.
+    rank: u32,
+    path: PathBuf,
+    handle: Option<File>,
+    stamp: (u64, i64, i64),
+    seen: Seen,
+}
+
+impl Follower {
+    /// Goes on where an earlier run ended.
+    pub(super) fn restore(container: Container, state: &FollowState, now: Now) -> Self {
+        let files = state
+            .files
+            .iter()
+            .map(|(name, cursor)| {
+                let mut file = LogFile::new(container.dir.join(name), cursor.clone());
+                // Until it is found in the directory nobody knows whether it is still there.
+                file.is_gone = true;
+                file
+            })
+            .collect();
+        let mut follower = Self::new(container, files);
+        let open = state
+            .open
+            .as_deref()
+            .map(serde_json::from_str::<[Output; 2]>);
+        match open {
+            Some(Ok(outputs)) => follower.outputs = outputs,
+            Some(Err(fault)) => {
+                tracing::error!(%fault, container_id = follower.container.id, "cannot read back an open entry");
+            }
+            None => {}
+        }
+        for output in &mut follower.outputs {
+            output.joiner.resume(now.monotonic);
+            output.assembler.resume(now.monotonic);
+        }
+        follower
+    }
+
+    /// Starts with a container that was never followed.
+    pub(super) fn begin(container: Container, start: Start) -> io::Result<Self> {
+        let mut files = Vec::new();
+        if let Start::Tail(bytes) = start {
+            for listed in list(&container, &[])? {
+                files.push(start_file(listed, bytes)?);
+            }
+        }
+        let mut follower = Self::new(container, files);
+        follower.is_changed = true;
+        Ok(follower)
+    }
+
+    fn new(container: Container, files: Vec<LogFile>) -> Self {
+        Self {
+            container,
+            files,
+            outputs: [Output::new(Stream::Stdout), Output::new(Stream::Stderr)],
+            is_changed: false,
+            is_unread: true,
+            is_deleted: false,
+        }
+    }
+
+    /// Looks at the directory again: new files, rotated ones, truncated ones, ones that are gone.
+    pub(super) fn refresh(&mut self) -> io::Result<()> {
+        let listed = match list(&self.container, &self.files) {
+            // The whole directory is gone, perhaps only for a while, as when a disk is unmounted. What is open can still
+            // be read to its end; where the files were left is not forgotten.
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
+                self.is_unread |= self.files.iter_mut().any(LogFile::look_once_more);
+                return Ok(());
+            }
+            result => result?,
+        };
+        let cursors: Vec<Cursor> = self.files.iter().map(|file| file.cursor.clone()).collect();
+        let seen: Vec<Seen> = listed.iter().map(|file| file.seen.clone()).collect();
+        let places = assign(&cursors, &seen);
+        let mut old: Vec<Option<LogFile>> = std::mem::take(&mut self.files)
+            .into_iter()
+            .map(Some)
+            .collect();
+        let mut current = Vec::with_capacity(listed.len());
+        for (listed, place) in listed.into_iter().zip(places) {
+            let known = match place {
+                Place::Copy => continue,
+                Place::Fresh => None,
+                Place::Known { cursor, position } => old
+                    .get_mut(cursor)
+                    .and_then(Option::take)
+                    .map(|file| (file, position)),
+            };
+            self.is_changed |= known.is_none();
+            current.push(place_file(listed, known));
+        }
+        let mut files: Vec<LogFile> = Vec::with_capacity(current.len());
+        for mut file in old.into_iter().flatten() {
+            self.is_changed = true;
+            let was_replaced = current
+                .iter()
+                .any(|now| now.cursor.file == file.cursor.file);
+            // The content of a replaced file is lost; a file that is merely gone can be read while it is open.
+            if !was_replaced && file.mark_gone() {
+                files.push(file);
+            }
+        }
+        files.append(&mut current);
+        self.is_unread |= files.iter().any(|file| file.is_unread);
+        self.files = files;
+        Ok(())
+    }
+
+    /// Reads until there is nothing more, the sink is full, or `blocks` blocks were read. `true` when there may be more.
+    pub(super) fn read(
+        &mut self,
+        block: &mut [u8],
+        mut blocks: usize,
+        now: Now,
+        sink: &mut Sink,
+        meters: &Meters,
+    ) -> io::Result<bool> {
+        sink.enter(&self.container.name);
+        for index in 0..self.files.len() {
+            let next_has_content = self
+                .files
+                .get(index + 1)
+                .is_some_and(|next| next.stamp.0 > 0);
+            let Some(file) = self.files.get_mut(index) else {
+                break;
+            };
+            // Nothing will be written any more to a file that was rotated away or deleted.
+            let is_over = file.is_gone || next_has_content;
+            if !file.is_unread && !(is_over && file.has_rest()) {
+                continue;
+            }
+            let outputs = &mut self.outputs;
+            loop {
+                let before = file.cursor.position;
+                let took_all = file.drain(|line| {
+                    take(&line, outputs, now, sink, meters);
+                    !sink.is_full()
+                });
+                self.is_changed |= file.cursor.position != before;
+                if !took_all {
+                    return Ok(true);
+                }
+                if blocks == 0 {
+                    return Ok(true);
+                }
+                blocks -= 1;
+                let got = file.fill(block)?;
+                meters.bytes_read.add(got as u64);
+                if got == 0 {
+                    break;
+                }
+            }
+            if is_over && file.has_rest() {
+                file.finish(|line| take(&line, outputs, now, sink, meters));
+                self.is_changed = true;
+            }
+            if is_over {
+                file.close();
+            }
+            file.is_unread = false;
+        }
+        self.files.retain(|file| !file.is_gone);
+        self.is_unread = false;
+        Ok(false)
+    }
+
+    /// Closes the entries that are due. Call it when everything was read.
+    pub(super) fn flush(&mut self, now: Now, sink: &mut Sink) {
+        sink.enter(&self.container.name);
+        for output in &mut self.outputs {
+            if let Some(line) = output.joiner.flush(now.monotonic) {
+                self.is_changed = true;
+                if let Some(entry) = output.assembler.push(line, now.monotonic) {
+                    sink.push(entry);
+                }
+            }
+            if let Some(entry) = output.assembler.flush(now.monotonic) {
+                self.is_changed = true;
+                sink.push(entry);
+            }
+        }
+    }
+
+    /// Closes all open entries: the container is gone, or followed no more.
+    pub(super) fn close(&mut self, now: Now, sink: &mut Sink) {
+        let later = Now {
+            monotonic: now.monotonic + Duration::from_hours(1),
+            ..now
+        };
+        self.flush(later, sink);
+        self.flush(
+            Now {
+                monotonic: later.monotonic + Duration::from_hours(1),
+                ..now
+            },
+            sink,
+        );
+    }
+
+    /// When [`Follower::flush`] will have something.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.outputs.iter().filter_map(Output::due).min()
+    }
+
+    /// Whether it has files, be they only remembered.
+    pub(super) fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// What has to be remembered.
+    pub(super) fn state(&self) -> anyhow::Result<FollowState> {
+        let open = if self.outputs.iter().all(Output::is_empty) {
+            None
+        } else {
+            Some(serde_json::to_string(&self.outputs)?)
+        };
+        let name = |path: &Path| {
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
+        Ok(FollowState {
+            container_id: self.container.id.clone(),
+            files: self
+                .files
+                .iter()
+                .filter(|file| !file.is_gone)
+                .map(|file| (name(&file.path), file.cursor.clone()))
+                .collect(),
+            open,
+        })
+    }
+
+    /// How many bytes are known to be there and were not read.
+    pub(super) fn lag(&self) -> u64 {
+        self.files.iter().map(LogFile::lag).sum()
+    }
+}
+
+/// One line of a file on its way to the sink.
+fn take(line: &RawLine<'_>, outputs: &mut [Output; 2], now: Now, sink: &mut Sink, meters: &Meters) {
+    sink.lines += 1;
+    meters.lines.inc();
+    let record = match line {
+        RawLine::Whole(bytes) => docker_line::parse(bytes),
+        RawLine::Cut {
+            head,
+            tail,
+            dropped,
+        } => {
+            meters.cut.inc();
+            docker_line::parse_cut(head, tail, *dropped)
+        }
+    };
+    let record = match record {
+        Ok(record) => record,
+        Err(skip) => {
+            match skip {
+                Skip::Blank => meters.blank.inc(),
+                Skip::NotJson => meters.not_json.inc(),
+                Skip::NoText => meters.no_text.inc(),
+            }
+            return;
+        }
+    };
+    let time_ns = record
+        .time_ns
+        .filter(|time| *time <= now.wall_ns.saturating_add(FUTURE_NS))
+        .unwrap_or(now.wall_ns);
+    let [stdout, stderr] = outputs;
+    let output = if record.stream == Stream::Stderr {
+        stderr
+    } else {
+        stdout
+    };
+    let line: Option<Line> =
+        output
+            .joiner
+            .push(&record.text, record.complete, time_ns, now.monotonic);
+    let entry = line.and_then(|line| output.assembler.push(line, now.monotonic));
+    if let Some(entry) = entry {
+        sink.push(entry);
+    }
+}
+
+impl LogFile {
+    /// The file has no name any more. Whether it can still be read.
+    fn mark_gone(&mut self) -> bool {
+        let was_gone = std::mem::replace(&mut self.is_gone, true);
+        self.is_unread = true;
+        // A file remembered from an earlier run was never opened in this one.
+        !was_gone || self.is_open()
+    }
+
+    /// Marks what is open as unread; whether it is.
+    fn look_once_more(&mut self) -> bool {
+        self.is_unread = self.is_open();
+        self.is_unread
+    }
+}
+
+/// Puts what is known of a file together with how it looks now.
+fn place_file(listed: Listed, known: Option<(LogFile, u64)>) -> LogFile {
+    let is_same = |file: &LogFile, position: u64| {
+        file.cursor.file == listed.seen.file && file.cursor.position == position
+    };
+    let mut file = match known {
+        Some((mut file, position)) if is_same(&file, position) => {
+            file.path = listed.path;
+            file.is_unread |= file.stamp != listed.stamp || file.is_gone;
+            file
+        }
+        Some((mut file, position)) => {
+            let cursor = Cursor {
+                file: listed.seen.file,
+                position,
+                head: std::mem::take(&mut file.cursor.head),
+            };
+            file.move_to(listed.path, cursor);
+            file
+        }
+        None => LogFile::new(
+            listed.path,
+            Cursor {
+                file: listed.seen.file,
+                ..Cursor::default()
+            },
+        ),
+    };
+    file.is_gone = false;
+    file.stamp = listed.stamp;
+    file.seen_head = listed.seen.head;
+    if file.is_unread {
+        file.adopt(listed.handle);
+    }
+    file
+}
+
+/// The files of a container, oldest first: `ID-json.log.2`, `ID-json.log.1`, `ID-json.log`.
+fn list(container: &Container, known: &[LogFile]) -> io::Result<Vec<Listed>> {
+    let base = format!("{}-json.log", container.id);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&container.dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(rank) = name.to_str().and_then(|name| rank(name, &base)) else {
+            continue;
+        };
+        match look_at(rank, entry.path(), known) {
+            Ok(Some(listed)) => files.push(listed),
+            Ok(None) => {}
+            // Renamed or deleted since the directory was read: the next look will see it.
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    files.sort_by_key(|file| std::cmp::Reverse(file.rank));
+    Ok(files)
+}
+
+fn rank(name: &str, base: &str) -> Option<u32> {
+    match name.strip_prefix(base)? {
+        "" => Some(0),
+        suffix => suffix.strip_prefix('.')?.parse().ok(),
+    }
+}
+
+/// `None` for what is no regular file.
+fn look_at(rank: u32, path: PathBuf, known: &[LogFile]) -> io::Result<Option<Listed>> {
+    let found = fs::metadata(&path)?;
+    if !found.is_file() {
+        return Ok(None);
+    }
+    let stamp = stamp(&found);
+    let id = file_id(&found);
+    let unchanged = known
+        .iter()
+        .find(|file| !file.is_gone && file.cursor.file == id && file.stamp == stamp);
+    if let Some(file) = unchanged {
+        let seen = Seen {
+            file: id,
+            size: stamp.0,
+            head: file.seen_head.clone(),
+        };
+        return Ok(Some(Listed {
+            rank,
+            path,
+            handle: None,
+            stamp,
+            seen,
+        }));
+    }
+    // From here on the open file is looked at, not the name: another file may get that at any time.
+    let handle = File::open(&path)?;
+    let found = handle.metadata()?;
+    let head = read_head(&handle)?;
+    let seen = Seen {
+        file: file_id(&found),
+        size: found.size(),
+        head,
+    };
+    let stamp = self::stamp(&found);
+    Ok(Some(Listed {
+        rank,
+        path,
+        handle: Some(handle),
+        stamp,
+        seen,
+    }))
+}
+
+fn stamp(found: &fs::Metadata) -> (u64, i64, i64) {
+    (found.size(), found.mtime(), found.mtime_nsec())
+}
+
+fn file_id(found: &fs::Metadata) -> FileId {
+    FileId {
+        device: found.dev(),
+        inode: found.ino(),
+    }
+}
+
+/// The file of a container on a first start: rotated ones are left alone, the current one is read from near its end.
+fn start_file(listed: Listed, tail_bytes: u64) -> io::Result<LogFile> {
+    let size = listed.seen.size;
+    let wanted = if listed.rank == 0 {
+        size.saturating_sub(tail_bytes)
+    } else {
+        size
+    };
+    let (position, skips_line) = match &listed.handle {
+        Some(handle) if wanted > 0 => line_start(handle, wanted, size)?,
+        _ => (wanted, false),
+    };
+    let mut head = listed.seen.head;
+    head.truncate(usize::try_from(position).unwrap_or(HEAD_BYTES));
+    let cursor = Cursor {
+        file: listed.seen.file,
+        head,
+        position,
+    };
+    Ok(LogFile::starting_at(listed.path, cursor, skips_line))
+}
+
+/// The start of a line at or behind `wanted`; when there is none before the end of the file, the start of the last line,
+/// which is still being written; when that is out of reach too, `wanted` itself, and the rest of that line is skipped.
+fn line_start(file: &File, wanted: u64, size: u64) -> io::Result<(u64, bool)> {
+    let mut block = vec![0; 64 * 1024];
+    // One byte earlier: `wanted` may be the start of a line already.
+    let mut at = wanted - 1;
+    while at < size {
+        let count = file.read_at(&mut block, at)?;
+        if count == 0 {
+            break;
+        }
+        if let Some(found) = memchr::memchr(b'\n', block.get(..count).unwrap_or_default()) {
+            return Ok((at + found as u64 + 1, false));
+        }
+        at += count as u64;
+    }
+    let from = wanted.saturating_sub(LINE_START_SEARCH);
+    let mut before = vec![0; usize::try_from(wanted - from).unwrap_or(0)];
+    file.read_exact_at(&mut before, from)?;
+    Ok(match memchr::memrchr(b'\n', &before) {
+        Some(found) => (from + found as u64 + 1, false),
+        None if from == 0 => (0, false),
+        None => (wanted, true),
+    })
+}

@@ -1,0 +1,543 @@
+//! The one thread that reads: finds containers, follows them in turn, stores what they hold.
+//!
+//! Entries and the cursors behind them go into one transaction. A batch that could not be stored is kept and tried again
+//! before anything else is read, so a full disk costs time, not lines.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use monlight_shared::metrics::{Counter, Gauge, Registry};
+use monlight_shared::service::Context;
+use monlight_shared::store::{Lane, StoreError};
+
+use super::discover::{Container, Discovery};
+use super::follow::{Follower, Now, Sink, Start};
+use super::watch::Watcher;
+use crate::domain::names::NameFilter;
+use crate::live::Hub;
+use crate::state::Sources;
+use crate::store::cursors::{self, FollowState};
+use crate::store::ring::{self, Batch};
+
+const BLOCK_BYTES: usize = 64 * 1024;
+/// Blocks read from one container before the next one has its turn.
+const BLOCKS_PER_TURN: usize = 4;
+/// Progress that yields no entries is stored at least this often.
+const SAVE_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+
+/// Containers whose directory vanished are remembered for this long: disks come back.
+const REMEMBER_ABSENT: Duration = Duration::from_hours(24);
+/// And at most this many of them.
+const MOST_ABSENT: usize = 1000;
+
+/// What ingestion is made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where the directories of containers are.
+    pub root: PathBuf,
+    /// Which of them to follow.
+    pub wanted: NameFilter,
+    /// Where to start in containers that were there before us.
+    pub first_start: Start,
+    /// The size of the ring.
+    pub max_entries: i64,
+    /// How often to look without being told.
+    pub poll_interval: Duration,
+    /// Where stored entries are announced.
+    pub hub: Hub,
+    /// Where the state of the directory of containers is shown.
+    pub sources: Sources,
+}
+
+pub use super::follow::Start as FirstStart;
+
+/// Why a step is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Look at everything.
+    All,
+    /// Look at what was heard of.
+    Some {
+        /// Look for containers.
+        discover: bool,
+        /// Containers whose files changed, by id.
+        containers: HashSet<String>,
+    },
+}
+
+/// Counters of the ingestion.
+pub(super) struct Meters {
+    pub(super) bytes_read: Counter,
+    pub(super) lines: Counter,
+    pub(super) not_json: Counter,
+    pub(super) no_text: Counter,
+    pub(super) blank: Counter,
+    pub(super) cut: Counter,
+    stored: Counter,
+    containers: Gauge,
+    lag: Gauge,
+    read_errors: Counter,
+}
+
+impl Meters {
+    fn new(registry: &Registry) -> Self {
+        let skipped = |reason: &str| {
+            registry.counter(
+                "monlight_log_lines_skipped_total",
+                "Lines of log files that became no entry.",
+                &[("reason", reason)],
+            )
+        };
+        Self {
+            bytes_read: registry.counter(
+                "monlight_log_read_bytes_total",
+                "Bytes read from log files.",
+                &[],
+            ),
+            lines: registry.counter(
+                "monlight_log_lines_read_total",
+                "Lines read from log files.",
+                &[],
+            ),
+            not_json: skipped("no_json"),
+            no_text: skipped("no_text"),
+            blank: skipped("blank"),
+            cut: registry.counter(
+                "monlight_log_lines_cut_total",
+                "Lines that were too long to be kept whole.",
+                &[],
+            ),
+            stored: registry.counter("monlight_log_entries_stored_total", "Entries stored.", &[]),
+            containers: registry.gauge(
+                "monlight_log_containers",
+                "Containers that are followed.",
+                &[],
+            ),
+            lag: registry.gauge(
+                "monlight_log_lag_bytes",
+                "Bytes in log files that are known of and not read.",
+                &[],
+            ),
+            read_errors: registry.counter(
+                "monlight_log_read_errors_total",
+                "Log files that could not be read.",
+                &[],
+            ),
+        }
+    }
+}
+
+struct Remembered {
+    state: FollowState,
+    /// Since when its directory is missing, as monotonic time.
+    absent_since: Option<Duration>,
+}
+
+/// Follows all containers. Nothing in it waits; [`Ingest::step`] does what can be done now.
+pub struct Ingest {
+    ctx: Context,
+    parts: Parts,
+    watcher: Option<Watcher>,
+    discovery: Discovery,
+    followers: BTreeMap<String, Follower>,
+    /// Not followed at the moment: remembered from an earlier run, not wanted, or gone from the disk.
+    remembered: BTreeMap<String, Remembered>,
+    /// When an earlier run looked for containers last, in milliseconds since 1970.
+    last_run_ms: Option<i64>,
+    /// Containers were looked for at least once in this run.
+    has_scanned: bool,
+    block: Vec<u8>,
+    sink: Sink,
+    gone: Vec<String>,
+    /// Could not be stored yet.
+    pending: Option<Arc<Batch>>,
+    saved: Duration,
+    must_save: bool,
+    /// The ring may hold more than it should.
+    may_be_over: bool,
+    meters: Meters,
+}
+
+impl Ingest {
+    /// Goes on where an earlier run ended. `watcher` is told which directories matter.
+    pub fn new(
+        ctx: &Context,
+        parts: Parts,
+        watcher: impl Into<Option<Watcher>>,
+    ) -> anyhow::Result<Self> {
+        let remembered = ctx.store.read_blocking(cursors::load)?;
+        let meters = Meters::new(&ctx.metrics);
+        Ok(Self {
+            discovery: Discovery::new(parts.root.clone(), parts.wanted.clone()),
+            followers: BTreeMap::new(),
+            remembered: remembered
+                .states
+                .into_iter()
+                .map(|state| {
+                    (
+                        state.container_id.clone(),
+                        Remembered {
+                            state,
+                            absent_since: None,
+                        },
+                    )
+                })
+                .collect(),
+            last_run_ms: remembered.scanned_ms,
+            has_scanned: false,
+            block: vec![0; BLOCK_BYTES],
+            sink: Sink::default(),
+            gone: Vec::new(),
+            pending: None,
+            saved: ctx.clock.monotonic(),
+            must_save: false,
+            may_be_over: true,
+            meters,
+            ctx: ctx.clone(),
+            parts,
+            watcher: watcher.into(),
+        })
+    }
+
+    /// How often to look without being told.
+    pub fn poll_interval(&self) -> Duration {
+        self.parts.poll_interval
+    }
+
+    /// Reads and stores what there is. Ends early, at a whole batch, when `should_stop` says so.
+    ///
+    /// Answers when it should be called again at the latest for entries that wait to be closed, as monotonic time.
+    ///
+    /// # Errors
+    /// The batch could not be stored; it is kept. Call again later.
+    pub fn step(
+        &mut self,
+        wake: &Wake,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Duration>, StoreError> {
+        self.store_pending()?;
+        self.look(wake);
+        while self.read_turn()? && !should_stop() {}
+        let now = self.now();
+        for follower in self
+            .followers
+            .values_mut()
+            .filter(|follower| !follower.is_unread)
+        {
+            follower.flush(now, &mut self.sink);
+        }
+        self.drop_finished(now);
+        let is_stale = now.monotonic.saturating_sub(self.saved) >= SAVE_AT_LEAST_EVERY;
+        let has_progress = self.followers.values().any(|follower| follower.is_changed);
+        if !self.sink.entries.is_empty() || self.must_save || is_stale && has_progress {
+            self.commit()?;
+        }
+        self.shrink_ring()?;
+        self.meters
+            .lag
+            .set(self.followers.values().map(Follower::lag).sum::<u64>() as i64);
+        Ok(self.followers.values().filter_map(Follower::due).min())
+    }
+
+    /// Stores the state of all files, so that the next run goes on exactly here.
+    pub fn finish(&mut self) -> Result<(), StoreError> {
+        self.store_pending()?;
+        self.commit()
+    }
+
+    fn now(&self) -> Now {
+        let wall_ns = i64::try_from(self.ctx.clock.now().as_nanosecond()).unwrap_or(i64::MAX);
+        Now {
+            wall_ns,
+            monotonic: self.ctx.clock.monotonic(),
+        }
+    }
+
+    fn look(&mut self, wake: &Wake) {
+        let (discover, heard_of) = match wake {
+            Wake::All => (true, None),
+            Wake::Some {
+                discover,
+                containers,
+            } => (*discover || !self.has_scanned, Some(containers)),
+        };
+        if discover {
+            self.discover();
+        }
+        for (id, follower) in &mut self.followers {
+            if heard_of.is_some_and(|heard_of| !heard_of.contains(id) && !follower.is_unread) {
+                continue;
+            }
+            if let Err(fault) = follower.refresh() {
+                self.meters.read_errors.inc();
+                tracing::debug!(%fault, container = follower.container.name.name, "cannot look at log files");
+            }
+        }
+    }
+
+    fn discover(&mut self) {
+        let scan = match self.discovery.scan() {
+            Ok(scan) => scan,
+            Err(fault) => {
+                self.parts.sources.set_fault(Some(format!(
+                    "cannot read {}: {fault}",
+                    self.parts.root.display()
+                )));
+                // What is open is read to its end; nothing is forgotten before the directory is back.
+                return;
+            }
+        };
+        self.parts.sources.set_fault(None);
+        if let Some(watcher) = &self.watcher {
+            watcher.watch_root(&self.parts.root);
+            for dir in &scan.unready {
+                watcher
+                    .watch_container(dir, &dir.file_name().unwrap_or_default().to_string_lossy());
+            }
+            for container in &scan.containers {
+                watcher.watch_container(&container.dir, &container.id);
+            }
+            watcher.keep_only(|id| scan.present.iter().any(|present| present == id));
+        }
+        let wanted: HashSet<String> = scan
+            .containers
+            .iter()
+            .map(|container| container.id.clone())
+            .collect();
+        for container in scan.containers {
+            self.follow(container);
+        }
+        let present: HashSet<String> = scan.present.into_iter().collect();
+        self.leave_unwanted(&wanted, &present);
+        for (id, follower) in &mut self.followers {
+            follower.is_deleted = !present.contains(id);
+        }
+        self.forget_absent(&present);
+        if !std::mem::replace(&mut self.has_scanned, true) {
+            self.must_save = true;
+        }
+        self.meters.containers.set(self.followers.len() as i64);
+    }
+
+    fn follow(&mut self, container: Container) {
+        if let Some(known) = self.followers.get_mut(&container.id) {
+            // The name may have changed; the files are the same.
+            known.container = container;
+            return;
+        }
+        let now = self.now();
+        let follower = match self.remembered.remove(&container.id) {
+            Some(known) => Ok(Follower::restore(container, &known.state, now)),
+            None => {
+                let start = self.start(&container);
+                Follower::begin(container, start)
+            }
+        };
+        match follower {
+            Ok(follower) => {
+                self.must_save |= follower.is_changed;
+                self.followers
+                    .insert(follower.container.id.clone(), follower);
+            }
+            Err(fault) => {
+                self.meters.read_errors.inc();
+                tracing::warn!(%fault, "cannot look at the log files of a container");
+            }
+        }
+    }
+
+    /// A container that came while we ran, or between two runs, is read whole; one that was there before us from near
+    /// its end.
+    fn start(&self, container: &Container) -> Start {
+        let came_between_runs = matches!((container.created_ms, self.last_run_ms), (Some(created), Some(last)) if created > last);
+        if self.has_scanned || came_between_runs {
+            Start::Beginning
+        } else {
+            self.parts.first_start
+        }
+    }
+
+    /// Containers whose directory is gone are read to their end; ones that are not wanted any more are left where they
+    /// stand.
+    fn leave_unwanted(&mut self, wanted: &HashSet<String>, present: &HashSet<String>) {
+        let now = self.now();
+        let unwanted: Vec<String> = self
+            .followers
+            .keys()
+            .filter(|id| !wanted.contains(*id) && present.contains(*id))
+            .cloned()
+            .collect();
+        for id in unwanted {
+            let Some(mut follower) = self.followers.remove(&id) else {
+                continue;
+            };
+            // Its configuration may only be unreadable for a moment, so its place is remembered.
+            follower.close(now, &mut self.sink);
+            self.remember(id, &follower);
+        }
+    }
+
+    /// Keeps the place in the files of a container that is no longer followed.
+    fn remember(&mut self, id: String, follower: &Follower) {
+        match follower.state() {
+            Ok(state) if follower.has_files() => {
+                self.remembered.insert(
+                    id,
+                    Remembered {
+                        state,
+                        absent_since: None,
+                    },
+                );
+            }
+            Ok(_) => self.gone.push(id),
+            Err(fault) => {
+                tracing::error!(%fault, container_id = id, "cannot write down where a file was left")
+            }
+        }
+        self.must_save = true;
+    }
+
+    fn forget_absent(&mut self, present: &HashSet<String>) {
+        let now = self.ctx.clock.monotonic();
+        let mut absent: Vec<(Duration, String)> = Vec::new();
+        for (id, known) in &mut self.remembered {
+            if present.contains(id) {
+                known.absent_since = None;
+            } else {
+                absent.push((*known.absent_since.get_or_insert(now), id.clone()));
+            }
+        }
+        absent.sort();
+        let excess = absent.len().saturating_sub(MOST_ABSENT);
+        for (index, (since, id)) in absent.into_iter().enumerate() {
+            if index < excess || now.saturating_sub(since) >= REMEMBER_ABSENT {
+                self.remembered.remove(&id);
+                self.gone.push(id);
+                self.must_save = true;
+            }
+        }
+    }
+
+    /// One turn for every container that has something to read. `true` when there may be more.
+    fn read_turn(&mut self) -> Result<bool, StoreError> {
+        let mut has_more = false;
+        let ids: Vec<String> = self
+            .followers
+            .iter()
+            .filter(|(_, follower)| follower.is_unread)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ids {
+            let now = self.now();
+            let Some(follower) = self.followers.get_mut(&id) else {
+                continue;
+            };
+            match follower.read(
+                &mut self.block,
+                BLOCKS_PER_TURN,
+                now,
+                &mut self.sink,
+                &self.meters,
+            ) {
+                Ok(more) => has_more |= more,
+                Err(fault) => {
+                    // The next poll tries again.
+                    follower.is_unread = false;
+                    self.meters.read_errors.inc();
+                    tracing::debug!(%fault, container = follower.container.name.name, "cannot read a log file");
+                }
+            }
+            if self.sink.is_full() {
+                self.commit()?;
+            }
+        }
+        Ok(has_more)
+    }
+
+    /// Leaves containers that were deleted and have been read to their end.
+    fn drop_finished(&mut self, now: Now) {
+        let finished: Vec<String> = self
+            .followers
+            .iter()
+            .filter(|(_, follower)| follower.is_deleted && !follower.is_unread)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in finished {
+            let Some(mut follower) = self.followers.remove(&id) else {
+                continue;
+            };
+            follower.close(now, &mut self.sink);
+            self.remember(id, &follower);
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        let mut states = Vec::new();
+        for follower in self
+            .followers
+            .values_mut()
+            .filter(|follower| follower.is_changed)
+        {
+            let state = follower
+                .state()
+                .map_err(|fault| StoreError::Job(format!("{fault:#}")))?;
+            states.push(state);
+            follower.is_changed = false;
+        }
+        if self.must_save {
+            states.extend(self.remembered.values().map(|known| known.state.clone()));
+        }
+        let sink = std::mem::take(&mut self.sink);
+        self.pending = Some(Arc::new(Batch {
+            containers: sink.containers,
+            entries: sink.entries,
+            states,
+            gone: std::mem::take(&mut self.gone),
+            scanned_ms: self.ctx.clock.now_ms(),
+        }));
+        self.must_save = false;
+        self.store_pending()
+    }
+
+    fn store_pending(&mut self) -> Result<(), StoreError> {
+        let Some(batch) = self.pending.clone() else {
+            return Ok(());
+        };
+        let (inside, max_entries) = (Arc::clone(&batch), self.parts.max_entries);
+        let stored = self
+            .ctx
+            .store
+            .write_blocking(Lane::Ingest, batch.bytes(), move |conn| {
+                ring::append(conn, &inside, max_entries)
+            })?;
+        self.pending = None;
+        self.saved = self.ctx.clock.monotonic();
+        self.meters.stored.add(batch.entries.len() as u64);
+        self.parts.hub.publish(&batch, &stored);
+        Ok(())
+    }
+
+    /// After `MAX_ENTRIES` was lowered the rest goes in slices, once.
+    fn shrink_ring(&mut self) -> Result<(), StoreError> {
+        let max_entries = self.parts.max_entries;
+        while self.may_be_over {
+            let nothing = Batch {
+                scanned_ms: self.ctx.clock.now_ms(),
+                ..Batch::default()
+            };
+            self.may_be_over = self
+                .ctx
+                .store
+                .write_blocking(Lane::Upkeep, 0, move |conn| {
+                    let is_over = ring::is_over(conn, max_entries)?;
+                    if is_over {
+                        ring::append(conn, &nothing, max_entries)?;
+                    }
+                    Ok(is_over)
+                })?;
+        }
+        Ok(())
+    }
+}

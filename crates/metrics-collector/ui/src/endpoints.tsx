@@ -55,7 +55,7 @@ export function Endpoints({ turn }: { turn: number }) {
               <th>Endpoint</th>
               <th aria-sort="descending">Share of time</th>
               <th class="num">Rate</th>
-              <th class="num">Mean</th>
+              <th class="num c-mean">Mean</th>
               <th class="num" title="The highest 95th percentile of one bucket">p95, worst {hourly ? "hour" : "minute"}</th>
               <th class="num">Errors</th>
               <th class="c-trend">p95</th>

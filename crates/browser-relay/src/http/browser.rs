@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use monlight_shared::http::body::{check_declared, read};
 use monlight_shared::http::{ApiError, Query, RequestContext, json, json_text};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::cors;
@@ -21,6 +22,9 @@ use crate::upstream::{Accepted, Rejected};
 
 const INVALID_KEY: &str = "Invalid DSN key";
 const UPSTREAM_ERROR: &str = "Upstream error";
+/// Bytes of a report with a readable stack, which may be much longer than the stack that came. The tracker takes
+/// 256 KiB.
+const LONGEST_READABLE: usize = 192 * 1024;
 const KEY_HEADER: &str = "x-monlight-key";
 
 /// Answers everything below `/api/browser/`.
@@ -137,7 +141,11 @@ async fn error(state: &State, site: &Site, body: &[u8]) -> Result<Response, ApiE
     let event = BrowserError::from_json(body).map_err(invalid)?;
     let (stack, symbolication) = symbolicate(state, site, &event).await;
     let traceback = stack.as_deref().unwrap_or(&event.stack);
-    let report = enrich::error_report(&site.project, &event, traceback, symbolication.as_ref());
+    let mut report = enrich::error_report(&site.project, &event, traceback, symbolication.as_ref());
+    if report.len() > LONGEST_READABLE && stack.is_some() {
+        let why = Symbolication::none("the readable stack is too long");
+        report = enrich::error_report(&site.project, &event, &event.stack, Some(&why));
+    }
     drop((event, stack, symbolication));
     let Accepted { status, body } = match state.errors.send(report).await {
         Ok(accepted) => accepted,
@@ -193,10 +201,15 @@ async fn metrics(state: &State, site: &Site, body: &[u8]) -> Result<Response, Ap
         return Ok(rejected(refusal));
     }
     state.telemetry.metrics_forwarded(count);
-    Ok(json(
-        StatusCode::ACCEPTED,
-        &json!({"status": "accepted", "count": count}),
-    ))
+    let status = "accepted";
+    Ok(json(StatusCode::ACCEPTED, &Taken { status, count }))
+}
+
+/// The answer to a batch.
+#[derive(Serialize)]
+struct Taken {
+    status: &'static str,
+    count: usize,
 }
 
 fn invalid(refusal: Refusal) -> ApiError {

@@ -43,6 +43,12 @@ impl From<DsnKey> for Listed {
     }
 }
 
+#[derive(Serialize)]
+struct Created<'k> {
+    public_key: &'k str,
+    project: &'k str,
+}
+
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Response, ApiError> {
     let keys = state.store.read(dsn_keys::list).await?;
     let keys: Vec<Listed> = keys.into_iter().map(Listed::from).collect();
@@ -70,10 +76,11 @@ pub(super) async fn create(
             ))
         })?;
     state.keys.add(&created);
-    Ok(json(
-        StatusCode::CREATED,
-        &json!({"public_key": created.public_key, "project": created.project}),
-    ))
+    let answer = Created {
+        public_key: &created.public_key,
+        project: &created.project,
+    };
+    Ok(json(StatusCode::CREATED, &answer))
 }
 
 pub(super) async fn deactivate(

@@ -56,6 +56,14 @@ impl From<SourceMap> for Listed {
     }
 }
 
+#[derive(Serialize)]
+struct Uploaded<'u> {
+    status: &'static str,
+    project: &'u str,
+    release: &'u str,
+    file_url: &'u str,
+}
+
 pub(super) async fn list(
     Shared(state): Shared<State>,
     RawParams(query): RawParams,
@@ -124,14 +132,12 @@ pub(super) async fn upload(
         .telemetry
         .uploaded(state.clock.monotonic().saturating_sub(began));
     state.maps.recount(&state.store).await?;
-    let Upload {
-        project,
-        release,
-        file_url,
-        ..
-    } = upload;
-    let answer =
-        json!({"status": "uploaded", "project": project, "release": release, "file_url": file_url});
+    let answer = Uploaded {
+        status: "uploaded",
+        project: &upload.project,
+        release: &upload.release,
+        file_url: &upload.file_url,
+    };
     Ok(json(StatusCode::CREATED, &answer))
 }
 

@@ -206,3 +206,19 @@ async fn a_stack_of_nothing_but_frames_is_bounded() {
     );
     assert!(world.tracker.received()[0].body.len() < 80_000);
 }
+
+#[tokio::test]
+async fn a_readable_stack_that_would_be_too_long_stays_as_it_was() {
+    let world = World::new();
+    let map = crate::support::small_map(&"long/".repeat(500));
+    assert_eq!(world.upload(&map).await.status.as_u16(), 201);
+    let stack = "at f (/assets/app.js:1:1)\n".repeat(100);
+    let body = json!({"type": "T", "message": "m", "stack": stack, "release": "1"});
+    assert_eq!(world.browse(PATH, WEB, &body).await.status.as_u16(), 201);
+    let report = world.report();
+    assert_eq!(report["traceback"], stack);
+    assert_eq!(
+        report["extra"]["symbolication"],
+        json!({"frames": [], "reason": "the readable stack is too long"})
+    );
+}

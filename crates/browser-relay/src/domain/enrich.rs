@@ -9,7 +9,8 @@ use super::json::push_string;
 
 /// The report for the error tracker's `POST /api/errors`.
 ///
-/// `traceback` is the stack, readable or as it came. The order of the keys is the contract's.
+/// `traceback` is the stack, readable or as it came. `user_id` and `release` are the tracker's own fields and stay in
+/// `extra` as well, where the original put them.
 pub(crate) fn error_report(
     project: &str,
     event: &BrowserError,
@@ -25,6 +26,7 @@ pub(crate) fn error_report(
     report.text("request_method", "BROWSER");
     report.optional("request_url", event.url.as_deref());
     report.optional("user_id", event.user_id.as_deref());
+    report.optional("release", event.release.as_deref());
     let mut extra = report.object("extra");
     extra.optional("user_agent", event.user_agent.as_deref());
     extra.optional("session_id", event.session_id.as_deref());
@@ -212,12 +214,12 @@ mod tests {
     #[test]
     fn a_report_has_the_keys_in_order() {
         let event = BrowserError::from_json(
-            br#"{"type":"T","message":"a\"b","stack":"s","url":"u","session_id":"i","context":{"user_id":7}}"#,
+            br#"{"type":"T","message":"a\"b","stack":"s","url":"u","session_id":"i","release":"1.2","context":{"user_id":7}}"#,
         )
         .unwrap();
         assert_eq!(
             error_report("web", &event, "s", None),
-            r#"{"project":"web","exception_type":"T","message":"a\"b","traceback":"s","request_method":"BROWSER","request_url":"u","user_id":"7","extra":{"session_id":"i","context":{"user_id":7}}}"#
+            r#"{"project":"web","exception_type":"T","message":"a\"b","traceback":"s","request_method":"BROWSER","request_url":"u","user_id":"7","release":"1.2","extra":{"session_id":"i","release":"1.2","context":{"user_id":7}}}"#
         );
         let bare = BrowserError::default();
         assert_eq!(

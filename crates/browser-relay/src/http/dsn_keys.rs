@@ -16,6 +16,11 @@ use crate::state::State;
 use crate::store::dsn_keys::{self, DsnKey, MOST_KEYS};
 
 #[derive(Serialize)]
+struct List {
+    keys: Vec<Listed>,
+}
+
+#[derive(Serialize)]
 struct Listed {
     id: i64,
     public_key: String,
@@ -51,8 +56,8 @@ struct Created<'k> {
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Response, ApiError> {
     let keys = state.store.read(dsn_keys::list).await?;
-    let keys: Vec<Listed> = keys.into_iter().map(Listed::from).collect();
-    Ok(json(StatusCode::OK, &json!({"keys": keys})))
+    let keys = keys.into_iter().map(Listed::from).collect();
+    Ok(json(StatusCode::OK, &List { keys }))
 }
 
 pub(super) async fn create(

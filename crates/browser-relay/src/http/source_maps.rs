@@ -29,6 +29,13 @@ const MOST_LISTED: u32 = 10_000;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Serialize)]
+struct List {
+    source_maps: Vec<Listed>,
+    /// All that match, however many are shown.
+    total: i64,
+}
+
+#[derive(Serialize)]
 struct Listed {
     id: i64,
     project: String,
@@ -78,11 +85,8 @@ pub(super) async fn list(
         .store
         .read(move |conn| source_maps::list(conn, project.as_deref(), limit, offset));
     let (maps, total) = read.await?;
-    let maps: Vec<Listed> = maps.into_iter().map(Listed::from).collect();
-    Ok(json(
-        StatusCode::OK,
-        &json!({"source_maps": maps, "total": total}),
-    ))
+    let source_maps = maps.into_iter().map(Listed::from).collect();
+    Ok(json(StatusCode::OK, &List { source_maps, total }))
 }
 
 pub(super) async fn delete(

@@ -47,7 +47,7 @@ pub(super) struct Sink {
     pub(super) containers: Vec<ContainerName>,
     /// Each with the index of its container.
     pub(super) entries: Vec<(usize, NewEntry)>,
-    current: usize,
+    current: ContainerName,
     lines: usize,
     bytes: usize,
 }
@@ -60,13 +60,7 @@ impl Sink {
 
     /// What follows comes from this container.
     pub(super) fn enter(&mut self, container: &ContainerName) {
-        self.current = match self.containers.iter().position(|known| known == container) {
-            Some(index) => index,
-            None => {
-                self.containers.push(container.clone());
-                self.containers.len() - 1
-            }
-        };
+        self.current.clone_from(container);
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -74,8 +68,16 @@ impl Sink {
     }
 
     fn push(&mut self, entry: NewEntry) {
+        let known = self
+            .containers
+            .iter()
+            .position(|known| *known == self.current);
+        let container = known.unwrap_or_else(|| {
+            self.containers.push(self.current.clone());
+            self.containers.len() - 1
+        });
         self.bytes += entry.message.len();
-        self.entries.push((self.current, entry));
+        self.entries.push((container, entry));
     }
 }
 

@@ -1,3 +1,12 @@
 //! The service from outside: through its router, on files in a temporary directory, and as a process.
 
+mod crash;
+mod entries;
+mod files;
+mod follow_model;
+mod http;
+mod lists;
+mod rig;
+mod ring;
 mod search_text;
+mod tail;

@@ -73,7 +73,14 @@ export function getStats(signal: AbortSignal): Promise<Answer<{ total_logs: numb
   return request("api/stats", { signal });
 }
 
-/** The moment of a line, as exactly as a date can hold it. */
-export function timeOf(line: Line): Date {
-  return new Date(line.time ?? line.timestamp);
+const times = new WeakMap<Line, number>();
+
+/** The moment of a line in milliseconds, read once. */
+export function timeOf(line: Line): number {
+  let time = times.get(line);
+  if (time === undefined) {
+    time = Date.parse(line.time ?? line.timestamp);
+    times.set(line, time);
+  }
+  return time;
 }

@@ -1,4 +1,5 @@
 /** What opens below a line: the rest of it, its fields as filters, and ways on. */
+import { useEffect, useRef } from "preact/hooks";
 import { copy } from "@kit/dom";
 import { fullTime } from "@kit/format";
 import { Icon } from "@kit/icons";
@@ -11,15 +12,18 @@ import { type Message, plain } from "./message";
 
 /** The minute around a line, as a range for the URL. */
 function around(line: Line): string {
-  const at = timeOf(line).getTime();
+  const at = timeOf(line);
   return `${new Date(at - 60_000).toISOString()}..${new Date(at + 60_000).toISOString()}`;
 }
 
 export function LineDetail({ line, message }: { line: Line; message: Message }) {
+  const box = useRef<HTMLDivElement>(null);
+  // All of what has just opened should be seen.
+  useEffect(() => box.current?.closest(".log")?.scrollIntoView({ block: "nearest" }), []);
   const text = plain(line.message);
   const link = new URL(href("", withQuery(place.value.query, { range: around(line), line: String(line.id) })), root).href;
   return (
-    <div class="log-detail">
+    <div class="log-detail" ref={box}>
       <div class="log-actions">
         <button class="btn mini" type="button" onClick={() => void copy(text, "Message")}>
           <Icon name="copy" small />
@@ -54,7 +58,7 @@ export function LineDetail({ line, message }: { line: Line; message: Message }) 
 }
 
 function Fields({ line, message }: { line: Line; message: Message }) {
-  const time = timeOf(line);
+  const time = new Date(timeOf(line));
   const lines = line.message.trimEnd().split("\n").length;
   return (
     <dl class="log-fields">

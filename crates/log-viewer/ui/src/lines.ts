@@ -127,7 +127,7 @@ export async function loadOlder(): Promise<void> {
 }
 
 export function byTime(left: Line, right: Line): number {
-  return timeOf(left).getTime() - timeOf(right).getTime() || left.id - right.id;
+  return timeOf(left) - timeOf(right) || left.id - right.id;
 }
 
 /** The hits of the search among the lines shown, by id. */

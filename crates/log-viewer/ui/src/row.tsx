@@ -33,7 +33,7 @@ interface Props {
 export function LogRow({ line, open, at, tabIndex, pattern, onToggle, onFocus }: Props) {
   const level = levelOf(line.level);
   const message = messageOf(line);
-  const time = timeOf(line);
+  const time = new Date(timeOf(line));
   return (
     <li class={`log ${level.class}${open ? " open" : ""}`} data-row={line.id} data-cursor={at || undefined}>
       <button class="log-line" type="button" data-focus tabIndex={tabIndex} aria-expanded={open} onClick={onToggle} onFocus={onFocus}>

@@ -195,12 +195,11 @@ function LogStrip() {
   const first = shown[0];
   const last = shown.at(-1);
   if (!first || !last) return null;
-  const from = timeOf(first).getTime();
-  const to = Math.max(timeOf(last).getTime(), from + 1000);
-  const layers = LEVELS.map(({ id, class: name }) => {
-    const times = shown.filter(({ level }) => level === id || (id === "INFO" && !LEVELS.some((known) => known.id === level))).map((line) => timeOf(line).getTime());
-    return { class: name, values: histogram(times, from, to, BUCKETS), n: times.length, id };
-  });
+  const from = timeOf(first);
+  const to = Math.max(timeOf(last), from + 1000);
+  const times = new Map<string, number[]>(LEVELS.map(({ id }) => [id, []]));
+  for (const line of shown) (times.get(line.level) ?? times.get("INFO")!).push(timeOf(line));
+  const layers = LEVELS.map(({ id, class: name }): Counted => ({ class: name, values: histogram(times.get(id)!, from, to, BUCKETS), n: times.get(id)!.length, id }));
   const [debug, info, warning, error, critical] = layers as [Counted, Counted, Counted, Counted, Counted];
   const all = total.value;
   const more = all && all.n > shown.length;
@@ -303,6 +302,12 @@ function Lines() {
   const ids = lines.value.map(({ id }) => id);
   const rows = useRows(ids);
   const arrived = useSignal<number | null>(null);
+  const endSeen = useSignal(true);
+  const close = () => {
+    opened.value = null;
+    // Who was at the end before is there again.
+    if (endSeen.peek() && range.peek().kind !== "between") follow();
+  };
   const goTo = (id: number | undefined) => {
     if (id === undefined) return;
     following.value = false;
@@ -320,11 +325,9 @@ function Lines() {
   const bad = () => lines.peek().filter(({ level }) => level === "ERROR" || level === "CRITICAL").map(({ id }) => id);
   walk.value = (step) => seek(hits.peek(), step);
   const toggle = (id: number) => {
-    opened.value = opened.peek() === id ? null : id;
-    if (opened.peek() === null) return;
+    if (opened.peek() === id) return close();
+    opened.value = id;
     following.value = false;
-    // Once what opened has its height, all of it should be seen.
-    setTimeout(() => handle.current?.show(id), 60);
   };
   useKeys("List", {
     n: { label: "next hit", run: () => seek(hits.peek(), 1) },
@@ -333,7 +336,7 @@ function Lines() {
     "Shift+E": { label: "previous error", run: () => seek(bad(), -1) },
     End: { label: "newest, and follow", run: follow },
     Home: { label: "oldest shown", run: () => goTo(ids[0]) },
-    Escape: { label: "close", run: () => (opened.peek() === null ? false : void (opened.value = null)) },
+    Escape: { label: "close", run: () => (opened.peek() === null ? false : close()) },
   });
   // A line that the URL names is brought into view once.
   useEffect(() => {
@@ -355,6 +358,7 @@ function Lines() {
             handle={handle}
             scroller={() => (narrow.peek() ? null : scroll.current)}
             onScroll={({ atEnd, nearStart, byHand }) => {
+              endSeen.value = atEnd;
               if (atEnd && range.peek().kind !== "between" && opened.peek() === null) {
                 if (!following.peek() && byHand) follow();
               } else if (byHand && !atEnd) following.value = false;
@@ -378,7 +382,7 @@ function Lines() {
           />
         </div>
       </div>
-      {!following.value && range.value.kind !== "between" && (
+      {!following.value && range.value.kind !== "between" && (!endSeen.value || unseen.value > 0) && (
         <button
           class="new-pill"
           type="button"

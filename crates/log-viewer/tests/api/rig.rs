@@ -1,0 +1,276 @@
+//! The service on log files in a temporary directory. Nothing happens by itself: [`Rig::step`] is one step of the
+//! ingestion, and the clock stands still until it is moved.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use log_viewer::config::Config;
+use log_viewer::tasks::ingest::{Ingest, Parts, Wake};
+use log_viewer::{LogViewer, assemble};
+use monlight_shared::config::{Reader, Var};
+use monlight_shared::service::{Context, Service, ServiceInfo};
+use monlight_shared::store::Migration;
+use monlight_shared::testing::{TestResponse, TestService};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+thread_local! {
+    static PARTS: RefCell<Option<Parts>> = const { RefCell::new(None) };
+}
+
+/// The log viewer without its threads.
+struct ByHand;
+
+impl Service for ByHand {
+    const INFO: ServiceInfo = LogViewer::INFO;
+    type Config = Config;
+
+    fn vars() -> &'static [&'static Var] {
+        LogViewer::vars()
+    }
+
+    fn configure(reader: &mut Reader<'_>) -> Config {
+        LogViewer::configure(reader)
+    }
+
+    fn migrations() -> &'static [Migration] {
+        LogViewer::migrations()
+    }
+
+    fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
+        let (router, parts) = assemble(&ctx, config);
+        PARTS.set(Some(parts));
+        Ok(router)
+    }
+}
+
+/// A service, its ingestion, and the directory of containers.
+pub(crate) struct Rig {
+    pub(crate) runtime: Runtime,
+    pub(crate) service: TestService,
+    pub(crate) ingest: Ingest,
+    settings: Vec<(String, String)>,
+    logs: Arc<TempDir>,
+}
+
+impl Rig {
+    /// On an empty directory of containers and an empty database.
+    pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
+        let logs = Arc::new(tempfile::tempdir().expect("a directory"));
+        let database = Arc::new(tempfile::tempdir().expect("a directory"));
+        let settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Self::on(logs, database, settings)
+    }
+
+    /// With one container called `web`, read whole.
+    pub(crate) fn web() -> Self {
+        let rig = Self::new(&[("TAIL_BUFFER", "all")]);
+        rig.container("abc", "web");
+        rig
+    }
+
+    fn on(logs: Arc<TempDir>, database: Arc<TempDir>, settings: Vec<(String, String)>) -> Self {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let sources = logs.path().to_string_lossy().into_owned();
+        let mut given = vec![("LOG_SOURCES", sources.as_str())];
+        given.extend(
+            settings
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        );
+        let service = {
+            let _inside = runtime.enter();
+            TestService::on::<ByHand>(database, &given)
+        };
+        let parts = PARTS.take().expect("the service was assembled");
+        let ingest = Ingest::new(&service.ctx, parts, None).expect("starts");
+        Self {
+            runtime,
+            service,
+            ingest,
+            settings,
+            logs,
+        }
+    }
+
+    /// Ends the service, in order or as a kill would, and starts it again with other settings.
+    pub(crate) fn restart_with(mut self, in_order: bool, settings: &[(&str, &str)]) -> Self {
+        if in_order {
+            self.ingest.finish().expect("stored");
+        }
+        drop(self.ingest);
+        let database = self.runtime.block_on(self.service.stop());
+        for (name, value) in settings {
+            self.settings.retain(|(known, _)| known != name);
+            self.settings
+                .push(((*name).to_owned(), (*value).to_owned()));
+        }
+        Self::on(self.logs, database, self.settings)
+    }
+
+    /// Ends the service in order and starts it again.
+    pub(crate) fn restart(self) -> Self {
+        self.restart_with(true, &[])
+    }
+
+    /// Starts again without what was not stored yet.
+    pub(crate) fn kill(self) -> Self {
+        self.restart_with(false, &[])
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.logs.path()
+    }
+
+    /// Makes a container's directory.
+    pub(crate) fn container(&self, id: &str, name: &str) {
+        self.config(id, &format!("{{\"ID\":\"{id}\",\"Name\":\"/{name}\"}}"));
+    }
+
+    pub(crate) fn config(&self, id: &str, text: &str) {
+        fs::create_dir_all(self.root().join(id)).expect("a directory");
+        fs::write(self.root().join(id).join("config.v2.json"), text).expect("written");
+    }
+
+    /// The current log file of a container.
+    pub(crate) fn log(&self, id: &str) -> PathBuf {
+        self.root().join(id).join(format!("{id}-json.log"))
+    }
+
+    /// A rotated log file of a container.
+    pub(crate) fn rotated(&self, id: &str, number: u32) -> PathBuf {
+        self.root().join(id).join(format!("{id}-json.log.{number}"))
+    }
+
+    /// Appends bytes to a container's file.
+    pub(crate) fn write_raw(&self, id: &str, bytes: impl AsRef<[u8]>) {
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log(id))
+            .expect("opens");
+        file.write_all(bytes.as_ref()).expect("written");
+    }
+
+    /// Appends records to a container's file, one per line of `text`, each a second later than the last.
+    pub(crate) fn write(&self, id: &str, stream: &str, first_second: u32, text: &str) {
+        for (line, second) in text.lines().zip(first_second..) {
+            self.write_raw(id, record(line, stream, second));
+        }
+    }
+
+    /// Reads and stores what there is; lines may wait for others.
+    pub(crate) fn step(&mut self) {
+        self.ingest.step(&Wake::All, &|| false).expect("stored");
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.service.clock.advance(time);
+    }
+
+    /// Reads everything and lets all entries close.
+    pub(crate) fn settle(&mut self) {
+        self.step();
+        for _ in 0..2 {
+            self.pass(Duration::from_millis(1100));
+            self.step();
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> TestResponse {
+        self.runtime.block_on(self.service.get(path))
+    }
+
+    pub(crate) fn json(&self, path: &str) -> Value {
+        self.get(path).expect(200).json()
+    }
+
+    /// The messages of a list, newest first.
+    pub(crate) fn messages(&self, path: &str) -> Vec<String> {
+        let list = self.json(path);
+        let logs = list.get("logs").and_then(Value::as_array).expect("a list");
+        logs.iter().map(|entry| text(entry, "message")).collect()
+    }
+
+    /// All entries with their ids, newest first.
+    fn all(&self) -> Vec<(i64, String)> {
+        let mut all = Vec::new();
+        loop {
+            let list = self.json(&format!("/api/logs?limit=500&offset={}", all.len()));
+            let logs = list.get("logs").and_then(Value::as_array).expect("a list");
+            if logs.is_empty() {
+                return all;
+            }
+            all.extend(
+                logs.iter()
+                    .map(|entry| (number(entry, "id"), text(entry, "message"))),
+            );
+        }
+    }
+
+    /// All messages, in the order of their ids.
+    pub(crate) fn all_messages(&self) -> Vec<String> {
+        let mut all = self.all();
+        all.sort();
+        all.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// All messages, oldest first.
+    pub(crate) fn all_messages_by_time(&self) -> Vec<String> {
+        self.all()
+            .into_iter()
+            .rev()
+            .map(|(_, message)| message)
+            .collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn check(&self, path: &str, expected: &[&str]) {
+        assert_eq!(self.messages(path), expected, "{path}");
+    }
+
+    /// A number from `/metrics`.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").expect(200).text();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+}
+
+/// One line of a json-file, `second` seconds after 2025-01-20T10:00:00Z.
+pub(crate) fn record(line: &str, stream: &str, second: u32) -> String {
+    let text = Value::from(format!("{line}\n"));
+    let (hour, minute, second) = (10 + second / 3600, second / 60 % 60, second % 60);
+    format!(
+        "{{\"log\":{text},\"stream\":\"{stream}\",\"time\":\"2025-01-20T{hour:02}:{minute:02}:{second:02}.123456789Z\"}}\n"
+    )
+}
+
+pub(crate) fn text(value: &Value, key: &str) -> String {
+    value
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("no {key} in {value}"))
+        .to_owned()
+}
+
+pub(crate) fn number(value: &Value, key: &str) -> i64 {
+    value
+        .get(key)
+        .and_then(Value::as_i64)
+        .unwrap_or_else(|| panic!("no {key} in {value}"))
+}

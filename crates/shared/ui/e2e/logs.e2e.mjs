@@ -150,6 +150,12 @@ test("a line opens in place: all of it, its fields as filters, what was around i
   await failed.getByText("+4 lines").waitFor();
   await failed.getByRole("button").first().click();
   await failed.getByLabel("The whole message").getByText("TimeoutError: timed out").waitFor();
+  const last = page.locator(".log").last();
+  await last.getByRole("button").first().click();
+  await page.waitForFunction(() => {
+    const open = document.querySelector(".log.open");
+    return open?.querySelector(".log-detail") && open.getBoundingClientRect().bottom <= document.querySelector(".log-scroll").getBoundingClientRect().bottom + 1;
+  });
   await page.keyboard.press("Escape");
   const pool = lines(page, "pool nearly empty");
   assert.match(await pool.innerText(), /pool nearly empty\s+waiting=7/);

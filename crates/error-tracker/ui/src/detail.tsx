@@ -1,5 +1,5 @@
 /** One issue: which line, since when, for whom? */
-import { useSignal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { copy, now } from "@kit/dom";
 import { clockSeconds, count, dayTime, fullTime, plural, THIN } from "@kit/format";
@@ -32,6 +32,10 @@ export function IssueDetail({ id }: { id: number }) {
     return () => source.stop();
   }, [source]);
   useRefresh(() => void source.load());
+  useEffect(() => () => void (opened.value = null), [id]);
+  useEffect(() => {
+    if (group && opened.peek() === null) opened.value = group.occurrences[0]?.id ?? null;
+  }, [group]);
   const ids = groups.value.map((other) => other.id);
   const step = (by: number) => {
     const next = ids.includes(id) ? stepTo(ids, id, by) : null;
@@ -164,9 +168,12 @@ function CopyMenu({ group }: { group: GroupDetail }) {
   );
 }
 
-/** The occurrence the URL names, else the newest. */
+/** The occurrence that was the newest when the issue was opened: a newer one does not push it away. */
+const opened = signal<number | null>(null);
+
+/** The occurrence the URL names, else the one the page was opened with, else the newest. */
 function occurrenceOf(group: GroupDetail): Occurrence | undefined {
-  const wanted = Number(param("occurrence"));
+  const wanted = Number(param("occurrence")) || opened.value;
   return group.occurrences.find(({ id }) => id === wanted) ?? group.occurrences[0];
 }
 
@@ -236,7 +243,13 @@ function OccurrenceBar({ group, occurrence }: { group: GroupDetail; occurrence: 
   const at = group.occurrences.indexOf(occurrence);
   const older = group.occurrences[at + 1];
   const newer = group.occurrences[at - 1];
-  const show = (other: Occurrence | undefined) => (other ? void setParams({ occurrence: other === group.occurrences[0] ? null : String(other.id) }, true) : false);
+  const show = (other: Occurrence | undefined) => {
+    if (!other) return false;
+    const newest = other === group.occurrences[0];
+    if (newest) opened.value = other.id;
+    setParams({ occurrence: newest ? null : String(other.id) }, true);
+    return true;
+  };
   useKeys("Issue", {
     "[": { label: "older occurrence", run: () => show(older) },
     "]": { label: "newer occurrence", run: () => show(newer) },

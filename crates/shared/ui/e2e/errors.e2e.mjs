@@ -93,7 +93,7 @@ test("the list: filters are in the URL, back undoes them", async () => {
   await page.goto(service.url);
   await row(page, "Bulk129").waitFor();
   assert.equal(await page.locator("tbody tr").count(), 100);
-  await page.getByRole("button", { name: "Show 34 more" }).click();
+  await page.getByRole("button", { name: /^Show \d+ more$/ }).click();
   await row(page, "Hostile").waitFor();
   assert.equal(await page.locator("tbody tr").count(), 134);
   await page.getByRole("button", { name: "Project" }).click();
@@ -161,6 +161,22 @@ test("an issue by its address: the failing line, the request, links to the sessi
   await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 2);
   await page.goto(`${service.url}/errors/999999`);
   await page.getByText("This issue does not exist or was deleted").waitFor();
+  assertClean(faults);
+  await close();
+});
+
+test("a new occurrence does not push away the one that is read", async () => {
+  const { page, faults, close } = await openPage(browser, service);
+  const report = (turn) => service.api("/api/errors", { method: "POST", body: JSON.stringify({ project: "reading", exception_type: "Reading", message: "m", traceback: "t", request_url: `/turn-${turn}`, request_method: "GET" }) });
+  const { id } = await report(1);
+  await page.goto(`${service.url}/errors/${id}?refresh=5s`);
+  await page.getByText("/turn-1").waitFor();
+  await report(2);
+  await page.getByText("2 of 2 kept").waitFor({ timeout: 15_000 });
+  assert.equal(await page.getByText("/turn-1").count(), 1);
+  await page.keyboard.press("]");
+  await page.getByText("/turn-2").waitFor();
+  await page.getByText("Newest of 2 kept").waitFor();
   assertClean(faults);
   await close();
 });

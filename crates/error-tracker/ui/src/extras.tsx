@@ -1,10 +1,10 @@
 /** Parts of the list that are seldom seen: nothing found, nothing sent yet, the bar of a selection. */
+import { FirstRun, serviceUrl } from "@kit/first-run";
 import { Icon } from "@kit/icons";
-import { interval } from "@kit/live";
 import { Kbd } from "@kit/menu";
 import { rangeLabel } from "@kit/range";
 import { Empty } from "@kit/states";
-import { root, setParams } from "@kit/url";
+import { setParams } from "@kit/url";
 import { copyGroups } from "./copying";
 import { filters, range, resolveAll, selected, totals } from "./model";
 
@@ -13,7 +13,7 @@ export function Nothing() {
   const { state, project, source: origin, session } = filters();
   const filtered = Boolean(project || origin || session);
   const clear = () => setParams({ project: null, source: null, session: null });
-  if (!filtered && range.value.kind === "all" && state === "open" && totals.value.resolved === 0) return <FirstRun />;
+  if (!filtered && range.value.kind === "all" && state === "open" && totals.value.resolved === 0) return <FirstRun title="Send the first error" code={exampleCode()} />;
   const words = { open: "No open issues", resolved: "No resolved issues", all: "No issues" }[state];
   const when = range.value.kind === "all" ? "" : ` in the ${rangeLabel(range.value, new Date()).toLowerCase()}`;
   return (
@@ -39,26 +39,15 @@ export function Nothing() {
   );
 }
 
-function FirstRun() {
-  return (
-    <section class="first-run">
-      <h2>Send the first error</h2>
-      <pre class="code" tabIndex={0} aria-label="Example in Python">
-        <code>
-          {"pip install monlight\n\n"}
-          <i class="c-key">from</i> monlight <i class="c-key">import</i> ErrorClient
-          {`\nErrorClient(`}
-          <i class="c-text">{`"${root.origin}${root.pathname.replace(/\/$/, "")}"`}</i>
-          {`, api_key=…, project=`}
-          <i class="c-text">"my-app"</i>)
-        </code>
-      </pre>
-      <p>
-        <span class={`live-dot${interval().every ? "" : " off"}`} />
-        {interval().every ? "Waiting. This page fills by itself." : "Live is off: reload to look again."}
-      </p>
-    </section>
-  );
+function exampleCode(): string {
+  return `# pip install monlight
+from monlight import ErrorClient
+
+errors = ErrorClient("${serviceUrl()}", "your-key", project="my-app")
+try:
+    1 / 0
+except ZeroDivisionError as fault:
+    errors.report_error_sync(fault)`;
 }
 
 export function SelectionBar() {

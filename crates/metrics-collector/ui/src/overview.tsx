@@ -2,16 +2,17 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { useCommands } from "@kit/commands";
+import { FirstRun, serviceUrl } from "@kit/first-run";
 import { clockSeconds, count, plural, scaled, THIN } from "@kit/format";
 import { useKeys } from "@kit/keys";
 import { lazy } from "@kit/lazy";
-import { interval, Live, RefreshButton, useRefresh } from "@kit/live";
+import { Live, RefreshButton, useRefresh } from "@kit/live";
 import { Filter } from "@kit/menu";
 import { RangeMenu } from "@kit/range-menu";
 import { Page } from "@kit/shell";
 import { FaultBanner, FaultState, Skeleton } from "@kit/states";
 import { Share } from "@kit/strip";
-import { go, href, place, root, setParams, withQuery } from "@kit/url";
+import { go, href, place, setParams, withQuery } from "@kit/url";
 import type { Dashboard, Metric } from "./api";
 import { Endpoints } from "./endpoints";
 import { dashboard, DURATIONS, names, period, periodParam, project, projects, range } from "./model";
@@ -89,7 +90,7 @@ function Body({ turn, onRetry }: { turn: number; onRetry: () => void }) {
     if (dashboard.fault.value) return <FaultState source={dashboard} onRetry={onRetry} />;
     return dashboard.slow.value ? <Skeleton /> : null;
   }
-  if (known.length === 0 && data.summary.total_datapoints === 0 && !project.value) return <FirstRun />;
+  if (known.length === 0 && data.summary.total_datapoints === 0 && !project.value) return <FirstRun title="Send the first metrics" code={exampleCode()} />;
   return (
     <>
       <Charts known={known} top={data.top_metrics} turn={turn} />
@@ -100,26 +101,14 @@ function Body({ turn, onRetry }: { turn: number; onRetry: () => void }) {
   );
 }
 
-function FirstRun() {
-  return (
-    <section class="first-run">
-      <h2>Send the first metrics</h2>
-      <pre class="code" tabIndex={0} aria-label="Example in Python">
-        <code>
-          {"pip install monlight\n\n"}
-          <i class="c-key">from</i> monlight <i class="c-key">import</i> MetricsClient
-          {"\nMetricsClient("}
-          <i class="c-text">{`"${root.origin}${root.pathname.replace(/\/$/, "")}"`}</i>
-          {", api_key=…).counter("}
-          <i class="c-text">"orders_total"</i>)
-        </code>
-      </pre>
-      <p>
-        <span class={`live-dot${interval().every ? "" : " off"}`} />
-        {interval().every ? "Waiting. This page fills by itself." : "Live is off: reload to look again."}
-      </p>
-    </section>
-  );
+function exampleCode(): string {
+  return `# pip install monlight
+from monlight import MetricsClient
+
+metrics = MetricsClient("${serviceUrl()}", "your-key", project="my-app")
+metrics.counter("orders_total", {"country": "de"})
+metrics.histogram("checkout_seconds", 0.31)
+metrics.flush()`;
 }
 
 function TopMetrics({ data }: { data: Dashboard }) {

@@ -1,6 +1,6 @@
 //! A complete copy of a live database, by SQLite's online backup.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -18,13 +18,8 @@ pub fn backup_file(source: &Path, target: &Path) -> anyhow::Result<()> {
         "{target:?} exists already; expected a new path"
     );
     let unfinished = open::with_suffix(target, ".unfinished");
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)
-        .with_context(|| format!("cannot create {unfinished:?}"))?;
+    // Held until the copy has its name, and closed after SQLite's connections: see `open::FileLock`.
+    let _lock = create_empty(&unfinished)?;
     let copied = copy(source, &unfinished).and_then(|()| {
         std::fs::rename(&unfinished, target)
             .with_context(|| format!("cannot rename {unfinished:?} to {target:?}"))
@@ -36,6 +31,28 @@ pub fn backup_file(source: &Path, target: &Path) -> anyhow::Result<()> {
     copied
 }
 
+/// The empty file of a copy, locked against other backups. What a backup that was killed has left is written over.
+fn create_empty(path: &Path) -> anyhow::Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot create {path:?}"))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => anyhow::bail!("another backup is writing {path:?}"),
+        // A file system without locks: two backups to one path are then up to whoever starts them.
+        Err(TryLockError::Error(fault)) => {
+            tracing::warn!(%fault, "cannot lock the unfinished copy");
+        }
+    }
+    file.set_len(0)
+        .with_context(|| format!("cannot empty {path:?}"))?;
+    Ok(file)
+}
+
 fn copy(source: &Path, target: &Path) -> anyhow::Result<()> {
     let from = open::open_reader(source)?;
     let mut to = open::open_backup_target(target)?;
@@ -45,6 +62,6 @@ fn copy(source: &Path, target: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(step == StepResult::Done, "the database is busy ({step:?})");
     // The copy should be one file: the WAL mode it inherited is left by whoever opens it first.
     to.close().map_err(|(_, fault)| fault)?;
-    std::fs::File::open(target)?.sync_all()?;
+    File::open(target)?.sync_all()?;
     Ok(())
 }

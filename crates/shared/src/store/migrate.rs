@@ -8,6 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::error::OpenError;
+use super::open;
 
 /// The version of a service's first migration.
 pub const FIRST_VERSION: u32 = 100;
@@ -43,13 +44,13 @@ pub fn schema_version(conn: &Connection) -> rusqlite::Result<u32> {
     Ok(text.and_then(|text| text.trim().parse().ok()).unwrap_or(0))
 }
 
-/// Applies what is missing.
-pub(super) fn migrate(
-    conn: &mut Connection,
+/// Refuses a database that is not ours or newer than `migrations`; answers its version. Changes nothing.
+pub(super) fn check(
+    conn: &Connection,
     path: &Path,
     migrations: &[Migration],
-) -> Result<(), OpenError> {
-    let sqlite = |fault| OpenError::Sqlite(path.to_owned(), fault);
+) -> Result<u32, OpenError> {
+    let sqlite = |fault| open::classify(path, fault);
     let found = schema_version(conn).map_err(sqlite)?;
     let known = migrations.last().map_or(0, |migration| migration.version);
     if found > known {
@@ -68,6 +69,16 @@ pub(super) fn migrate(
     if found == 0 && has_tables(conn).map_err(sqlite)? {
         return Err(OpenError::Foreign(path.to_owned()));
     }
+    Ok(found)
+}
+
+/// Applies what is missing.
+pub(super) fn migrate(
+    conn: &mut Connection,
+    path: &Path,
+    migrations: &[Migration],
+) -> Result<(), OpenError> {
+    let found = check(conn, path, migrations)?;
     for migration in migrations
         .iter()
         .filter(|migration| migration.version > found)

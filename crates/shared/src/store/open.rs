@@ -1,8 +1,9 @@
 //! The only places that open connections.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -12,13 +13,50 @@ use super::migrate::{self, Migration};
 use crate::metrics::Registry;
 
 const STATEMENTS_KEPT: usize = 64;
-const BUSY_TIMEOUT_MS: u32 = 5000;
+/// How long a lock of another program, or of another connection, is waited for.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Holds the file open for as long as the database is in use, with an advisory lock that keeps a second copy out.
 ///
 /// It must be closed after every connection: closing any descriptor of a file drops the POSIX locks that SQLite holds.
 pub(super) struct FileLock {
     _file: File,
+    /// The database and its write-ahead log, and which files they were when they were opened.
+    opened: Vec<(PathBuf, Option<Identity>)>,
+}
+
+/// Device and inode.
+type Identity = (u64, u64);
+
+fn identity(path: &Path) -> Option<Identity> {
+    std::fs::metadata(path)
+        .ok()
+        .map(|file| (file.dev(), file.ino()))
+}
+
+impl FileLock {
+    fn of(file: File) -> Self {
+        Self {
+            _file: file,
+            opened: Vec::new(),
+        }
+    }
+
+    /// Remembers which files are in use; to be called once the write-ahead log is there.
+    pub(super) fn remember(&mut self, path: &Path) {
+        self.opened = [path.to_owned(), with_suffix(path, "-wal")]
+            .map(|file| (file.clone(), identity(&file)))
+            .into();
+    }
+
+    /// The file that is no longer where it was opened. SQLite goes on writing into a removed or renamed file, in WAL mode
+    /// without noticing, and all of that would be gone at the next start.
+    pub(super) fn missing(&self) -> Option<&Path> {
+        self.opened
+            .iter()
+            .find(|(path, opened)| opened.is_some() && identity(path) != *opened)
+            .map(|(path, _)| path.as_path())
+    }
 }
 
 /// The connection of the writer, its schema up to date.
@@ -26,9 +64,11 @@ pub(super) fn open_writer(
     path: &Path,
     migrations: &[Migration],
 ) -> Result<(Connection, FileLock), OpenError> {
-    let lock = create_and_lock(path)?;
+    let mut lock = create_and_lock(path)?;
     let sqlite = |fault| classify(path, fault);
     let mut conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
+    // Before anything is changed: what is refused stays as it is, in its journal mode too.
+    migrate::check(&conn, path, migrations)?;
     // A new file takes these two; for an existing one they change nothing.
     conn.execute_batch("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;")
         .map_err(sqlite)?;
@@ -44,6 +84,7 @@ pub(super) fn open_writer(
     )
     .map_err(sqlite)?;
     migrate::migrate(&mut conn, path, migrations)?;
+    lock.remember(path);
     Ok((conn, lock))
 }
 
@@ -54,7 +95,7 @@ pub(super) fn open_writer(
 )]
 fn open(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(std::time::Duration::from_millis(u64::from(BUSY_TIMEOUT_MS)))?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     // Without this, a statement whose plan might depend on bound values is compiled again each time it comes out of the
     // statement cache, which cost a third of the writer's time.
@@ -92,17 +133,17 @@ fn create_and_lock(path: &Path) -> Result<FileLock, OpenError> {
         .open(path)
         .map_err(|fault| OpenError::File(path.to_owned(), fault))?;
     match file.try_lock() {
-        Ok(()) => Ok(FileLock { _file: file }),
+        Ok(()) => Ok(FileLock::of(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
         // A file system without locks: SQLite's own locks still keep the data whole.
         Err(TryLockError::Error(fault)) => {
             tracing::warn!(%fault, "cannot lock the database file, a second copy would not be noticed");
-            Ok(FileLock { _file: file })
+            Ok(FileLock::of(file))
         }
     }
 }
 
-fn classify(path: &Path, fault: rusqlite::Error) -> OpenError {
+pub(super) fn classify(path: &Path, fault: rusqlite::Error) -> OpenError {
     match fault.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             OpenError::NotADatabase(path.to_owned(), fault)

@@ -21,8 +21,9 @@ const INSTRUCTIONS_BETWEEN_CHECKS: i32 = 4000;
 pub(super) struct Readers(Arc<Inner>);
 
 struct Inner {
-    /// Callers that may hold a connection; closed when the store is.
-    permits: Semaphore,
+    /// Callers that may hold a connection; closed when the store is. A permit stays with the read, also when its caller
+    /// has left, so that reads nobody waits for do not pile up in the blocking pool.
+    permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
     closed: AtomicBool,
@@ -40,7 +41,7 @@ impl Readers {
             &[],
         );
         Ok(Self(Arc::new(Inner {
-            permits: Semaphore::new(CONNECTIONS),
+            permits: Arc::new(Semaphore::new(CONNECTIONS)),
             idle: Mutex::new(idle),
             returned: Condvar::new(),
             closed: AtomicBool::new(false),
@@ -60,19 +61,19 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let until = clock.monotonic() + deadline;
         let permit = tokio::select! {
-            permit = self.0.permits.acquire() => permit.map_err(|_| StoreError::Closed)?,
+            permit = Arc::clone(&self.0.permits).acquire_owned() => permit.map_err(|_| StoreError::Closed)?,
             () = tokio::time::sleep(deadline) => {
                 self.0.too_long.inc();
                 return Err(StoreError::Deadline);
             }
         };
-        let left = until.saturating_sub(clock.monotonic());
         let gone = GoneOnDrop(Arc::new(AtomicBool::new(false)));
         let (this, clock, caller_gone) = (self.clone(), clock.clone(), Arc::clone(&gone.0));
-        let work = tokio::task::spawn_blocking(move || this.run(left, &clock, caller_gone, job));
-        let result = work.await;
-        drop(permit);
-        match result {
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            this.run(until, &clock, caller_gone, job)
+        });
+        match work.await {
             Ok(result) => result,
             Err(fault) if fault.is_panic() => Err(StoreError::Panicked(
                 crate::lifecycle::panic_text(&*fault.into_panic()),
@@ -87,21 +88,24 @@ impl Readers {
         clock: &Clock,
         job: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.run(deadline, clock, Arc::default(), job)
+        self.run(clock.monotonic() + deadline, clock, Arc::default(), job)
     }
 
     fn run<T>(
         &self,
-        deadline: Duration,
+        until: Duration,
         clock: &Clock,
         caller_gone: Arc<AtomicBool>,
         job: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut borrowed = self.borrow()?;
+        let mut borrowed = self.borrow(until, clock)?;
+        if caller_gone.load(Ordering::Relaxed) {
+            return Err(StoreError::Deadline);
+        }
         let Some(conn) = borrowed.conn.as_mut() else {
             return Err(StoreError::Closed);
         };
-        let (clock, until) = (clock.clone(), clock.monotonic() + deadline);
+        let clock = clock.clone();
         conn.progress_handler(
             INSTRUCTIONS_BETWEEN_CHECKS,
             Some(move || caller_gone.load(Ordering::Relaxed) || clock.monotonic() > until),
@@ -113,24 +117,28 @@ impl Readers {
         result
     }
 
-    fn borrow(&self) -> Result<Borrowed<'_>, StoreError> {
-        let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if self.0.closed.load(Ordering::SeqCst) {
-                return Err(StoreError::Closed);
-            }
-            if let Some(conn) = idle.pop() {
-                return Ok(Borrowed {
-                    readers: &self.0,
-                    conn: Some(conn),
-                });
-            }
-            idle = self
-                .0
-                .returned
-                .wait(idle)
-                .unwrap_or_else(PoisonError::into_inner);
+    /// Waits for a connection, at the latest until the monotonic time `until`.
+    fn borrow(&self, until: Duration, clock: &Clock) -> Result<Borrowed<'_>, StoreError> {
+        let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let none_left =
+            |idle: &mut Vec<_>| idle.is_empty() && !self.0.closed.load(Ordering::SeqCst);
+        let left = until.saturating_sub(clock.monotonic());
+        let (mut idle, _) = self
+            .0
+            .returned
+            .wait_timeout_while(idle, left, none_left)
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.0.closed.load(Ordering::SeqCst) {
+            return Err(StoreError::Closed);
         }
+        let Some(conn) = idle.pop() else {
+            self.0.too_long.inc();
+            return Err(StoreError::Deadline);
+        };
+        Ok(Borrowed {
+            readers: &self.0,
+            conn: Some(conn),
+        })
     }
 
     /// Lets nobody in any more and closes the idle connections; a busy one is closed when its read ends.
@@ -155,15 +163,22 @@ struct Borrowed<'a> {
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
         let Some(conn) = self.conn.take() else { return };
-        if self.readers.closed.load(Ordering::SeqCst) {
-            return;
+        // A transaction left open would show all later reads the past and keep the WAL from being reset.
+        if !conn.is_autocommit()
+            && let Err(fault) = conn.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%fault, "cannot end the transaction of a read");
         }
-        self.readers
+        let mut idle = self
+            .readers
             .idle
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(conn);
-        self.readers.returned.notify_one();
+            .unwrap_or_else(PoisonError::into_inner);
+        // Asked under the lock: `close` clears the list after it has said so.
+        if !self.readers.closed.load(Ordering::SeqCst) {
+            idle.push(conn);
+            self.readers.returned.notify_one();
+        }
     }
 }
 

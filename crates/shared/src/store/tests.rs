@@ -3,6 +3,8 @@ use std::sync::mpsc;
 use super::*;
 use crate::clock::Clock;
 
+mod disk;
+
 static MIGRATIONS: [Migration; 1] = [Migration {
     version: 100,
     name: "first",

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,10 +16,14 @@ use tokio::sync::oneshot;
 
 use super::QueueLimits;
 use super::error::{OpenError, StoreError};
-use super::open::FileLock;
+use super::open::{BUSY_TIMEOUT, FileLock, with_suffix};
 use crate::clock::Clock;
 use crate::lifecycle::panic_text;
 use crate::metrics::{Counter, Registry};
+
+mod tell;
+
+use tell::{Tell, register_queue};
 
 /// Which queue a job waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,11 @@ const IDLE: Duration = Duration::from_secs(15);
 /// How often a sick database is tried again.
 const PROBE: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 1024 * 1024;
+/// A WAL larger than this is folded in even if reads have to be waited for: reads that overlap each other without a gap
+/// would otherwise keep it growing for ever.
+const WAL_BYTES: u64 = 64 * 1024 * 1024;
+/// How long that waits for reads: as long as a read may take.
+const FOLD_PATIENCE: Duration = super::READ_DEADLINE;
 
 /// A job with its answer's type hidden.
 trait Job: Send {
@@ -169,14 +178,17 @@ impl Writer {
             clock,
             tell: Tell::new(metrics),
             dirty: true,
-            path: path.display().to_string(),
+            fold_above: WAL_BYTES,
+            wal: with_suffix(path, "-wal"),
+            lock,
         };
+        let last = LastOne(Arc::clone(&shared));
         let handle = std::thread::Builder::new()
             .name("writer".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || {
+                let _last = last;
                 thread.serve();
-                drop(lock);
             })
             .map_err(OpenError::Thread)?;
         Ok(Self {
@@ -250,82 +262,25 @@ impl Drop for Writer {
     }
 }
 
-fn register_queue(shared: &Arc<Shared>, metrics: &Registry) {
-    let watch = |read: fn(&Queue) -> usize| {
-        let shared = Arc::clone(shared);
-        move || read(&shared.queue()) as f64
-    };
-    let depth = "monlight_store_queue_jobs";
-    let help = "Jobs waiting for the writer.";
-    metrics.gauge_fn(
-        depth,
-        help,
-        &[("lane", "ingest")],
-        watch(|queue| queue.ingest.len()),
-    );
-    metrics.gauge_fn(
-        depth,
-        help,
-        &[("lane", "upkeep")],
-        watch(|queue| queue.upkeep.len()),
-    );
-    metrics.gauge_fn(
-        "monlight_store_queue_bytes",
-        "Payload waiting for the writer.",
-        &[],
-        watch(|queue| queue.bytes),
-    );
-    let limits = shared.limits;
-    let most = "monlight_store_queue_limit_jobs";
-    let help = "The most jobs that may wait.";
-    metrics.gauge_fn(most, help, &[("lane", "ingest")], move || {
-        limits.ingest_jobs as f64
-    });
-    metrics.gauge_fn(most, help, &[("lane", "upkeep")], move || {
-        limits.upkeep_jobs as f64
-    });
-    metrics.gauge_fn(
-        "monlight_store_queue_limit_bytes",
-        "The most payload that may wait.",
-        &[],
-        move || limits.bytes as f64,
-    );
-}
+/// Sees to it that nobody waits for a writer that is gone, also when a panic ended it.
+struct LastOne(Arc<Shared>);
 
-/// Counters that only the thread feeds.
-struct Tell {
-    commits: Counter,
-    jobs: Counter,
-    failed: Counter,
-    commit_seconds: Counter,
-    group_seconds: Counter,
-}
-
-impl Tell {
-    fn new(metrics: &Registry) -> Self {
-        Self {
-            commits: metrics.counter(
-                "monlight_store_commits_total",
-                "Commits that reached the disk.",
-                &[],
-            ),
-            jobs: metrics.counter("monlight_store_jobs_total", "Jobs in those commits.", &[]),
-            failed: metrics.counter(
-                "monlight_store_failed_jobs_total",
-                "Jobs that failed and were undone.",
-                &[],
-            ),
-            commit_seconds: metrics.seconds(
-                "monlight_store_commit_seconds_total",
-                "Time spent in COMMIT, mostly waiting for the disk.",
-                &[],
-            ),
-            group_seconds: metrics.seconds(
-                "monlight_store_group_seconds_total",
-                "Time spent running jobs, commits included.",
-                &[],
-            ),
+impl Drop for LastOne {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set_sick(Some(
+                "the writer ended by a panic; the service has to be started again".to_owned(),
+            ));
         }
+        let mut queue = self.0.queue();
+        queue.closing = true;
+        let left = (
+            std::mem::take(&mut queue.ingest),
+            std::mem::take(&mut queue.upkeep),
+        );
+        drop(queue);
+        // Dropping a job tells its caller.
+        drop(left);
     }
 }
 
@@ -336,7 +291,11 @@ struct Thread {
     tell: Tell,
     /// Whether anything was committed since the WAL was last folded in.
     dirty: bool,
-    path: String,
+    /// The size of the WAL from which on reads are waited for.
+    fold_above: u64,
+    wal: PathBuf,
+    /// The last field, so that it goes after the connection.
+    lock: FileLock,
 }
 
 impl Thread {
@@ -367,7 +326,8 @@ impl Thread {
                 if sick {
                     self.probe();
                 } else {
-                    self.fold_wal();
+                    // Reads are not waited for: requests would wait as well.
+                    self.fold_wal(Duration::ZERO);
                 }
                 queue = shared.queue();
             }
@@ -402,7 +362,10 @@ impl Thread {
                 self.tell.commits.inc();
                 self.tell.jobs.add(done.len() as u64);
                 self.dirty = true;
-                self.shared.set_sick(None);
+                // A group that stored nothing proves nothing.
+                if self.is_sick() {
+                    self.probe();
+                }
             }
             Err(fault) => {
                 self.roll_back();
@@ -415,14 +378,10 @@ impl Thread {
             .group_seconds
             .add(nanos(self.clock.monotonic().saturating_sub(started)));
         for job in done {
-            job.answer(
-                verdict
-                    .as_ref()
-                    .copied()
-                    .map_err(StoreError::for_neighbour),
-            );
+            job.answer(verdict.as_ref().copied().map_err(StoreError::for_neighbour));
         }
         self.requeue(group);
+        self.bound_wal();
     }
 
     /// Runs jobs until the group's time is up. Those that ran move to `done`, whatever became of them.
@@ -432,7 +391,7 @@ impl Thread {
         done: &mut Vec<Box<dyn Job>>,
         started: Duration,
     ) -> Result<(), StoreError> {
-        if let Err(fault) = self.execute("BEGIN IMMEDIATE") {
+        if let Err(fault) = self.begin() {
             done.extend(group.drain(..).map(|queued| queued.job));
             return Err(fault);
         }
@@ -450,6 +409,18 @@ impl Thread {
         }
         group.reverse();
         Ok(())
+    }
+
+    fn begin(&self) -> Result<(), StoreError> {
+        if let Some(missing) = self.lock.missing() {
+            return Err(StoreError::Unavailable {
+                reason: format!(
+                    "{} was removed or replaced while it was in use; put it back or start the service again",
+                    missing.display()
+                ),
+            });
+        }
+        self.execute("BEGIN IMMEDIATE")
     }
 
     /// Runs one job in its savepoint. `Err` only when the whole transaction is lost.
@@ -520,7 +491,7 @@ impl Thread {
     /// Looks whether the database can be written again.
     fn probe(&self) {
         let tried = self
-            .execute("BEGIN IMMEDIATE")
+            .begin()
             .and_then(|()| self.execute("INSERT OR REPLACE INTO _meta (key, value) VALUES ('probe', hex(randomblob(2048)))"))
             .and_then(|()| self.commit());
         match tried {
@@ -529,15 +500,33 @@ impl Thread {
         }
     }
 
-    fn fold_wal(&mut self) {
+    /// Folds a WAL in that grew too large. While reads stand in the way, it is tried again each time it has doubled.
+    fn bound_wal(&mut self) {
+        let bytes = std::fs::metadata(&self.wal).map_or(0, |wal| wal.len());
+        if bytes < self.fold_above {
+            return;
+        }
+        self.fold_wal(FOLD_PATIENCE);
+        self.fold_above = if self.dirty {
+            bytes.saturating_mul(2)
+        } else {
+            WAL_BYTES
+        };
+    }
+
+    /// Moves everything from the WAL into the file and empties it, unless reads stand in the way for longer than
+    /// `patience`.
+    fn fold_wal(&mut self, patience: Duration) {
         if !self.dirty {
             return;
         }
-        match self
-            .conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, i64>(0)
-            }) {
+        let folded = self.conn.busy_timeout(patience).and_then(|()| {
+            self.conn
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                    row.get::<_, i64>(0)
+                })
+        });
+        match folded.and_then(|busy| self.conn.busy_timeout(BUSY_TIMEOUT).map(|()| busy)) {
             Ok(busy) => self.dirty = busy != 0,
             Err(fault) => {
                 tracing::warn!(%fault, "cannot fold the write-ahead log into the database");
@@ -553,10 +542,10 @@ impl Thread {
             tracing::warn!(%fault, "cannot update the query planner's statistics");
         }
         self.dirty = true;
-        self.fold_wal();
+        self.fold_wal(FOLD_PATIENCE);
         self.conn.flush_prepared_statement_cache();
         match self.conn.close() {
-            Ok(()) => tracing::debug!(path = self.path, "database closed"),
+            Ok(()) => tracing::debug!("database closed"),
             Err((_, fault)) => tracing::error!(%fault, "closing the database failed"),
         }
     }

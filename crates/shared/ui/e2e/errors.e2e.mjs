@@ -223,6 +223,44 @@ test("resolving: one on its page, several in the list, and news waits behind a p
   await close();
 });
 
+test("too many wrong keys: the button counts down", async () => {
+  const { page, close } = await openPage(browser, service, { signedIn: false });
+  await page.route("**/api/session", (route) =>
+    route.request().method() === "POST" ? route.fulfill({ status: 429, headers: { "retry-after": "2" }, json: { detail: "Too many wrong keys", retry_after: 2 } }) : route.continue(),
+  );
+  await page.goto(service.url);
+  await page.getByLabel("API key").fill(KEY);
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: /Wait \d/ }).waitFor();
+  await page.getByText("Too many wrong keys. Wait a moment.").waitFor();
+  await page.unroute("**/api/session");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.locator("tbody tr").first().waitFor();
+  await close();
+});
+
+test("a limit and a full disk are said above the data, which stays", async () => {
+  const { page, close } = await openPage(browser, service);
+  await page.goto(`${service.url}/?project=shop-api`);
+  await row(page, "OperationalError").waitFor();
+  const answers = [
+    { status: 429, headers: { "retry-after": "2" }, json: { detail: "Rate limit exceeded", retry_after: 2 } },
+    { status: 503, json: { detail: "The disk is full. Nothing new is stored; reading goes on." } },
+  ];
+  await page.route("**/api/errors?**", (route) => {
+    const answer = answers.shift();
+    return answer ? route.fulfill(answer) : route.continue();
+  });
+  await page.getByRole("button", { name: "Reload" }).click();
+  await page.getByRole("alert").getByText(/Too many requests\. The next try is in/).waitFor();
+  assert.equal(await row(page, "OperationalError").count(), 1);
+  // It tries again by itself when the limit is over, and hears that the disk is full.
+  await page.getByRole("alert").getByText("The disk is full.").waitFor({ timeout: 10_000 });
+  assert.equal(await row(page, "OperationalError").count(), 1);
+  await page.getByRole("alert").waitFor({ state: "detached", timeout: 15_000 });
+  await close();
+});
+
 test("a service that goes away is said, and old data stays", async () => {
   const other = await startService("error-tracker");
   const { page, close } = await openPage(browser, other);
@@ -269,5 +307,8 @@ test("looks: sign-in, list, issue", async () => {
   await checkLooks(browser, service, "/", "errors", (opened) => opened.locator("tbody tr").first().waitFor());
   const { errors } = await service.api("/api/errors?project=shop-api");
   await checkLooks(browser, service, `/errors/${errors[0].id}`, "error", (opened) => opened.getByText("Newest of 5 kept").waitFor());
+  const empty = await startService("error-tracker");
+  await checkLooks(browser, empty, "/", "errors-first", (opened) => opened.getByRole("heading", { name: "Send the first error" }).waitFor());
+  await empty.stop();
   await checkLooks(browser, service, "/?project=nothing", "errors-empty", (opened) => opened.getByText("Nothing matches these filters.").waitFor());
 });

@@ -101,6 +101,8 @@ describe("the whole path", () => {
     page.on("requestfailed", (request) => refused.push(`${request.url()} ${request.failure()?.errorText}`));
     try {
       await page.goto(`${shop.origin}/shop/42?session=abc`);
+      // What is clicked before anything was painted has no largest paint.
+      await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
       await page.click("#pay");
       await page.click("#reserve");
 

@@ -259,6 +259,7 @@ function IssueRow({ group, at, tabIndex, onFocus }: RowProps) {
       </td>
       <td role="cell" class={`num c-ev${group.count >= MANY ? " many" : ""}`}>
         {count(group.count)}
+        <span class="c-unit"> {group.count === 1 ? "event" : "events"}</span>
       </td>
       <td role="cell" class="num c-last">
         <Ago time={new Date(group.last_seen)} />

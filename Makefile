@@ -6,8 +6,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 SERVICES := error-tracker log-viewer metrics-collector browser-relay
-HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
-RELEASE_DIR := target/$(HOST)/release
+RUST_HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+RELEASE_DIR := target/$(RUST_HOST)/release
 UI := crates/node_modules/.installed
 JS := sdks/javascript/node_modules/.installed
 E2E := sdks/e2e/node_modules/.installed
@@ -80,7 +80,7 @@ $(E2E): sdks/e2e/package.json sdks/e2e/package-lock.json
 # Static glibc: the binary needs nothing from the system it runs on. The explicit target keeps the flag away from
 # build scripts and procedural macros.
 release: ui ## Static release binaries in target/release/
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(HOST) $(SERVICES:%=-p %)
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(RUST_HOST) $(SERVICES:%=-p %)
 	@mkdir -p target/release
 	@for service in $(SERVICES); do install -m 755 $(RELEASE_DIR)/$$service target/release/; done
 	@ls -l $(SERVICES:%=target/release/%) | awk '{printf "%-40s %.1f MB\n", $$9, $$5 / 1e6}'

@@ -8,8 +8,11 @@ and waits for them. Exit status 0 when they ended as asked.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +22,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import NoReturn, TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV_FILE = ROOT / ".env"
@@ -37,20 +41,41 @@ SERVICES = [
 ]
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     print(f"make run: {message}", file=sys.stderr)
     raise SystemExit(1)
 
 
+# A proxy of the environment is not asked for what runs on this machine.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def say(text: str) -> None:
+    """Prints; a terminal or pipe that has gone away is no reason to leave four processes behind."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # What Python still holds would fail again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def write_env_file() -> None:
     """Writes `.env` with fresh keys, readable by its owner only."""
-    subprocess.run([ROOT / "docker" / "new-env.sh", ENV_FILE], check=True)
+    if subprocess.run([ROOT / "docker" / "new-env.sh", ENV_FILE], check=False).returncode != 0:
+        fail(f"cannot write {ENV_FILE}")
 
 
 def read_env_file() -> dict[str, str]:
-    """NAME=value lines; blank lines and comments are skipped, one pair of quotes around a value is taken off."""
+    """NAME=value lines; blank lines and comments are skipped, one pair of quotes around a value is taken off.
+
+    A comment may follow a value after a blank, as `docker compose` reads it.
+    """
+    try:
+        text = ENV_FILE.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        fail(f"cannot read .env ({fault}): mend it or delete it to get a new one")
     values: dict[str, str] = {}
-    for number, raw in enumerate(ENV_FILE.read_text(encoding="utf-8").splitlines(), 1):
+    for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
@@ -58,18 +83,32 @@ def read_env_file() -> dict[str, str]:
         if not equals or not name.strip().isidentifier():
             fail(f".env line {number} is not NAME=value: mend it or delete .env to get a new one")
         value = value.strip()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-            value = value[1:-1]
+        if quoted := re.fullmatch(r"""(['"])(.*?)\1(\s+#.*)?""", value):
+            value = quoted[2]
+        else:
+            value = re.sub(r"(^|\s+)#.*", "", value)
         values[name.strip()] = value
     return values
 
 
+def host_of(settings: dict[str, str]) -> str:
+    return settings.get("HOST") or "127.0.0.1"
+
+
+def reachable(host: str) -> str:
+    """The host part of a URL for services that listen on `host`."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
 def environment_of(service: str, settings: dict[str, str], ports: dict[str, int]) -> dict[str, str]:
     """What one service gets: the machine's environment, the settings of `.env`, and where the others are."""
-    env = {name: value for name, value in os.environ.items() if name not in ("API_KEY", "DATABASE_PATH", "PORT")}
+    # Some shells export HOST, the name of the machine; here it counts only in .env.
+    env = {name: value for name, value in os.environ.items() if name not in ("API_KEY", "DATABASE_PATH", "HOST", "PORT")}
     env.update(settings)
     env["PORT"] = str(ports[service])
-    env.setdefault("HOST", "127.0.0.1")
+    env["HOST"] = host_of(settings)
     for name, variable in (
         ("error-tracker", "PUBLIC_ERRORS_URL"),
         ("log-viewer", "PUBLIC_LOGS_URL"),
@@ -89,28 +128,32 @@ def environment_of(service: str, settings: dict[str, str], ports: dict[str, int]
         env.setdefault("CONTAINERS", "")
     if service == "browser-relay":
         key = settings.get("INTERNAL_API_KEY") or settings.get("API_KEY", "")
-        env["ERROR_TRACKER_URL"] = f"http://127.0.0.1:{ports['error-tracker']}"
+        host = reachable(host_of(settings))
+        env["ERROR_TRACKER_URL"] = f"http://{host}:{ports['error-tracker']}"
         env["ERROR_TRACKER_API_KEY"] = key
-        env["METRICS_COLLECTOR_URL"] = f"http://127.0.0.1:{ports['metrics-collector']}"
+        env["METRICS_COLLECTOR_URL"] = f"http://{host}:{ports['metrics-collector']}"
         env["METRICS_COLLECTOR_API_KEY"] = key
     return env
 
 
 def check_ports(ports: dict[str, int], host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for service, variable, _, _ in SERVICES:
         port = ports[service]
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError as fault:
-                fail(f"port {port} for {service} is taken ({fault.strerror}): stop what uses it, or set {variable} in .env")
+                if fault.errno == errno.EADDRINUSE:
+                    fail(f"port {port} for {service} is taken ({fault.strerror}): stop what uses it, or set {variable} in .env")
+                fail(f"{service} cannot listen on {host} port {port} ({fault.strerror}): set HOST or {variable} in .env")
 
 
-def healthy(port: int) -> str | None:
+def healthy(host: str, port: int) -> str | None:
     """None when well, else why not."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+        with OPENER.open(f"http://{reachable(host)}:{port}/health", timeout=2) as answer:
             return None if answer.status == 200 else f"status {answer.status}"
     except urllib.error.HTTPError as fault:
         return f"status {fault.code}: {fault.read(300).decode('utf-8', 'replace')}"
@@ -123,6 +166,7 @@ class Stack:
 
     def __init__(self) -> None:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.was_healthy: set[str] = set()
         self.stopping = threading.Event()
 
     def start(self, service: str, env: dict[str, str]) -> None:
@@ -136,9 +180,9 @@ class Stack:
     @staticmethod
     def pass_on(service: str, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
+        # To the end, whatever becomes of our own output: a service whose pipe is full would stand still.
         for line in process.stdout:
-            sys.stdout.write(f"{service:<18} {line.decode('utf-8', 'replace')}")
-            sys.stdout.flush()
+            say(f"{service:<18} {line.decode('utf-8', 'replace').rstrip()}")
 
     def dead(self) -> str | None:
         return next((name for name, process in self.processes.items() if process.poll() is not None), None)
@@ -156,44 +200,64 @@ class Stack:
             except subprocess.TimeoutExpired:
                 process.kill()
                 status = process.wait()
+            # Before it listens for signals, SIGTERM simply ends a process.
+            if status == -signal.SIGTERM and name not in self.was_healthy:
+                continue
             if status != 0:
-                print(f"{name} ended with status {status}")
+                say(f"{name} ended with status {status}")
                 clean = False
         return clean
 
 
-def wait_for_health(stack: Stack, ports: dict[str, int]) -> None:
+def wait_for_health(stack: Stack, ports: dict[str, int], host: str) -> None:
     deadline = time.monotonic() + HEALTH_DEADLINE
     waiting = list(ports)
     why = ""
     while waiting and not stack.stopping.is_set():
         if dead := stack.dead():
-            stack.stop()
             fail(f"{dead} did not start: its last lines above say why")
-        why = healthy(ports[waiting[0]]) or ""
+        why = healthy(host, ports[waiting[0]]) or ""
         if not why:
-            waiting.pop(0)
+            stack.was_healthy.add(waiting.pop(0))
         elif time.monotonic() > deadline:
-            stack.stop()
             fail(f"{waiting[0]} is not healthy after {HEALTH_DEADLINE:.0f} s: {why}")
         else:
             stack.stopping.wait(0.05)
 
 
 def announce(ports: dict[str, int], settings: dict[str, str]) -> None:
+    host = host_of(settings)
+    base = "http://localhost" if host in ("0.0.0.0", "127.0.0.1", "::", "::1") else f"http://{reachable(host)}"
     width = max(len(title) for *_, title in SERVICES)
-    print("\nMonlight is running.\n")
+    lines = ["", "Monlight is running.", ""]
     for service, _, _, title in SERVICES:
         note = "  (takes in browser telemetry; operators use its API)" if service == "browser-relay" else ""
-        print(f"  {title:<{width}}  http://localhost:{ports[service]}{note}")
+        lines.append(f"  {title:<{width}}  {base}:{ports[service]}{note}")
     project, _, dsn = settings.get("DSN_KEYS", "").split(",")[0].partition(":")
-    print(f"\n  Keys     {ENV_FILE}: API_KEY signs in to the pages, ADMIN_API_KEY to the relay's API")
+    lines.append(f"\n  Keys     {ENV_FILE}: API_KEY signs in to the pages, ADMIN_API_KEY to the relay's API")
     if dsn:
-        print(f"  Browser  DSN key of project {project}: {dsn}")
-    print("  Traffic  `make demo` in a second terminal sends a minute of it\n\nCtrl-C stops all four.\n", flush=True)
+        lines.append(f"  Browser  DSN key of project {project}: {dsn}")
+    lines.append("  Traffic  `make demo` in a second terminal sends a minute of it\n\nCtrl-C stops all four.\n")
+    say("\n".join(lines))
+
+
+def take_pid_file() -> TextIO:
+    """Locked for as long as this process lives, so that what a killed one has left is known for what it is."""
+    file = PID_FILE.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fail("it runs already: `make stop` ends it")
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
 
 
 def run() -> int:
+    stack = Stack()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stack.stopping.set())
     missing = [service for service, *_ in SERVICES if not (BINARIES / service).is_file()]
     if missing:
         fail(f"{BINARIES / missing[0]} is not built: run `make release`")
@@ -206,45 +270,65 @@ def run() -> int:
         if not text.isdigit() or not 0 < int(text) < 65536:
             fail(f"{variable} is {text!r}; expected a port, 1 to 65535")
         ports[service] = int(text)
-    check_ports(ports, settings.get("HOST", "127.0.0.1"))
+    host = host_of(settings)
     (DATA / "containers").mkdir(parents=True, exist_ok=True)
-    (DATA / "stack.json").write_text(json.dumps({"ports": ports}) + "\n", encoding="utf-8")
-
-    stack = Stack()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stack.stopping.set())
-    PID_FILE.write_text(f"{os.getpid()}\n", encoding="utf-8")
+    pid_file = take_pid_file()
     try:
+        check_ports(ports, host)
+        (DATA / "stack.json").write_text(json.dumps({"ports": ports}) + "\n", encoding="utf-8")
         for service, *_ in SERVICES:
-            stack.start(service, environment_of(service, settings, ports))
-        wait_for_health(stack, ports)
+            if not stack.stopping.is_set():
+                stack.start(service, environment_of(service, settings, ports))
+        wait_for_health(stack, ports, host)
         if not stack.stopping.is_set():
             announce(ports, settings)
         dead = None
         while not stack.stopping.wait(0.5) and not dead:
             dead = stack.dead()
         if dead:
-            print(f"{dead} ended by itself, stopping the others", flush=True)
+            say(f"{dead} ended by itself, stopping the others")
         clean = stack.stop()
-        print("stopped" if clean and not dead else "stopped, not cleanly", flush=True)
+        say("stopped" if clean and not dead else "stopped, not cleanly")
         return 0 if clean and not dead else 1
     finally:
+        # Whatever went wrong above, nothing is left running.
+        stack.stop()
         PID_FILE.unlink(missing_ok=True)
+        pid_file.close()
+
+
+def is_running(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def stop() -> int:
     try:
-        pid = int(PID_FILE.read_text(encoding="utf-8"))
-        os.kill(pid, signal.SIGTERM)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
+        file = PID_FILE.open(encoding="utf-8")
+    except FileNotFoundError:
         print("make stop: nothing is running here")
         return 0
-    deadline = time.monotonic() + STOP_DEADLINE + 5
-    while PID_FILE.exists():
-        if time.monotonic() > deadline:
-            print(f"make stop: process {pid} does not end", file=sys.stderr)
+    with file:
+        # The number alone proves nothing: it may belong to somebody else by now.
+        if not is_running(file):
+            PID_FILE.unlink(missing_ok=True)
+            print("make stop: nothing is running here")
+            return 0
+        try:
+            pid = int(file.read())
+            os.kill(pid, signal.SIGTERM)
+        except (ValueError, OSError) as fault:
+            print(f"make stop: cannot end what runs here ({fault})", file=sys.stderr)
             return 1
-        time.sleep(0.1)
+        deadline = time.monotonic() + STOP_DEADLINE + 5
+        while is_running(file):
+            if time.monotonic() > deadline:
+                print(f"make stop: process {pid} does not end", file=sys.stderr)
+                return 1
+            time.sleep(0.1)
     print("stopped")
     return 0
 
@@ -256,4 +340,7 @@ if __name__ == "__main__":
         if not ENV_FILE.exists():
             write_env_file()
         raise SystemExit(0)
-    raise SystemExit(run())
+    try:
+        raise SystemExit(run())
+    except OSError as fault:
+        fail(str(fault))

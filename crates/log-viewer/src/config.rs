@@ -100,17 +100,15 @@ fn first_start(reader: &mut Reader<'_>) -> FirstStart {
     if text.eq_ignore_ascii_case("all") {
         return FirstStart::Beginning;
     }
-    match text.parse() {
-        Ok(bytes) => FirstStart::Tail(bytes),
-        Err(_) => {
-            reader.problem(
-                &TAIL_BUFFER,
-                &text,
-                "is neither a number of bytes nor the word all",
-            );
-            FirstStart::Tail(0)
-        }
-    }
+    let Ok(bytes) = text.parse() else {
+        reader.problem(
+            &TAIL_BUFFER,
+            &text,
+            "is neither a number of bytes nor the word all",
+        );
+        return FirstStart::Tail(0);
+    };
+    FirstStart::Tail(bytes)
 }
 
 #[cfg(test)]

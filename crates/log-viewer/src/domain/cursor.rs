@@ -40,6 +40,8 @@ pub struct Seen {
     pub size: u64,
     /// Its first bytes, [`HEAD_BYTES`] of them when it is that long.
     pub head: Vec<u8>,
+    /// Identity, length and time of change are those of the last look in this run.
+    pub is_unchanged: bool,
 }
 
 /// Where to go on in a file.
@@ -61,14 +63,15 @@ pub enum Place {
 
 /// Finds for each file the cursor that belongs to it.
 ///
-/// By identity and beginning first. Then by the beginning alone, for copies: a rotation that copies and truncates, a
-/// restored volume, a device that changed its number. Cursors of which no file is left are not mentioned.
+/// What proves most comes first: identity and a long beginning; then the beginning alone, for copies (a rotation that
+/// copies and truncates, a restored volume, a device that changed its number); last the identity of a file of which
+/// little or nothing was read, because the inode may have been given to another file since. Cursors of which no file is
+/// left are not mentioned.
 pub fn assign(known: &[Cursor], files: &[Seen]) -> Vec<Place> {
     let mut places = vec![Place::Fresh; files.len()];
     let mut used = vec![false; known.len()];
-    let tests: [fn(&Cursor, &Seen) -> bool; 2] = [is_same_file, is_copy];
-    for test in tests {
-        for (file, place) in files.iter().zip(&mut places) {
+    let mut pass = |places: &mut [Place], test: fn(&Cursor, &Seen) -> bool| {
+        for (file, place) in files.iter().zip(places) {
             if *place != Place::Fresh {
                 continue;
             }
@@ -85,12 +88,21 @@ pub fn assign(known: &[Cursor], files: &[Seen]) -> Vec<Place> {
                 };
             }
         }
-    }
+    };
+    pass(&mut places, |cursor, file| {
+        is_same_file(cursor, file) && (is_proof(cursor) || file.is_unchanged)
+    });
+    pass(&mut places, is_copy);
     for (file, place) in files.iter().zip(&mut places) {
         if *place == Place::Fresh && known.iter().any(|cursor| is_copy(cursor, file)) {
             *place = Place::Copy;
         }
     }
+    // A short beginning that ends within a line is the rest of one that was given up: another file may well begin so.
+    pass(&mut places, |cursor, file| {
+        let ends_a_line = cursor.head.is_empty() || cursor.head.ends_with(b"\n");
+        is_same_file(cursor, file) && ends_a_line
+    });
     places
 }
 
@@ -99,9 +111,11 @@ fn is_same_file(cursor: &Cursor, file: &Seen) -> bool {
 }
 
 fn is_copy(cursor: &Cursor, file: &Seen) -> bool {
-    cursor.file != file.file
-        && cursor.head.len() >= PROOF_BYTES
-        && file.head.starts_with(&cursor.head)
+    cursor.file != file.file && is_proof(cursor) && file.head.starts_with(&cursor.head)
+}
+
+fn is_proof(cursor: &Cursor) -> bool {
+    cursor.head.len() >= PROOF_BYTES
 }
 
 #[cfg(test)]
@@ -136,6 +150,7 @@ mod tests {
             file: id(inode),
             size,
             head,
+            is_unchanged: false,
         }
     }
 
@@ -187,6 +202,47 @@ mod tests {
             &[seen(9, "a", 200), seen(5, "b", 40)],
             &[known(0, 90), Place::Fresh],
         );
+    }
+
+    /// The inode of an empty file that was deleted went to the copy, which was then read a second time.
+    #[test]
+    fn a_copy_is_known_by_its_content_also_when_its_inode_was_used_before() {
+        check(
+            &[cursor(7, "empty", 0), cursor(5, "a", 90)],
+            &[seen(7, "a", 200), seen(5, "b", 0)],
+            &[known(1, 90), Place::Fresh],
+        );
+        check(
+            &[cursor(7, "empty", 0), cursor(5, "a", 90)],
+            &[seen(7, "a", 90), seen(5, "a", 90)],
+            &[Place::Copy, known(1, 90)],
+        );
+    }
+
+    /// A file that began with the one byte which was left of a cut line was read from its second byte on.
+    #[test]
+    fn the_rest_of_a_cut_line_proves_nothing() {
+        let cut = Cursor {
+            file: id(5),
+            head: b"{".to_vec(),
+            position: 1,
+        };
+        check(&[cut.clone()], &[seen(5, "b", 90)], &[Place::Fresh]);
+        let mut same = seen(5, "b", 1);
+        same.is_unchanged = true;
+        check(&[cut], &[same], &[known(0, 1)]);
+        let line = Cursor {
+            file: id(5),
+            head: b"{}\n".to_vec(),
+            position: 3,
+        };
+        let grown = Seen {
+            file: id(5),
+            size: 6,
+            head: b"{}\n{}\n".to_vec(),
+            is_unchanged: false,
+        };
+        check(&[line], &[grown], &[known(0, 3)]);
     }
 
     #[test]

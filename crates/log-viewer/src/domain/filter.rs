@@ -34,23 +34,17 @@ impl Levels {
     /// `ERROR` is that level, `>=ERROR` that and all above; names in any case, with the contract's aliases. A name that
     /// is none is the empty set: nothing matches.
     pub fn parse(text: &str) -> Self {
-        match text.strip_prefix(">=") {
-            Some(name) => Level::from_name(name.trim()).map_or(Self(0), |least| {
-                Self(
-                    Level::ALL
-                        .iter()
-                        .filter(|level| **level >= least)
-                        .fold(0, Self::with),
-                )
-            }),
-            None => {
-                Level::from_name(text.trim()).map_or(Self(0), |level| Self(Self::with(0, &level)))
-            }
-        }
-    }
-
-    fn with(bits: u8, level: &Level) -> u8 {
-        bits | 1 << (*level as u8)
+        let (name, and_above) = match text.strip_prefix(">=") {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let Some(named) = Level::from_name(name.trim()) else {
+            return Self(0);
+        };
+        let wanted = Level::ALL
+            .into_iter()
+            .filter(|level| *level == named || and_above && *level > named);
+        Self(wanted.fold(0, |bits, level| bits | 1 << (level as u8)))
     }
 
     /// Whether a level is in it.

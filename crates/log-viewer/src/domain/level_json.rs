@@ -99,15 +99,10 @@ fn numbered(number: f64, gelf: bool) -> Option<Level> {
         return gelf.then(|| syslog_severity(number));
     }
     Some(match number {
-        8..=29 => Level::Debug,
-        30..=39 => Level::Info,
-        40..=49 => Level::Warning,
-        50..=59 => Level::Error,
-        60..=99 => Level::Critical,
-        100..=199 => Level::Debug,
-        200..=299 => Level::Info,
-        300..=399 => Level::Warning,
-        400..=499 => Level::Error,
+        8..=29 | 100..=199 => Level::Debug,
+        30..=39 | 200..=299 => Level::Info,
+        40..=49 | 300..=399 => Level::Warning,
+        50..=59 | 400..=499 => Level::Error,
         _ => Level::Critical,
     })
 }

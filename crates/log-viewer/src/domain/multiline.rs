@@ -43,9 +43,9 @@ struct Open {
     first_line_bytes: usize,
     blank_lines: Vec<String>,
     trace: Trace,
-    open_bracket: bool,
+    unclosed_bracket: bool,
     #[serde(skip)]
-    opened: Duration,
+    since: Duration,
     #[serde(skip)]
     touched: Duration,
 }
@@ -87,7 +87,7 @@ impl Assembler {
     /// When [`Assembler::flush`] will have something.
     pub fn due(&self) -> Option<Duration> {
         let open = self.open.as_ref()?;
-        Some((open.touched + QUIET).min(open.opened + MAX_AGE))
+        Some((open.touched + QUIET).min(open.since + MAX_AGE))
     }
 
     /// Closes the entry at once.
@@ -104,7 +104,7 @@ impl Assembler {
     /// Starts the clock of a restored state.
     pub fn resume(&mut self, now: Duration) {
         if let Some(open) = &mut self.open {
-            open.opened = now;
+            open.since = now;
             open.touched = now;
         }
     }
@@ -124,8 +124,8 @@ impl Open {
             first_line_bytes: line.text.len(),
             blank_lines: Vec::new(),
             trace: trace::of_first_line(&plain),
-            open_bracket: trace::opens_bracket(&plain),
-            opened: now,
+            unclosed_bracket: trace::opens_bracket(&plain),
+            since: now,
             touched: now,
             text: line.text,
         }
@@ -158,7 +158,7 @@ impl Open {
             trace: self.trace,
             first_line: &first_line,
             lines: self.lines,
-            open_bracket: self.open_bracket,
+            open_bracket: self.unclosed_bracket,
             after_blank: !self.blank_lines.is_empty(),
         };
         let Some(trace) = trace::continues(context, &plain) else {
@@ -166,7 +166,7 @@ impl Open {
         };
         drop(first_line);
         self.trace = trace;
-        self.open_bracket |= trace::opens_bracket(&plain);
+        self.unclosed_bracket |= trace::opens_bracket(&plain);
         self.lines += self.blank_lines.len() + 1;
         for blank in self.blank_lines.drain(..) {
             self.text.push('\n');

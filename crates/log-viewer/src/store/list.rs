@@ -15,6 +15,8 @@ use crate::domain::search::{self, Search};
 /// Up to here the number of hits of a search is exact.
 pub const EXACT_UP_TO: i64 = 10_000;
 
+const MINUTE: i64 = 60_000_000_000;
+
 /// One page of entries, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -196,7 +198,6 @@ fn total(
         ));
     }
     // Whole minutes from the counters, the two at the edges by looking.
-    const MINUTE: i64 = 60_000_000_000;
     let first_minute =
         plan.since.div_euclid(MINUTE) + i64::from(plan.since.rem_euclid(MINUTE) != 0);
     let end_minute = plan

@@ -114,7 +114,7 @@ impl Discovery {
                         name: config.name,
                         created_ms: config.created_ms,
                         id: id.clone(),
-                    })
+                    });
                 }
                 Some(_) => {}
                 None => scan.unready.push(entry.path()),

@@ -202,20 +202,29 @@ impl LogFile {
     fn set_aside(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
         self.searched = 0;
-        match &mut self.long {
-            Some(long) => long.append(&buffer),
-            None => {
-                let kept = buffer
-                    .get(..KEPT_OF_LONG_LINE.min(buffer.len()))
-                    .unwrap_or_default();
-                let mut long = LongLine {
-                    head: kept.to_vec(),
-                    tail: Vec::new(),
-                    length: 0,
-                };
-                long.append(&buffer);
-                self.long = Some(long);
-            }
+        let long = self.long.get_or_insert_with(|| LongLine {
+            head: buffer
+                .get(..KEPT_OF_LONG_LINE.min(buffer.len()))
+                .unwrap_or_default()
+                .to_vec(),
+            tail: Vec::new(),
+            length: 0,
+        });
+        long.append(&buffer);
+    }
+
+    /// Reads again from the cursor on.
+    pub(super) fn forget_buffer(&mut self) {
+        self.buffer = Vec::new();
+        self.searched = 0;
+        self.long = None;
+        self.is_unread = true;
+    }
+
+    /// The same, when the file is shorter than what was read of it.
+    pub(super) fn forget_buffer_beyond(&mut self, size: u64) {
+        if self.read_position() > size {
+            self.forget_buffer();
         }
     }
 

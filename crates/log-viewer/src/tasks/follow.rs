@@ -120,6 +120,8 @@ pub(super) struct Follower {
     pub(super) is_unread: bool,
     /// Its directory is gone.
     pub(super) is_deleted: bool,
+    /// A file was replaced or is gone: what was read of it exists nowhere else, so it should be stored soon.
+    pub(super) lost_a_file: bool,
 }
 
 /// A file of the container's directory.
@@ -185,6 +187,7 @@ impl Follower {
             is_changed: false,
             is_unread: true,
             is_deleted: false,
+            lost_a_file: false,
         }
     }
 
@@ -222,6 +225,7 @@ impl Follower {
         let mut files: Vec<LogFile> = Vec::with_capacity(current.len());
         for mut file in old.into_iter().flatten() {
             self.is_changed = true;
+            self.lost_a_file = true;
             let was_replaced = current
                 .iter()
                 .any(|now| now.cursor.file == file.cursor.file);
@@ -256,7 +260,8 @@ impl Follower {
             };
             // Nothing will be written any more to a file that was rotated away or deleted.
             let is_over = file.is_gone || next_has_content;
-            if !file.is_unread && !(is_over && file.has_rest()) {
+            let has_work = file.is_unread || is_over && file.has_rest();
+            if !has_work {
                 continue;
             }
             let outputs = &mut self.outputs;
@@ -439,6 +444,11 @@ fn place_file(listed: Listed, known: Option<(LogFile, u64)>) -> LogFile {
         Some((mut file, position)) if is_same(&file, position) => {
             file.path = listed.path;
             file.is_unread |= file.stamp != listed.stamp || file.is_gone;
+            // What was consumed is still there; what was read behind it may have been replaced.
+            if !listed.seen.head.starts_with(&file.seen_head) {
+                file.forget_buffer();
+            }
+            file.forget_buffer_beyond(listed.seen.size);
             file
         }
         Some((mut file, position)) => {
@@ -512,6 +522,7 @@ fn look_at(rank: u32, path: PathBuf, known: &[LogFile]) -> io::Result<Option<Lis
             file: id,
             size: stamp.0,
             head: file.seen_head.clone(),
+            is_unchanged: true,
         };
         return Ok(Some(Listed {
             rank,
@@ -529,6 +540,7 @@ fn look_at(rank: u32, path: PathBuf, known: &[LogFile]) -> io::Result<Option<Lis
         file: file_id(&found),
         size: found.size(),
         head,
+        is_unchanged: false,
     };
     let stamp = self::stamp(&found);
     Ok(Some(Listed {

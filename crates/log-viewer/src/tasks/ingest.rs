@@ -230,6 +230,9 @@ impl Ingest {
         }
         self.drop_finished(now);
         let is_stale = now.monotonic.saturating_sub(self.saved) >= SAVE_AT_LEAST_EVERY;
+        for follower in self.followers.values_mut() {
+            self.must_save |= std::mem::take(&mut follower.lost_a_file);
+        }
         let has_progress = self.followers.values().any(|follower| follower.is_changed);
         if !self.sink.entries.is_empty() || self.must_save || is_stale && has_progress {
             self.commit()?;
@@ -328,12 +331,11 @@ impl Ingest {
             return;
         }
         let now = self.now();
-        let follower = match self.remembered.remove(&container.id) {
-            Some(known) => Ok(Follower::restore(container, &known.state, now)),
-            None => {
-                let start = self.start(&container);
-                Follower::begin(container, start)
-            }
+        let follower = if let Some(known) = self.remembered.remove(&container.id) {
+            Ok(Follower::restore(container, &known.state, now))
+        } else {
+            let start = self.start(&container);
+            Follower::begin(container, start)
         };
         match follower {
             Ok(follower) => {
@@ -393,7 +395,7 @@ impl Ingest {
             }
             Ok(_) => self.gone.push(id),
             Err(fault) => {
-                tracing::error!(%fault, container_id = id, "cannot write down where a file was left")
+                tracing::error!(%fault, container_id = id, "cannot write down where a file was left");
             }
         }
         self.must_save = true;

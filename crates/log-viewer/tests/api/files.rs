@@ -180,6 +180,17 @@ fn a_line_cut_by_a_rotation_is_counted_and_hurts_nobody() {
     );
 }
 
+/// The part that was read of an unfinished line used to survive the truncation of its file.
+#[test]
+fn an_unfinished_line_that_was_truncated_is_not_glued_to_what_comes_next() {
+    let mut rig = Rig::web();
+    rig.write_raw("abc", "{\"log\":\"old and");
+    rig.settle();
+    fs::write(rig.log("abc"), record("m1", "stdout", 1)).expect("written");
+    rig.settle();
+    assert_eq!(rig.all_messages(), ["m1"]);
+}
+
 #[test]
 fn first_start_reads_the_end_of_the_file_from_a_line_start() {
     let line = record("INFO: m1", "stdout", 1).len();
@@ -242,7 +253,7 @@ fn containers_that_come_later_are_read_whole() {
     assert_eq!(rig.all_messages(), ["new"]);
     // Created while we were down: its configuration says so.
     let mut rig = {
-        rig.pass(std::time::Duration::from_secs(60));
+        rig.pass(std::time::Duration::from_mins(1));
         rig.config(
             "ghi",
             r#"{"Name":"/late","Created":"2025-01-20T10:05:00Z"}"#,

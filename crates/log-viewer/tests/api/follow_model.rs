@@ -130,8 +130,8 @@ impl World {
         }
         self.rest = None;
         if self.rig().rotated(ID, ROTATED).exists() {
-            // Deleting the oldest file may take unread lines with it.
-            self.rig().step();
+            // Deleting the oldest file may take lines with it that were not read, or not stored.
+            self.rig().settle();
         }
         for number in (1..=ROTATED).rev() {
             let (from, to) = (
@@ -190,10 +190,11 @@ impl World {
             Action::CopyAndTruncate => self.truncate(true),
             Action::Truncate => self.truncate(false),
             Action::Delete => {
-                // The service has it open, so nothing is lost.
+                // The service has it open, so nothing is lost; what it read then exists nowhere else, so it stores that.
                 self.rig().step();
                 self.rest = None;
                 let _ = fs::remove_file(self.rig().log(ID));
+                self.rig().step();
             }
             Action::Recreate => {
                 self.rig().step();

@@ -17,10 +17,6 @@ const ROWS: [&str; 7] = [
     "l3 c12 s0 and not or",
 ];
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an index in memory, to ask the real FTS5"
-)]
 fn index() -> Connection {
     let conn = Connection::open_in_memory().expect("opens");
     conn.execute_batch("CREATE VIRTUAL TABLE f USING fts5(message, k, columnsize=0)")

@@ -4,8 +4,11 @@
 //! variables and collects every problem; [`Reader::finish`] reports them all, so that a person mends a `.env` in one go.
 //! Set but empty counts as not set. `NAME_FILE` gives a secret by the path of a file (Docker secrets).
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt;
+use std::io::Read as _;
 use std::ops::RangeInclusive;
 
 use crate::secret::Secret;
@@ -83,34 +86,56 @@ impl Var {
     }
 }
 
-/// The environment as a value, so that tests never touch the real one.
-#[derive(Clone, Debug, Default)]
-pub struct Env(BTreeMap<String, String>);
+/// The most that is read of a `NAME_FILE`.
+const SECRET_FILE_BYTES: u64 = 64 * 1024;
+
+/// The environment as a value, so that tests never touch the real one. It holds secrets, so there is no `Debug`.
+#[derive(Clone, Default)]
+pub struct Env {
+    values: BTreeMap<String, String>,
+    /// Variables that are set to something that is no UTF-8.
+    unreadable: BTreeSet<String>,
+}
 
 impl Env {
-    /// The environment of the process. Values that are no UTF-8 are taken as if not set.
+    /// The environment of the process.
     pub fn process() -> Self {
-        Self(
-            std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
-        )
+        Self::of_os(std::env::vars_os())
+    }
+
+    /// An environment as the system has it, where values need not be text.
+    pub fn of_os(pairs: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut env = Self::default();
+        for (name, value) in pairs {
+            // No variable of ours has a name that is no UTF-8.
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => {
+                    env.values.insert(name, value);
+                }
+                Err(_) => {
+                    env.unreadable.insert(name);
+                }
+            }
+        }
+        env
     }
 
     /// An environment of the given pairs.
     pub fn of<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self(
-            pairs
+        Self {
+            values: pairs
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
-        )
+            unreadable: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn non_empty(&self, name: &str) -> Option<&str> {
-        self.0
+        self.values
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
@@ -179,15 +204,26 @@ impl<'e> Reader<'e> {
         let value = if var.secret {
             self.secret_text(var)
         } else {
-            self.env.non_empty(var.name).map(str::to_owned)
+            self.given(var.name).map(str::to_owned)
         };
         value.or_else(|| var.default.map(str::to_owned))
     }
 
+    fn given(&mut self, name: &str) -> Option<&'e str> {
+        if self.env.unreadable.contains(name) {
+            let problem = format!("{name}: the value is no UTF-8 text; expected UTF-8");
+            // Some variables are asked for more than once.
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
+        self.env.non_empty(name)
+    }
+
     fn secret_text(&mut self, var: &'static Var) -> Option<String> {
         let file_name = format!("{}_FILE", var.name);
-        let direct = self.env.non_empty(var.name);
-        let Some(path) = self.env.non_empty(&file_name) else {
+        let direct = self.given(var.name);
+        let Some(path) = self.given(&file_name) else {
             return direct.map(str::to_owned);
         };
         if direct.is_some() {
@@ -197,7 +233,7 @@ impl<'e> Reader<'e> {
             ));
             return None;
         }
-        match std::fs::read_to_string(path) {
+        match read_secret_file(path) {
             Ok(text) => {
                 let text = text.trim_end_matches(['\r', '\n']).to_owned();
                 if text.is_empty() {
@@ -291,7 +327,7 @@ impl<'e> Reader<'e> {
     pub fn url(&mut self, var: &'static Var) -> Option<String> {
         let text = self.text(var)?;
         if let Some(why) = url_fault(&text) {
-            self.problem(var, &text, why);
+            self.problem(var, &without_user(&text), why);
             return None;
         }
         Some(text.trim_end_matches('/').to_owned())
@@ -301,7 +337,7 @@ impl<'e> Reader<'e> {
     pub fn required_url(&mut self, var: &'static Var) -> String {
         let text = self.required_text(var);
         if let Some(why) = url_fault(&text).filter(|_| !text.is_empty()) {
-            self.problem(var, &text, why);
+            self.problem(var, &without_user(&text), why);
         }
         text.trim_end_matches('/').to_owned()
     }
@@ -317,6 +353,25 @@ impl<'e> Reader<'e> {
             self.problem(var, &text, "is not known");
         }
         found
+    }
+}
+
+fn read_secret_file(path: &str) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?
+        .take(SECRET_FILE_BYTES)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// An address as it may be shown: a user name and password before its host are left out.
+fn without_user(text: &str) -> Cow<'_, str> {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = text.split_at(start);
+    // A password may hold a slash that should have been escaped, so the last @ counts.
+    match rest.rsplit_once('@') {
+        Some((_, rest)) => format!("{scheme}[hidden]@{rest}").into(),
+        None => text.into(),
     }
 }
 

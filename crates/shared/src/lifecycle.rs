@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,6 +36,7 @@ struct Inner {
     clock: Clock,
     soft: CancellationToken,
     hard: CancellationToken,
+    at_once: CancellationToken,
     tasks: TaskTracker,
     threads: Mutex<Vec<(JoinHandle<()>, Stop)>>,
     failures: Mutex<Vec<Failures>>,
@@ -55,6 +57,7 @@ impl Lifecycle {
             clock,
             soft: hard.child_token(),
             hard,
+            at_once: CancellationToken::new(),
             tasks: TaskTracker::new(),
             threads: Mutex::default(),
             failures: Mutex::default(),
@@ -69,6 +72,11 @@ impl Lifecycle {
     /// Tripped when time is up.
     pub fn hard(&self) -> CancellationToken {
         self.0.hard.clone()
+    }
+
+    /// Tripped when somebody asked a second time: not even the database is waited for.
+    pub fn at_once(&self) -> CancellationToken {
+        self.0.at_once.clone()
     }
 
     /// Asks everything to end.
@@ -265,11 +273,15 @@ impl Lifecycle {
         in_time
     }
 
-    /// Waits for SIGTERM or SIGINT, then trips the soft token; a second signal trips the hard one.
-    pub async fn follow_signals(self) -> std::io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut term = signal(SignalKind::terminate())?;
-        let mut int = signal(SignalKind::interrupt())?;
+    /// From now on SIGTERM or SIGINT trips the soft token, and a second one the hard token, as soon as the answered future
+    /// is polled: what comes in between is not lost.
+    pub fn follow_signals(self) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+        let term = signal(SignalKind::terminate())?;
+        let int = signal(SignalKind::interrupt())?;
+        Ok(self.follow(term, int))
+    }
+
+    async fn follow(self, mut term: Signal, mut int: Signal) {
         for signals_seen in 1.. {
             tokio::select! {
                 _ = term.recv() => {}
@@ -281,10 +293,10 @@ impl Lifecycle {
             } else {
                 tracing::warn!("stopping at once: second signal");
                 self.0.hard.cancel();
+                self.0.at_once.cancel();
                 break;
             }
         }
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -86,14 +87,18 @@ pub fn main<S: Service>() -> ExitCode {
         .skip(1)
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
-    let env = Env::process();
-    match Command::parse(&arguments) {
-        Ok(Command::Serve) => report(serve::<S>(&env)),
-        Ok(Command::Healthcheck) => cli::healthcheck(&env, &S::INFO),
+    main_with::<S>(&arguments, &Env::process())
+}
+
+/// [`main`] with arguments and an environment of one's own.
+pub fn main_with<S: Service>(arguments: &[String], env: &Env) -> ExitCode {
+    match Command::parse(arguments) {
+        Ok(Command::Serve) => report(serve::<S>(env)),
+        Ok(Command::Healthcheck) => cli::healthcheck(env, &S::INFO),
         Ok(Command::Version) => cli::print(&format!("{} {}\n", S::INFO.name, S::INFO.version)),
         Ok(Command::Help) => cli::print(&cli::help(&S::INFO, &all_vars::<S>())),
         Ok(Command::Env) => cli::print(&cli::env_table(&all_vars::<S>(), &S::INFO)),
-        Ok(Command::Backup(target)) => report(cli::backup(&env, &S::INFO, &target)),
+        Ok(Command::Backup(target)) => report(cli::backup(env, &S::INFO, &target)),
         Err(usage) => {
             cli::complain(&format!("{}: {usage}\nTry '{0} --help'.\n", S::INFO.name));
             ExitCode::from(2)
@@ -123,20 +128,19 @@ fn serve<S: Service>(env: &Env) -> anyhow::Result<()> {
         .thread_stack_size(512 * 1024)
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(run::<S>(common, config))
+    let ended = runtime.block_on(run::<S>(common, config));
+    // Whatever did not end in time must not keep the process: a plain drop waits for blocking threads without a bound.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run<S: Service>(common: Common, config: S::Config) -> anyhow::Result<()> {
     let clock = Clock::system();
     let metrics = Registry::for_process();
     let lifecycle = Lifecycle::new(clock.clone());
-    let store = Store::open(
-        &common.database_path,
-        S::migrations(),
-        QueueLimits::default(),
-        clock.clone(),
-        &metrics,
-    )?;
+    // First of all: as process 1 of a container a signal that nobody listens for is lost.
+    listen_for_signals(&lifecycle)?;
+    let store = open_store::<S>(&common, &clock, &metrics, &lifecycle).await?;
     let common = Arc::new(common);
     let ctx = Context {
         store: store.clone(),
@@ -148,9 +152,9 @@ async fn run<S: Service>(common: Common, config: S::Config) -> anyhow::Result<()
     let served = listen_and_serve::<S>(&ctx, config).await;
     // The server has had its share of the grace period, see `http::server::serve`.
     let in_time = lifecycle.finish(common.shutdown_grace * 2 / 5).await;
-    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    let closed = close(store, &lifecycle, common.shutdown_grace).await;
     served?;
-    closed.context("closing the database failed")?;
+    closed?;
     anyhow::ensure!(in_time, "stopped before all requests and tasks were done");
     tracing::info!("stopped");
     Ok(())
@@ -159,7 +163,9 @@ async fn run<S: Service>(common: Common, config: S::Config) -> anyhow::Result<()
 async fn listen_and_serve<S: Service>(ctx: &Context, config: S::Config) -> anyhow::Result<()> {
     // The port first: a second copy must not start tasks.
     let listener = http::server::bind(ctx.common.host, ctx.common.port).await?;
-    listen_for_signals(&ctx.lifecycle);
+    if ctx.lifecycle.soft().is_cancelled() {
+        return Ok(());
+    }
     let router = S::start(ctx.clone(), config)?;
     tracing::info!(
         service = S::INFO.name,
@@ -175,11 +181,41 @@ async fn listen_and_serve<S: Service>(ctx: &Context, config: S::Config) -> anyho
     clippy::disallowed_methods,
     reason = "the end of the service must not wait for it"
 )]
-fn listen_for_signals(lifecycle: &Lifecycle) {
-    let signals = lifecycle.clone().follow_signals();
-    tokio::spawn(async move {
-        if let Err(fault) = signals.await {
-            tracing::error!(%fault, "cannot listen for signals");
-        }
+fn listen_for_signals(lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    let signals = lifecycle
+        .clone()
+        .follow_signals()
+        .context("cannot listen for signals")?;
+    tokio::spawn(signals);
+    Ok(())
+}
+
+/// Opens the database on a thread of its own, so that signals are heard while a migration runs.
+async fn open_store<S: Service>(
+    common: &Common,
+    clock: &Clock,
+    metrics: &Registry,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Store> {
+    let (path, clock, metrics) = (common.database_path.clone(), clock.clone(), metrics.clone());
+    let opening = tokio::task::spawn_blocking(move || {
+        let limits = QueueLimits::default();
+        Store::open(&path, S::migrations(), limits, clock, &metrics)
     });
+    tokio::select! {
+        opened = opening => Ok(opened.context("opening the database failed")??),
+        // A migration that is cut leaves the file as it was before it.
+        () = lifecycle.at_once().cancelled_owned() => anyhow::bail!("stopped while the database was being opened"),
+    }
+}
+
+/// Closes the database. One that cannot be closed in time is left as a crash would leave it, which loses nothing.
+#[expect(clippy::disallowed_methods, reason = "the bound of the graceful end")]
+async fn close(store: Store, lifecycle: &Lifecycle, grace: Duration) -> anyhow::Result<()> {
+    let closing = tokio::task::spawn_blocking(move || store.close());
+    tokio::select! {
+        closed = closing => closed.context("closing the database failed"),
+        () = tokio::time::sleep(grace) => anyhow::bail!("the database could not be closed in time"),
+        () = lifecycle.at_once().cancelled_owned() => anyhow::bail!("stopped before the database was closed"),
+    }
 }

@@ -10,7 +10,10 @@ pub fn init(level: LogLevel, format: LogFormat) {
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
+        .with_target(false)
+        // Telling stderr that stderr cannot be written would panic, and the panic would be logged, and that ends the
+        // process: a log reader that goes away must not take the service along.
+        .log_internal_errors(false);
     // An error says that somebody else installed a subscriber, as a test may have.
     let _ = match format {
         LogFormat::Text => builder.try_init(),

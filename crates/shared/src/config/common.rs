@@ -352,11 +352,16 @@ impl Network {
         };
         let address: IpAddr = address.parse().ok()?;
         let width = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Some(width), |prefix| prefix.parse().ok())?;
-        (prefix <= width).then_some(Self {
-            address: address.to_canonical(),
-            prefix,
-        })
+        let prefix: u32 = prefix.map_or(Some(width), |prefix| prefix.parse().ok())?;
+        if prefix > width {
+            return None;
+        }
+        // An IPv4 network written as IPv6, such as ::ffff:10.0.0.0/104: its prefix counts from the IPv4 part.
+        let (address, prefix) = match address.to_canonical() {
+            IpAddr::V4(inner) if width == 128 => (IpAddr::V4(inner), prefix.checked_sub(96)?),
+            _ => (address, prefix),
+        };
+        Some(Self { address, prefix })
     }
 
     fn contains(&self, other: IpAddr) -> bool {

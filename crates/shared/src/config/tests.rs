@@ -208,3 +208,63 @@ fn bad_proxies_are_named() {
         assert!(error.contains("TRUSTED_PROXIES"), "{error}");
     }
 }
+
+#[test]
+fn a_value_that_is_no_utf8_is_reported_and_not_ignored() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let latin1 = OsString::from_vec(b"/srv/d\xe9mo".to_vec());
+    let env = Env::of_os([("TARGET".into(), latin1.clone()), ("TOKEN".into(), latin1)]);
+    let mut reader = Reader::new(&env);
+    reader.text(&TARGET);
+    reader.text(&TARGET);
+    reader.required_text(&TOKEN);
+    let fault = reader.finish().expect_err("unusable").to_string();
+    assert_eq!(
+        fault,
+        "the settings cannot be used:\n  TARGET: the value is no UTF-8 text; expected UTF-8\n  TOKEN: the value is no UTF-8 text; expected UTF-8"
+    );
+}
+
+#[test]
+fn a_password_in_an_address_is_not_shown() {
+    for given in [
+        "http://me:hunter2@host/",
+        "ftp://me:hunter2@host/",
+        "me:hunt/er2@host",
+        "http://me:hunt/er2@host/",
+    ] {
+        for problem in problems(&[("TARGET", given)], |reader| {
+            reader.url(&TARGET);
+            reader.required_url(&TARGET);
+        }) {
+            assert!(!problem.contains("er2"), "{problem}");
+            assert!(
+                problem.contains("TARGET") && problem.contains("host"),
+                "{problem}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_secret_file_without_an_end_is_not_read_to_its_end() {
+    let env = Env::of([("TOKEN_FILE", "/dev/zero")]);
+    let token = Reader::new(&env).required_text(&TOKEN);
+    assert_eq!(token.len(), 64 * 1024);
+}
+
+#[test]
+fn an_ipv4_network_written_as_ipv6_keeps_its_width() {
+    let proxies = |text: &str| {
+        let env = Env::of([("API_KEY", "k"), ("TRUSTED_PROXIES", text)]);
+        let mut reader = Reader::new(&env);
+        let common = Common::read(&mut reader, &INFO);
+        reader.finish().map(|()| common.trusted_proxies)
+    };
+    let ten = proxies("::ffff:10.0.0.0/104").expect("usable");
+    assert!(ten.contains("10.9.8.7".parse().expect("an address")));
+    assert!(!ten.contains("11.0.0.1".parse().expect("an address")));
+    proxies("::ffff:10.0.0.0/8")
+        .map(|_| ())
+        .expect_err("wider than all of IPv4");
+}

@@ -101,8 +101,9 @@ docs: ## Generate docs/configuration.md from the code's declarations
 	cargo build --locked $(SERVICES:%=-p %)
 	python3 .dev/configuration.py
 
-image: release ## Docker images from the binaries built here
+image: release ## Docker images from the binaries built here, then a smoke test of the Compose stack (needs Docker)
 	docker/build-local.sh
+	docker/smoke.sh
 
 deny: ## Licences, bans and advisories (needs cargo-deny: cargo install cargo-deny)
 	cargo deny check bans licenses sources

@@ -227,7 +227,11 @@ mod tests {
             head: b"{".to_vec(),
             position: 1,
         };
-        check(&[cut.clone()], &[seen(5, "b", 90)], &[Place::Fresh]);
+        check(
+            std::slice::from_ref(&cut),
+            &[seen(5, "b", 90)],
+            &[Place::Fresh],
+        );
         let mut same = seen(5, "b", 1);
         same.is_unchanged = true;
         check(&[cut], &[same], &[known(0, 1)]);

@@ -13,7 +13,8 @@ use monlight_shared::service::Context;
 use monlight_shared::store::{Lane, StoreError};
 
 use super::discover::{Container, Discovery};
-use super::follow::{Follower, Now, Sink, Start};
+use super::follow::{Follower, Now, Sink};
+use super::listing::Start;
 use super::watch::Watcher;
 use crate::domain::names::NameFilter;
 use crate::live::Hub;
@@ -51,7 +52,7 @@ pub struct Parts {
     pub sources: Sources,
 }
 
-pub use super::follow::Start as FirstStart;
+pub use super::listing::Start as FirstStart;
 
 /// Why a step is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ pub mod discover;
 mod file;
 mod follow;
 pub mod ingest;
+mod listing;
 mod watch;
 
 use std::time::Duration;

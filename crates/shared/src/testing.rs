@@ -199,7 +199,10 @@ impl TestResponse {
     }
 
     /// Fails the test unless the status is `expected`; answers the response for more.
-    #[expect(clippy::return_self_not_must_use, reason = "often only the check matters")]
+    #[expect(
+        clippy::return_self_not_must_use,
+        reason = "often only the check matters"
+    )]
     #[track_caller]
     pub fn expect(self, expected: u16) -> Self {
         assert_eq!(self.status.as_u16(), expected, "{}", self.text());

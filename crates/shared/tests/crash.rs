@@ -46,19 +46,25 @@ fn child_writes_until_it_is_killed() {
             scope.spawn(move || {
                 for n in 0_u64.. {
                     let id = n * WRITERS + writer;
-                    let stored = store.write_blocking(Lane::Ingest, 100, move |conn| -> Result<(), StoreError> {
-                        let text = format!("row {id}");
-                        conn.prepare_cached("INSERT INTO item VALUES (?1, ?2)")?
-                            .execute((id as i64, &text))?;
-                        conn.prepare_cached("INSERT INTO twin VALUES (?1, ?2)")?
-                            .execute((id as i64, &text))?;
-                        Ok(())
-                    });
+                    let stored = store.write_blocking(
+                        Lane::Ingest,
+                        100,
+                        move |conn| -> Result<(), StoreError> {
+                            let text = format!("row {id}");
+                            conn.prepare_cached("INSERT INTO item VALUES (?1, ?2)")?
+                                .execute((id as i64, &text))?;
+                            conn.prepare_cached("INSERT INTO twin VALUES (?1, ?2)")?
+                                .execute((id as i64, &text))?;
+                            Ok(())
+                        },
+                    );
                     stored.expect("stored");
                     // One write call a line, so that lines of several threads do not mix. The leading line feed keeps
                     // clear of what the test runner prints.
                     let line = format!("\nack {id}\n");
-                    std::io::stdout().write_all(line.as_bytes()).expect("the parent reads");
+                    std::io::stdout()
+                        .write_all(line.as_bytes())
+                        .expect("the parent reads");
                 }
             });
         }
@@ -69,7 +75,12 @@ fn kill_after(acknowledgements: usize) {
     let dir = tempfile::tempdir().expect("temp dir");
     let path = dir.path().join("crash.db");
     let mut child = Command::new(std::env::current_exe().expect("own path"))
-        .args(["--exact", "child_writes_until_it_is_killed", "--nocapture", "--test-threads=1"])
+        .args([
+            "--exact",
+            "child_writes_until_it_is_killed",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env(CHILD, &path)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -91,7 +102,9 @@ fn kill_after(acknowledgements: usize) {
         .read_blocking(|conn| {
             let ids = |table: &str| -> Result<HashSet<i64>, StoreError> {
                 let mut statement = conn.prepare(&format!("SELECT id FROM {table}"))?;
-                let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+                let ids = statement
+                    .query_map([], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
                 Ok(ids)
             };
             Ok((ids("item")?, ids("twin")?))

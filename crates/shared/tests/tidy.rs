@@ -3,20 +3,42 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SERVICES: [&str; 4] = ["error-tracker", "log-viewer", "metrics-collector", "browser-relay"];
+const SERVICES: [&str; 4] = [
+    "error-tracker",
+    "log-viewer",
+    "metrics-collector",
+    "browser-relay",
+];
 const MOST_LINES: usize = 600;
 
 fn crates() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates/").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("crates/")
+        .to_owned()
 }
 
 /// All files below `dir` with one of the given endings, generated and installed ones left out.
 fn files(dir: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(dir) else { return };
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
     for entry in entries.map(|entry| entry.expect("an entry")) {
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let (path, name) = (
+            entry.path(),
+            entry.file_name().to_string_lossy().into_owned(),
+        );
         if path.is_dir() {
-            let skipped = name.starts_with('.') || ["node_modules", "dist", "target", "__pycache__", "data"].contains(&name.as_str());
+            let skipped = name.starts_with('.')
+                || [
+                    "node_modules",
+                    "dist",
+                    "build",
+                    "target",
+                    "__pycache__",
+                    "data",
+                ]
+                .contains(&name.as_str());
             if !skipped {
                 files(&path, endings, found);
             }
@@ -36,7 +58,10 @@ fn files_below(dir: &Path, endings: &[&str]) -> Vec<PathBuf> {
 /// The code of a file: comments are free to mention what the code must not use.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("readable");
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn check_absent(dir: &Path, banned: &[&str]) {
@@ -45,7 +70,11 @@ fn check_absent(dir: &Path, banned: &[&str]) {
     for source in sources {
         let code = code(&source);
         for word in banned {
-            assert!(!code.contains(word), "{} reaches for {word}", source.display());
+            assert!(
+                !code.contains(word),
+                "{} reaches for {word}",
+                source.display()
+            );
         }
     }
 }
@@ -56,7 +85,16 @@ fn domains_know_nobody() {
         let domain = crates().join(service).join("src/domain");
         check_absent(
             &domain,
-            &["axum::", "tokio::", "rusqlite::", "reqwest::", "std::fs", "crate::http", "crate::store", "crate::tasks"],
+            &[
+                "axum::",
+                "tokio::",
+                "rusqlite::",
+                "reqwest::",
+                "std::fs",
+                "crate::http",
+                "crate::store",
+                "crate::tasks",
+            ],
         );
     }
 }
@@ -65,7 +103,11 @@ fn domains_know_nobody() {
 fn stores_know_only_domains() {
     for service in SERVICES {
         let src = crates().join(service).join("src");
-        let store = if src.join("store").is_dir() { src.join("store") } else { continue };
+        let store = if src.join("store").is_dir() {
+            src.join("store")
+        } else {
+            continue;
+        };
         check_absent(&store, &["axum::", "crate::http", "crate::tasks"]);
     }
 }
@@ -89,7 +131,10 @@ fn files_stay_readable_in_one_go() {
         for path in files_below(&root.join(dir), &[".rs", ".ts", ".tsx", ".py", ".mjs"]) {
             let lines = fs::read_to_string(&path).expect("readable").lines().count();
             if lines > MOST_LINES {
-                long.push(format!("{} ({lines})", path.strip_prefix(root).expect("inside").display()));
+                long.push(format!(
+                    "{} ({lines})",
+                    path.strip_prefix(root).expect("inside").display()
+                ));
             }
         }
     }
@@ -99,14 +144,23 @@ fn files_stay_readable_in_one_go() {
 #[test]
 fn every_setting_is_documented() {
     let root = crates();
-    let docs = fs::read_to_string(root.parent().expect("the checkout").join("docs/configuration.md")).expect("docs/configuration.md");
+    let docs = fs::read_to_string(
+        root.parent()
+            .expect("the checkout")
+            .join("docs/configuration.md"),
+    )
+    .expect("docs/configuration.md");
     for service in SERVICES.into_iter().chain(["shared"]) {
         for source in files_below(&root.join(service).join("src"), &[".rs"]) {
             if source.ends_with("tests.rs") {
                 continue;
             }
             for name in declared(&code(&source)) {
-                assert!(docs.contains(&format!("`{name}`")), "docs/configuration.md lacks {name}, declared in {}", source.display());
+                assert!(
+                    docs.contains(&format!("`{name}`")),
+                    "docs/configuration.md lacks {name}, declared in {}",
+                    source.display()
+                );
             }
         }
     }
@@ -118,6 +172,12 @@ fn declared(code: &str) -> Vec<String> {
     ["Var::required(", "Var::optional(", "Var::with_default("]
         .iter()
         .flat_map(|call| code.split(call).skip(1))
-        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next().map(str::to_owned))
+        .filter_map(|rest| {
+            rest.trim_start()
+                .strip_prefix('"')?
+                .split('"')
+                .next()
+                .map(str::to_owned)
+        })
         .collect()
 }

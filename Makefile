@@ -64,9 +64,10 @@ test-js: $(JS) ## Tests of the JavaScript SDK, its browser tests included
 	cd sdks/javascript && npm test
 	.dev/with-chromium.sh npm --prefix sdks/javascript run --silent e2e
 
-test-python: ## Tests of the Python SDK
+test-python: ## Tests of the Python SDK, and of `make run`
 	sdks/python/scripts/check
 	sdks/python/scripts/test
+	python3 .dev/test_run.py
 
 $(UI): crates/package.json crates/package-lock.json
 	cd crates && npm ci --no-audit --no-fund && touch node_modules/.installed

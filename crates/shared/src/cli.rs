@@ -120,25 +120,37 @@ fn default_text(var: &Var, info: &ServiceInfo) -> String {
 
 /// Asks the copy that runs with the same settings. Needs no key. Says on stderr why it is not well.
 pub fn healthcheck(env: &Env, info: &ServiceInfo) -> ExitCode {
-    let port = env
-        .non_empty("PORT")
-        .and_then(|port| port.parse().ok())
-        .unwrap_or(info.default_port);
-    let host = match env
-        .non_empty("HOST")
-        .and_then(|host| host.parse::<IpAddr>().ok())
-    {
-        Some(IpAddr::V4(host)) if !host.is_unspecified() => IpAddr::V4(host),
-        Some(IpAddr::V6(host)) if !host.is_unspecified() => IpAddr::V6(host),
-        _ => IpAddr::from([127, 0, 0, 1]),
-    };
-    match ask_health(SocketAddr::new(host, port)) {
+    match health_address(env, info).and_then(ask_health) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             complain(&format!("{}: {why}\n", info.name));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Where the copy with these settings can be asked. Settings with which none can run are a fault: behind the default port
+/// there may be another service, which is well.
+fn health_address(env: &Env, info: &ServiceInfo) -> Result<SocketAddr, String> {
+    let port = match env.non_empty("PORT") {
+        None => info.default_port,
+        Some(text) => match text.parse() {
+            Ok(port) if port != 0 => port,
+            _ => return Err(format!("PORT: {text:?}; expected whole number, 1 to 65535")),
+        },
+    };
+    let host = match env.non_empty("HOST") {
+        None => IpAddr::from([0, 0, 0, 0]),
+        Some(text) => text
+            .parse::<IpAddr>()
+            .map_err(|_| format!("HOST: {text:?}; expected an IP address"))?,
+    };
+    let host = if host.is_unspecified() {
+        IpAddr::from([127, 0, 0, 1])
+    } else {
+        host
+    };
+    Ok(SocketAddr::new(host, port))
 }
 
 fn ask_health(address: SocketAddr) -> Result<(), String> {
@@ -222,6 +234,41 @@ mod tests {
         );
         check(&["--foo"], Err("unknown argument \"--foo\""));
         check(&["--version", "x"], Err("unknown argument \"--version\""));
+    }
+
+    #[track_caller]
+    fn check_asks(host: &str, port: &str, expected: Result<&str, &str>) {
+        let info = ServiceInfo {
+            name: "demo",
+            version: "1",
+            summary: "",
+            default_port: 5010,
+            default_database: "demo.db",
+            default_rate_limit: 0,
+            default_max_body: 1024,
+            api_key: crate::config::ApiKeyName::ApiKey,
+        };
+        let env = Env::of([("HOST", host), ("PORT", port)]);
+        let asked = health_address(&env, &info).map(|address| address.to_string());
+        assert_eq!(
+            asked.as_deref().map_err(String::as_str),
+            expected,
+            "{host} {port}"
+        );
+    }
+
+    #[test]
+    fn a_healthcheck_asks_the_copy_of_these_settings_and_no_other() {
+        check_asks("", "", Ok("127.0.0.1:5010"));
+        check_asks("0.0.0.0", "80", Ok("127.0.0.1:80"));
+        check_asks("::", "80", Ok("127.0.0.1:80"));
+        check_asks("::1", "80", Ok("[::1]:80"));
+        check_asks("10.0.0.7", "80", Ok("10.0.0.7:80"));
+        for port in ["abc", "0", "99999", "-1"] {
+            let expected = format!("PORT: {port:?}; expected whole number, 1 to 65535");
+            check_asks("", port, Err(&expected));
+        }
+        check_asks("box", "", Err("HOST: \"box\"; expected an IP address"));
     }
 
     #[test]

@@ -22,7 +22,11 @@ pub fn backup_file(source: &Path, target: &Path) -> anyhow::Result<()> {
     let _lock = create_empty(&unfinished)?;
     let copied = copy(source, &unfinished).and_then(|()| {
         std::fs::rename(&unfinished, target)
-            .with_context(|| format!("cannot rename {unfinished:?} to {target:?}"))
+            .with_context(|| format!("cannot rename {unfinished:?} to {target:?}"))?;
+        // The new name has to reach the disk as well.
+        let directory = target.parent().filter(|path| !path.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(())
     });
     if copied.is_err() {
         // The first fault is the one to tell.

@@ -150,6 +150,8 @@ pub enum OpenError {
     #[error("cannot start the writer thread ({0})")]
     Thread(std::io::Error),
     /// Any other fault of SQLite.
-    #[error("DATABASE_PATH: cannot use {0:?} ({1})")]
+    #[error(
+        "DATABASE_PATH: cannot use {0:?} ({1}); expected a readable and writable file in a writable directory"
+    )]
     Sqlite(PathBuf, rusqlite::Error),
 }

@@ -5,12 +5,11 @@
 //! a body that is not JSON is refused as that, whatever else is wrong in front of the fault.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::raw_batch::{Items, RawItem, Wrapped};
 use super::strict_json;
 
 /// Longest metric name, in bytes.
@@ -206,75 +205,6 @@ fn wrapped_array(text: &str) -> Option<&str> {
     array.starts_with('[').then_some(array)
 }
 
-struct Items<'a>(Vec<RawItem<'a>>);
-
-impl<'de> Deserialize<'de> for Items<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ItemsVisitor;
-        impl<'de> Visitor<'de> for ItemsVisitor {
-            type Value = Items<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of metrics")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Items(items))
-            }
-        }
-        deserializer.deserialize_seq(ItemsVisitor)
-    }
-}
-
-/// `{"metrics": [...]}`; other keys are read over.
-struct Wrapped<'a>(Vec<RawItem<'a>>);
-
-impl<'de> Deserialize<'de> for Wrapped<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct WrappedVisitor;
-        impl<'de> Visitor<'de> for WrappedVisitor {
-            type Value = Wrapped<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with the key metrics")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut items: Option<Items<'de>> = None;
-                let mut others = HashSet::new();
-                while let Some(Key(key)) = map.next_key()? {
-                    if key == "metrics" {
-                        refuse_second(items.is_some())?;
-                        items = Some(map.next_value()?);
-                    } else {
-                        let value: &RawValue = map.next_value()?;
-                        read_over(&mut others, key, value)?;
-                    }
-                }
-                items
-                    .map(|items| Wrapped(items.0))
-                    .ok_or_else(|| A::Error::missing_field("metrics"))
-            }
-        }
-        deserializer.deserialize_map(WrappedVisitor)
-    }
-}
-
-/// An item as it came; every value still raw.
-#[derive(Default)]
-struct RawItem<'a> {
-    name: Option<&'a RawValue>,
-    kind: Option<&'a RawValue>,
-    value: Option<&'a RawValue>,
-    labels: Option<&'a RawValue>,
-    timestamp: Option<&'a RawValue>,
-    project: Option<&'a RawValue>,
-}
-
 impl<'a> RawItem<'a> {
     fn checked(&self, index: usize) -> Result<Item<'a>, Rejected> {
         let missing = |field, detail| Rejected::item(index, Some(field), detail);
@@ -345,88 +275,6 @@ fn checked_if_nested(raw: &RawValue) -> Result<(), Rejected> {
         strict_json::check(raw.get()).map_err(Rejected::not_json)?;
     }
     Ok(())
-}
-
-impl<'de> Deserialize<'de> for RawItem<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ItemVisitor;
-        impl<'de> Visitor<'de> for ItemVisitor {
-            type Value = RawItem<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a metric")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut item = RawItem::default();
-                let mut others = HashSet::new();
-                while let Some(Key(key)) = map.next_key()? {
-                    let value: &RawValue = map.next_value()?;
-                    let field = match &*key {
-                        "name" => &mut item.name,
-                        "type" => &mut item.kind,
-                        "value" => &mut item.value,
-                        "labels" => &mut item.labels,
-                        "timestamp" => &mut item.timestamp,
-                        "project" => &mut item.project,
-                        _ => {
-                            read_over(&mut others, key, value)?;
-                            continue;
-                        }
-                    };
-                    refuse_second(field.is_some())?;
-                    *field = Some(value);
-                }
-                Ok(item)
-            }
-        }
-        deserializer.deserialize_map(ItemVisitor)
-    }
-}
-
-fn refuse_second<E: serde::de::Error>(seen_before: bool) -> Result<(), E> {
-    if seen_before {
-        Err(E::custom(strict_json::NotStrict::DuplicateKey))
-    } else {
-        Ok(())
-    }
-}
-
-/// Checks an ignored field and remembers its key.
-fn read_over<'a, E: serde::de::Error>(
-    seen: &mut HashSet<Cow<'a, str>>,
-    key: Cow<'a, str>,
-    value: &'a RawValue,
-) -> Result<(), E> {
-    if !seen.insert(key) {
-        return Err(E::custom(strict_json::NotStrict::DuplicateKey));
-    }
-    strict_json::check(value.get()).map_err(E::custom)
-}
-
-/// A key, borrowed from the body when it holds no escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(key)))
-            }
-
-            fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
-    }
 }
 
 #[cfg(test)]

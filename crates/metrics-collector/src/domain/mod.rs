@@ -5,6 +5,7 @@
 //! [`percentile`], [`range`] says what a question covers, [`vitals`] rates pages, [`number`] writes figures.
 
 pub(crate) mod metric;
+mod raw_batch;
 
 pub(crate) mod labels;
 pub(crate) mod strict_json;

@@ -409,3 +409,119 @@ pub(crate) fn finish_hour(conn: &Connection, hour: i64, version: i64) -> rusqlit
         .execute((hour, version))?;
     Ok(deleted > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::dictionary::Dictionary;
+    use crate::store::ingest::{self, Batch, BatchPoint, SeriesRef};
+    use crate::store::series::NewSeries;
+
+    const MINUTE: i64 = 30_000_000 * MINUTE_MS;
+
+    fn database() -> Connection {
+        let conn = Connection::open_in_memory().expect("opens");
+        for migration in crate::store::MIGRATIONS {
+            conn.execute_batch(migration.sql).expect("migrates");
+        }
+        conn
+    }
+
+    fn post(conn: &Connection, at_ms: i64) {
+        let new = NewSeries {
+            project: String::new(),
+            name: "n".to_owned(),
+            kind: MetricType::Counter,
+            labels: String::new(),
+        };
+        let point = BatchPoint {
+            series: SeriesRef::New(0),
+            at_ms,
+            value: 1.0,
+        };
+        let batch = Batch {
+            now_ms: at_ms,
+            epoch: 0,
+            points: vec![point],
+            new: vec![new],
+        };
+        ingest::store(conn, batch, &Arc::new(Dictionary::default()), 10).expect("stores");
+    }
+
+    #[test]
+    fn a_minute_that_got_a_block_meanwhile_stays_dirty() {
+        let conn = database();
+        post(&conn, MINUTE);
+        let census = census(&conn, MINUTE).expect("reads").expect("has blocks");
+        post(&conn, MINUTE + 1);
+        let rollups = minute_pass(&conn, MINUTE, census.last_block, &census.series).expect("reads");
+        assert_eq!(rollups[0].count, 1, "only what was counted");
+        assert!(
+            !finish_minute(&conn, MINUTE, Some(census.last_block), census.points).expect("asks")
+        );
+        assert_eq!(dirty_minutes(&conn, i64::MAX, 9).expect("reads"), [MINUTE]);
+        assert!(finish_minute(&conn, MINUTE, Some(census.last_block + 1), 2).expect("asks"));
+        assert_eq!(
+            dirty_minutes(&conn, i64::MAX, 9).expect("reads"),
+            [0_i64; 0]
+        );
+    }
+
+    #[test]
+    fn an_hour_that_changed_meanwhile_stays_dirty() {
+        let conn = database();
+        let hour = Resolution::Hour.bucket_of(MINUTE);
+        post(&conn, MINUTE);
+        assert!(
+            dirty_hours(&conn, i64::MAX, 9).expect("reads").is_empty(),
+            "its minute is not done"
+        );
+        assert!(finish_minute(&conn, MINUTE, Some(blocks::ids_of(MINUTE).0), 1).expect("asks"));
+        let [(found, version)] = dirty_hours(&conn, i64::MAX, 9).expect("reads")[..] else {
+            panic!("one hour")
+        };
+        assert_eq!(found, hour);
+        // A point for a minute with blocks, then one for a minute without.
+        post(&conn, MINUTE + MINUTE_MS);
+        assert!(!finish_hour(&conn, hour, version).expect("asks"));
+        assert!(
+            finish_minute(
+                &conn,
+                MINUTE + MINUTE_MS,
+                Some(blocks::ids_of(MINUTE + MINUTE_MS).0),
+                1
+            )
+            .expect("asks")
+        );
+        Watermark::RawFloor
+            .raise(&conn, MINUTE + 2 * MINUTE_MS)
+            .expect("raises");
+        post(&conn, MINUTE);
+        assert!(!finish_hour(&conn, hour, version).expect("asks"));
+        assert!(finish_hour(&conn, hour, version + 1).expect("asks"));
+        assert!(dirty_hours(&conn, i64::MAX, 9).expect("reads").is_empty());
+    }
+
+    #[test]
+    fn ids_of_an_old_epoch_are_not_used() {
+        let conn = database();
+        let dictionary = Arc::new(Dictionary::default());
+        dictionary.forget_all();
+        let point = BatchPoint {
+            series: SeriesRef::Known(1),
+            at_ms: MINUTE,
+            value: 1.0,
+        };
+        let batch = Batch {
+            now_ms: MINUTE,
+            epoch: 0,
+            points: vec![point],
+            new: Vec::new(),
+        };
+        let outcome = ingest::store(&conn, batch, &dictionary, 10).expect("answers");
+        assert!(matches!(outcome, ingest::Outcome::Stale));
+        assert_eq!(blocks::count(&conn, MINUTE).expect("reads"), 0);
+    }
+}

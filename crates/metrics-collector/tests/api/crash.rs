@@ -30,6 +30,7 @@ impl Server {
                 ("RATE_LIMIT", "0"),
             ])
             .env("DATABASE_PATH", database)
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("starts");
@@ -54,8 +55,15 @@ impl Server {
         Self { child, address }
     }
 
-    fn kill(mut self) {
-        self.child.kill().expect("is running");
+    /// Kills it as `kill -9` does.
+    fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().expect("can be killed");
         self.child.wait().expect("ends");
     }
 }

@@ -344,4 +344,11 @@ async fn health_counts_the_points_of_the_last_day() {
         health,
         json!({"status": "ok", "metrics_received_24h": 5, "last_aggregation": crate::bucket(START_MS)})
     );
+    // A late point whose minute still has its points: it is counted before and after the minute is rolled up again.
+    collector.accept(json!([counter("a", 1.0, now)])).await;
+    for _ in 0..2 {
+        assert_eq!(collector.get("/health").await["metrics_received_24h"], 6);
+        collector.advance(MINUTE);
+        collector.roll_up().await;
+    }
 }

@@ -4,12 +4,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
+import { openPages } from "./pages.mjs";
 import { bundle, serveShop } from "./shop/server.mjs";
 import { DSN, KEY, PROJECT, ROOT, Stack, eventually } from "./stack.mjs";
 
@@ -25,6 +26,8 @@ function sourceLine(text) {
 describe("the whole path", () => {
   const stack = new Stack();
   let browser;
+  /** Writes a line into the log of the container shop-worker. */
+  let write;
 
   before(async () => {
     await stack.start();
@@ -141,13 +144,7 @@ describe("the whole path", () => {
   });
 
   test("a traceback in a container's log becomes one entry, found by search and delivered by the live tail", async () => {
-    const id = "f".repeat(64);
-    const directory = join(stack.containers, id);
-    mkdirSync(directory);
-    writeFileSync(join(directory, "config.v2.json"), JSON.stringify({ ID: id, Name: "/shop-worker", Config: { Labels: {} } }));
-    const file = join(directory, `${id}-json.log`);
-    const write = (stream, text) =>
-      appendFileSync(file, `${JSON.stringify({ log: `${text}\n`, stream, time: new Date().toISOString().replace("Z", "000000Z") })}\n`);
+    write = stack.container("shop-worker");
     write("stdout", "INFO worker started");
     await eventually("the first line", async () => (await stack.get("log-viewer", "/api/logs?container=shop-worker")).total === 1);
 
@@ -208,6 +205,23 @@ describe("the whole path", () => {
     await tail.body.cancel().catch(() => {});
     await stack.start();
     assert.deepEqual(await read(), before);
+  });
+
+  describe("its pages in a browser", () => {
+    let pages;
+
+    before(async () => {
+      pages = await openPages(browser, stack);
+    });
+    after(() => pages?.close());
+    // Whatever a test looks at, the console stays empty and nothing leaves the three origins.
+    afterEach(() => assert.deepEqual(pages.faults, []));
+
+    test("a wrong key is refused, the right one signs in, and no script can read it", () => pages.signIn());
+    test("the errors are listed with the line that fails, and one is resolved", () => pages.errors(sourceLine("fails for an item")));
+    test("logs are searched, filtered and watched as they are written", () => pages.logs(write));
+    test("requests and web vitals are drawn", () => pages.metrics());
+    test("a phone shows all of it", () => pages.phone());
   });
 
   test("SIGKILL of all four in mid-load loses no acknowledged report and no acknowledged metric", async () => {

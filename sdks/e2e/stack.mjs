@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -56,6 +56,13 @@ export class Stack {
     await this.startOne("browser-relay");
   }
 
+  /** Where the pages of the others are: from the second start on, when the ports are known. */
+  siblings() {
+    const names = { errors: "error-tracker", logs: "log-viewer", metrics: "metrics-collector" };
+    const known = Object.entries(names).filter(([, service]) => this.ports[service]);
+    return known.length < 3 ? {} : Object.fromEntries(known.map(([name, service]) => [`PUBLIC_${name.toUpperCase()}_URL`, this.url(service)]));
+  }
+
   environment(service) {
     const common = {
       HOST: "127.0.0.1",
@@ -64,6 +71,7 @@ export class Stack {
       API_KEY: KEY,
       INTERNAL_API_KEY: INTERNAL_KEY,
       RATE_LIMIT: "0",
+      ...this.siblings(),
     };
     if (service === "log-viewer") {
       return { ...common, LOG_SOURCES: this.containers, POLL_INTERVAL: "1" };
@@ -82,6 +90,17 @@ export class Stack {
       };
     }
     return common;
+  }
+
+  /** A container of that name: answers a function that writes a line as Docker's json-file driver does. */
+  container(name) {
+    const id = Buffer.from(name).toString("hex").padEnd(64, "0");
+    const directory = join(this.containers, id);
+    mkdirSync(directory);
+    writeFileSync(join(directory, "config.v2.json"), JSON.stringify({ ID: id, Name: `/${name}`, Config: { Labels: {} } }));
+    const file = join(directory, `${id}-json.log`);
+    return (stream, text) =>
+      appendFileSync(file, `${JSON.stringify({ log: `${text}\n`, stream, time: new Date().toISOString().replace("Z", "000000Z") })}\n`);
   }
 
   async startOne(service) {

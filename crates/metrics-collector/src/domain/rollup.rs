@@ -72,12 +72,17 @@ impl Rollup {
 
     /// Adds one point; for streams too large to sort.
     pub(crate) fn add(&mut self, point: Point) {
+        self.sketch.add(point.value);
+        self.add_without_sketch(point);
+    }
+
+    /// As [`Rollup::add`], when nobody will ask for percentiles.
+    pub(crate) fn add_without_sketch(&mut self, point: Point) {
         self.count += 1;
         self.sum = add(self.sum, point.value);
         self.min = self.min.min(point.value);
         self.max = self.max.max(point.value);
         self.last = later(self.last, point);
-        self.sketch.add(point.value);
         self.exact = None;
     }
 

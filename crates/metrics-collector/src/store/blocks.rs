@@ -1,19 +1,20 @@
 //! Raw points: written once per batch and minute, read back a minute at a time.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 
 use monlight_shared::store::StoreError;
 use rusqlite::Connection;
 
 use super::MINUTE_MS;
+use super::ids::IdMap;
+use super::rows::Sketches;
 use crate::domain::block::{self, BlockPoint};
 use crate::domain::rollup::{Point, Rollup};
 
 /// Bits of a block's id below the minute.
 const SEQUENCE_BITS: u32 = 28;
 /// Points of a minute that are held to be sorted; beyond them percentiles of an unfinished minute come from sketches.
-pub(crate) const POINTS_HELD: usize = 150_000;
+const POINTS_HELD: usize = 50_000;
 
 /// First and last id that blocks of a minute can have.
 pub(crate) const fn ids_of(minute_ms: i64) -> (i64, i64) {
@@ -70,14 +71,15 @@ pub(crate) fn count(conn: &Connection, minute_ms: i64) -> rusqlite::Result<i64> 
 }
 
 /// The rollups of some series over one minute, or what is left of it from `since_ms` on. Series with the same group are
-/// summed up together.
+/// summed up together. Groups are small numbers.
 pub(crate) fn rollups(
     conn: &Connection,
     minute_ms: i64,
     since_ms: i64,
-    groups: &HashMap<i64, u32>,
+    groups: &IdMap<u32>,
+    sketches: Sketches,
 ) -> Result<Vec<(u32, Rollup)>, StoreError> {
-    let mut fold = Fold::default();
+    let mut fold = Fold::new(sketches);
     for_each(conn, minute_ms, None, |data| {
         // Set by the one closure, read by the other.
         let group = Cell::new(0);
@@ -104,25 +106,43 @@ pub(crate) fn rollups(
     Ok(fold.finish())
 }
 
-/// Points by group, held until there are too many of them.
-#[derive(Default)]
+/// Points by group. Those that percentiles are wanted of are held until there are too many of them.
 struct Fold {
-    groups: HashMap<u32, Slot>,
+    groups: Vec<Slot>,
     held: usize,
+    percentiles: bool,
 }
 
+#[derive(Default)]
 enum Slot {
+    #[default]
+    Empty,
     Held(Vec<Point>),
     Summed(Rollup),
 }
 
 impl Fold {
+    fn new(sketches: Sketches) -> Self {
+        Self {
+            groups: Vec::new(),
+            held: 0,
+            percentiles: sketches != Sketches::Never,
+        }
+    }
+
     fn add(&mut self, group: u32, point: Point) {
-        match self
-            .groups
-            .entry(group)
-            .or_insert_with(|| Slot::Held(Vec::new()))
-        {
+        let place = group as usize;
+        if place >= self.groups.len() {
+            self.groups.resize_with(place + 1, Slot::default);
+        }
+        match &mut self.groups[place] {
+            Slot::Summed(rollup) if self.percentiles => rollup.add(point),
+            Slot::Summed(rollup) => rollup.add_without_sketch(point),
+            slot @ Slot::Empty if !self.percentiles => *slot = Slot::Summed(Rollup::of_one(point)),
+            slot @ Slot::Empty => {
+                *slot = Slot::Held(vec![point]);
+                self.held += 1;
+            }
             Slot::Held(points) => {
                 points.push(point);
                 self.held += 1;
@@ -130,12 +150,11 @@ impl Fold {
                     self.sum_up();
                 }
             }
-            Slot::Summed(rollup) => rollup.add(point),
         }
     }
 
     fn sum_up(&mut self) {
-        for slot in self.groups.values_mut() {
+        for slot in &mut self.groups {
             if let Slot::Held(points) = slot
                 && let Some(rollup) = Rollup::of(points)
             {
@@ -146,13 +165,16 @@ impl Fold {
     }
 
     fn finish(self) -> Vec<(u32, Rollup)> {
-        self.groups
+        let summed = self
+            .groups
             .into_iter()
-            .filter_map(|(group, slot)| match slot {
+            .zip(0..)
+            .filter_map(|(slot, group)| match slot {
+                Slot::Empty => None,
                 Slot::Held(mut points) => Some((group, Rollup::of(&mut points)?)),
                 Slot::Summed(rollup) => Some((group, rollup)),
-            })
-            .collect()
+            });
+        summed.collect()
     }
 }
 
@@ -170,7 +192,7 @@ mod tests {
 
     #[test]
     fn too_many_points_are_summed_up_on_the_way() {
-        let mut fold = Fold::default();
+        let mut fold = Fold::new(Sketches::Always);
         let points = POINTS_HELD as i64 * 2 + 10;
         for n in 0..points {
             fold.add(
@@ -189,8 +211,7 @@ mod tests {
             },
         );
         assert!(fold.held <= POINTS_HELD);
-        let mut groups = fold.finish();
-        groups.sort_by_key(|(group, _)| *group);
+        let groups = fold.finish();
         assert_eq!(groups[0].1.count, points as u64);
         assert_eq!(groups[0].1.last.at_ms, points - 1);
         assert_eq!(groups[1].1.count, 1);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use monlight_shared::store::StoreError;
 use rusqlite::Connection;
 
+use super::ids::IdMap;
 use super::plan::plan;
 use super::rows::Sketches;
 use super::scan::{Group, Selection, scan, sums};
@@ -107,13 +108,13 @@ pub(crate) fn read(conn: &Connection, scope: &Scope) -> Result<Dashboard, StoreE
 #[derive(Default)]
 struct BrowserSeries {
     /// By id.
-    series: HashMap<i64, (usize, usize)>,
+    series: IdMap<(usize, usize)>,
     pages: Vec<String>,
     /// Names all of whose series come from browsers, with their vital.
     whole_names: Vec<(i64, Group)>,
     /// The others, and the vital of each of their browser series.
     other_names: Vec<i64>,
-    other_series: HashMap<i64, Group>,
+    other_series: IdMap<Group>,
 }
 
 impl BrowserSeries {

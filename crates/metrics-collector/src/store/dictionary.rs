@@ -13,7 +13,7 @@ use crate::domain::metric::Item;
 /// Entries of one generation.
 const GENERATION_ENTRIES: usize = 16_384;
 /// Key bytes of one generation.
-const GENERATION_BYTES: usize = 2 * 1024 * 1024;
+const GENERATION_BYTES: usize = 3 * 1024 * 1024;
 /// Longer keys are not remembered.
 const LONGEST_KEY: usize = 8 * 1024;
 

@@ -8,6 +8,7 @@ pub(crate) mod dictionary;
 pub(crate) mod series;
 
 pub(crate) mod blocks;
+mod ids;
 pub(crate) mod ingest;
 
 pub(crate) mod rebuild;

@@ -1,10 +1,11 @@
 //! The series behind `GET /api/metrics`, read a stretch of time at a time so that no answer has to be held as a whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use monlight_shared::store::StoreError;
 use rusqlite::Connection;
 
+use super::ids::IdMap;
 use super::plan::plan;
 use super::rows::Sketches;
 use super::scan::{Group, Selection, scan};
@@ -89,7 +90,7 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
         });
         Selection::Totals(names.collect())
     } else {
-        let mut of_series = HashMap::new();
+        let mut of_series = IdMap::default();
         for name in &names {
             for (id, text) in series::of_name(conn, name.id, question.labels.as_deref())? {
                 let merged = Merged {

@@ -5,12 +5,12 @@
 //! Rows are written in the order of their key, which touches each page once.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::ids::IdMap;
 use super::rows::{self, RowKey, Sketches, columns};
 use super::watermark::Watermark;
 use super::{HOUR_MS, MINUTE_MS, blocks};
@@ -19,6 +19,8 @@ use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
 use crate::domain::rollup::{Point, Rollup};
 
+/// Points of one pass over the blocks of a minute; a series with more gets its percentiles from a sketch.
+const POINTS_A_PASS: usize = 150_000;
 /// Series of one pass over the minutes of an hour.
 const SERIES_A_PASS: usize = 2000;
 /// `last_seen` is written once in so many milliseconds.
@@ -89,7 +91,7 @@ pub(crate) fn census(conn: &Connection, minute: i64) -> Result<Option<Census>, S
     let Some(last_block) = last_block else {
         return Ok(None);
     };
-    let mut counts: HashMap<i64, u64> = HashMap::new();
+    let mut counts: IdMap<u64> = IdMap::default();
     blocks::for_each(conn, minute, Some(last_block), |data| {
         let count = |series, points| {
             *counts.entry(series).or_default() += points;
@@ -139,7 +141,7 @@ pub(crate) fn passes(series: &[SeriesCount]) -> Vec<&[SeriesCount]> {
     let mut passes = Vec::new();
     let (mut start, mut held) = (0, 0);
     for (place, count) in series.iter().enumerate() {
-        if place > start && held + count.points > blocks::POINTS_HELD as u64 {
+        if place > start && held + count.points > POINTS_A_PASS as u64 {
             passes.push(&series[start..place]);
             (start, held) = (place, 0);
         }
@@ -159,11 +161,11 @@ pub(crate) fn minute_pass(
     series: &[SeriesCount],
 ) -> Result<Vec<Rollup>, StoreError> {
     if let [only] = series
-        && only.points > blocks::POINTS_HELD as u64
+        && only.points > POINTS_A_PASS as u64
     {
         return crowded_series(conn, minute, last_block, only.series);
     }
-    let places: HashMap<i64, usize> = series
+    let places: IdMap<usize> = series
         .iter()
         .enumerate()
         .map(|(place, count)| (count.series, place))
@@ -331,7 +333,7 @@ pub(crate) fn hour_pass(
         )?
         .query_row((name_id, after, SERIES_A_PASS as i64 - 1), |row| row.get(0))
         .optional()?;
-    let mut merged: HashMap<i64, Rollup> = HashMap::new();
+    let mut merged: IdMap<Rollup> = IdMap::default();
     let mut statement = conn.prepare_cached(concat!(
         "SELECT series, ",
         columns!(),

@@ -1,11 +1,10 @@
 //! Reads the pieces of a plan for some names or series.
 
-use std::collections::HashMap;
-
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, Row, Statement};
 
 use super::blocks;
+use super::ids::IdMap;
 use super::plan::Piece;
 use super::rows::{self, Sketches, columns};
 use super::series;
@@ -26,17 +25,17 @@ pub(crate) enum Selection {
     /// Some series of some names.
     Series {
         names: Vec<i64>,
-        groups: HashMap<i64, Group>,
+        groups: IdMap<Group>,
     },
 }
 
 impl Selection {
     /// The groups of all selected series.
-    fn series(&self, conn: &Connection) -> rusqlite::Result<HashMap<i64, Group>> {
+    fn series(&self, conn: &Connection) -> rusqlite::Result<IdMap<Group>> {
         match self {
             Self::Series { groups, .. } => Ok(groups.clone()),
             Self::Totals(names) => {
-                let mut groups = HashMap::new();
+                let mut groups = IdMap::default();
                 for &(name, group) in names {
                     series::ids_of_name(conn, name, group, &mut groups)?;
                 }
@@ -75,7 +74,7 @@ pub(crate) fn scan(
                     Some(groups) => groups,
                     None => in_blocks.insert(selection.series(conn)?),
                 };
-                for (group, rollup) in blocks::rollups(conn, minute, since, groups)? {
+                for (group, rollup) in blocks::rollups(conn, minute, since, groups, sketches)? {
                     each(minute, group, rollup);
                 }
             }
@@ -118,7 +117,7 @@ fn all_rows(
     conn: &Connection,
     tier: Resolution,
     names: &[i64],
-    groups: &HashMap<i64, Group>,
+    groups: &IdMap<Group>,
     (from, to): (i64, i64),
     sketches: Sketches,
     each: &mut impl FnMut(i64, Group, Rollup),
@@ -150,7 +149,7 @@ fn all_rows(
 fn few_series(
     conn: &Connection,
     tier: Resolution,
-    groups: &HashMap<i64, Group>,
+    groups: &IdMap<Group>,
     (from, to): (i64, i64),
     sketches: Sketches,
     each: &mut impl FnMut(i64, Group, Rollup),

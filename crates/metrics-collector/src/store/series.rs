@@ -1,9 +1,8 @@
 //! Projects, names and series: found or made on the way in, listed on the way out.
 
-use std::collections::HashMap;
-
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::ids::IdMap;
 use crate::domain::metric::MetricType;
 
 /// What stands for everything above a limit: a label, a name, a project.
@@ -238,7 +237,7 @@ pub(crate) fn ids_of_name<T: Copy>(
     conn: &Connection,
     name: i64,
     value: T,
-    map: &mut HashMap<i64, T>,
+    map: &mut IdMap<T>,
 ) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached("SELECT id FROM series WHERE name_id = ?1")?;
     let mut rows = statement.query([name])?;

@@ -5,7 +5,8 @@ import { after, afterEach, before, beforeEach, test } from "node:test";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { KEY, Relay, Site } from "./servers.ts";
 
-const relay = new Relay();
+/** A new one for each test: what a page of the test before sends on its way out reaches nobody. */
+let relay: Relay;
 const site = new Site();
 let browser: Browser;
 let context: BrowserContext;
@@ -13,7 +14,6 @@ let context: BrowserContext;
 let consoleErrors: string[];
 
 before(async () => {
-  await relay.start();
   await site.start();
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -30,17 +30,20 @@ before(async () => {
 });
 after(async () => {
   await browser?.close();
-  relay.stop();
   site.stop();
 });
 beforeEach(async () => {
-  relay.reset();
+  relay = new Relay();
+  await relay.start();
   site.pages.clear();
   site.notes = [];
   consoleErrors = [];
   context = await browser.newContext();
 });
-afterEach(() => context.close());
+afterEach(async () => {
+  await context.close();
+  relay.stop();
+});
 
 /** HTML of a page that starts the SDK by itself, with an image-free body that paints and shifts nothing. */
 function html(body: string, options: object = {}, head = ""): string {

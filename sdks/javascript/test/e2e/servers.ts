@@ -82,13 +82,6 @@ export class Relay {
     this.#events.emit("change");
   }
 
-  reset(): void {
-    this.arrivals = [];
-    this.refused = [];
-    this.answers = [];
-    this.preflights = 0;
-  }
-
   get errors(): any[] {
     return this.arrivals.filter(({ path }) => path === "/api/browser/errors").map(({ body }) => body);
   }

@@ -29,34 +29,33 @@ pub(super) async fn get(
         return Err(ApiError::invalid("Missing required parameter: name"));
     };
     let period = last_valid(&params, "period", Period::parse).unwrap_or_default();
-    let resolution = last_valid(&params, "resolution", |text| resolution(text, &period))
-        .unwrap_or(period.resolution());
-    let group_by = params.last("group_by").map(label_names);
-    let head = head(&name, resolution, &period.text, group_by.as_deref());
-    let now_ms = state.clock.now_ms();
-    let question = Question {
-        name,
-        project: names::project(&params),
-        labels: params.last_nonempty("labels").map(labels::from_filter),
-        group_by,
-        resolution,
-        from_ms: period.start_ms(now_ms),
-        now_ms,
-    };
+    let question = question(name, &period, &params, state.clock.now_ms());
+    let out = head(&question, &period);
     let grouped = question.group_by.is_some();
-    let prepared = state
-        .store
-        .read(move |conn| snapshot(conn, |conn| query::prepare(conn, &question)))
-        .await?;
+    let prepare = move |conn: &_| snapshot(conn, |conn| query::prepare(conn, &question));
+    let prepared = Arc::new(state.store.read(prepare).await?);
     let rows = Rows {
         state,
         at: prepared.from,
-        prepared: Arc::new(prepared),
+        prepared,
         grouped,
-        out: head,
+        out,
         written: 0,
     };
     rows.answer().await
+}
+
+fn question(name: String, period: &Period, params: &Query, now_ms: i64) -> Question {
+    Question {
+        name,
+        project: names::project(params),
+        labels: params.last_nonempty("labels").map(labels::from_filter),
+        group_by: params.last("group_by").map(label_names),
+        resolution: last_valid(params, "resolution", |text| resolution(text, period))
+            .unwrap_or(period.resolution()),
+        from_ms: period.start_ms(now_ms),
+        now_ms,
+    }
 }
 
 /// The last value of a parameter that is valid; others are as if they were not there.
@@ -82,14 +81,14 @@ fn label_names(list: &str) -> Vec<String> {
 }
 
 /// The answer up to its first row.
-fn head(name: &str, resolution: Resolution, period: &str, group_by: Option<&[String]>) -> String {
+fn head(question: &Question, period: &Period) -> String {
     let mut out = String::new();
     let mut answer = text::Object::begin(&mut out);
     answer
-        .text("name", name)
-        .text("resolution", resolution.as_str())
-        .text("period", period);
-    if let Some(group_by) = group_by {
+        .text("name", &question.name)
+        .text("resolution", question.resolution.as_str())
+        .text("period", &period.text);
+    if let Some(group_by) = &question.group_by {
         answer.array("group_by", group_by, |out, label| text::string(out, label));
     }
     answer.member("data", |out| out.push('['));

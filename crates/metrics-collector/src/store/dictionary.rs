@@ -56,8 +56,9 @@ impl Dictionary {
         if let Some(&id) = generations.young.get(key) {
             return Some(id);
         }
-        let id = *generations.old.get(key)?;
-        generations.insert(key.into(), id);
+        // Moved, not copied: a key takes its memory once.
+        let (key, id) = generations.old.remove_entry(key)?;
+        generations.insert(key, id);
         Some(id)
     }
 

@@ -206,10 +206,13 @@ async fn a_minute_with_more_points_than_are_held_is_rolled_up_in_passes() {
         for label in ["a", "b"] {
             let row = &rows(&collector, &format!("name=n&labels=s:{label}")).await[0];
             assert_eq!(
-                (&row["count"], &row["sum"], &row["p50"]),
-                (&json!(90_000), &json!(404_955_000.0), &json!(4499.0)),
-                "{rolled}"
+                (&row["count"], &row["sum"]),
+                (&json!(90_000), &json!(404_955_000.0))
             );
+            let p50 = row["p50"].as_f64().expect("a number");
+            // Too many points to be sorted for one answer, not too many for the rollup.
+            let allowed = if rolled { 0.0 } else { 45.0 };
+            assert!((p50 - 4499.0).abs() <= allowed, "{rolled}: {p50}");
         }
         let row = &rows(&collector, "name=crowded").await[0];
         assert_eq!(

@@ -26,6 +26,17 @@ pub enum Search {
     Expression(String),
 }
 
+/// The most words of one search. Each costs memory in every slot of the index while it looks: some thousand would cost
+/// hundreds of megabytes.
+pub const MOST_WORDS: usize = 64;
+
+/// How many words the index would look for, operators included.
+pub fn words(text: &str) -> usize {
+    text.split(|letter| !is_token_letter(letter))
+        .filter(|word| !word.is_empty())
+        .count()
+}
+
 /// Every entry has one of the stream tokens, so this matches all.
 const ALL: &str = "k : (\"s0\" OR \"s1\")";
 

@@ -49,6 +49,7 @@ pub(super) async fn tail(
     RawParams(query): RawParams,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let filter = params::entry_filter(&query)?;
     let slot = state
         .slots
         .take()
@@ -58,7 +59,7 @@ pub(super) async fn tail(
     let tail = Tail {
         seen: resume_point(&headers, newest),
         target: newest,
-        filter: params::entry_filter(&query),
+        filter,
         receiver,
         waiting: VecDeque::new(),
         heartbeat: interval_at(Instant::now() + HEARTBEAT, HEARTBEAT),

@@ -14,8 +14,6 @@ use crate::store::ring::ContainerName;
 
 /// A configuration larger than this is not one.
 const LARGEST_CONFIG: u64 = 4 * 1024 * 1024;
-const PROJECT_LABEL: &str = "com.docker.compose.project";
-const SERVICE_LABEL: &str = "com.docker.compose.service";
 
 /// A container on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +75,16 @@ struct ConfigFile {
 #[derive(Default, Deserialize)]
 struct ConfigSection {
     #[serde(rename = "Labels", default)]
-    labels: Option<HashMap<String, String>>,
+    labels: Option<Labels>,
+}
+
+/// The two that are used: a container may have any number of others, of any size.
+#[derive(Default, Deserialize)]
+struct Labels {
+    #[serde(rename = "com.docker.compose.project", default)]
+    project: String,
+    #[serde(rename = "com.docker.compose.service", default)]
+    service: String,
 }
 
 impl Discovery {
@@ -159,8 +166,12 @@ impl Discovery {
     }
 }
 
-/// `None` when there is no file, it is no JSON, or it has no name: Docker may be writing it right now.
+/// `None` when there is no file, it is no JSON, or it has no name: Docker may be writing it right now. What is no regular
+/// file is not opened: opening a FIFO waits for somebody to write, and all reading with it.
 fn read_config(path: &Path) -> Option<Config> {
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
     let mut text = Vec::new();
     fs::File::open(path)
         .ok()?
@@ -176,12 +187,11 @@ fn read_config(path: &Path) -> Option<Config> {
         .config
         .and_then(|section| section.labels)
         .unwrap_or_default();
-    let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
     Some(Config {
         name: ContainerName {
             name: name.to_owned(),
-            project: label(PROJECT_LABEL),
-            service: label(SERVICE_LABEL),
+            project: labels.project,
+            service: labels.service,
         },
         created_ms: config
             .created
@@ -241,6 +251,42 @@ mod tests {
         put(root, "id2", r#"{"Name":"/renamed"}"#);
         fs::remove_dir_all(root.join("id1")).expect("removed");
         assert_eq!(names(&mut discovery), ["renamed", "late container"]);
+    }
+
+    /// Opening the FIFO hung the thread that reads, and the end of the service with it.
+    #[test]
+    fn a_configuration_that_is_no_file_hung_ingestion() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path();
+        for id in ["fifo", "dir", "loop", "endless"] {
+            fs::create_dir(root.join(id)).expect("a directory");
+        }
+        let config = |id: &str| root.join(id).join("config.v2.json");
+        let made = std::process::Command::new("mkfifo")
+            .arg(config("fifo"))
+            .status();
+        assert!(made.expect("mkfifo is there").success());
+        fs::create_dir(config("dir")).expect("a directory");
+        std::os::unix::fs::symlink("config.v2.json", config("loop")).expect("a link");
+        std::os::unix::fs::symlink("/dev/zero", config("endless")).expect("a link");
+        put(root, "web", r#"{"Name":"/web"}"#);
+        let mut discovery = Discovery::new(root.to_owned(), NameFilter::default());
+        let scan = discovery.scan().expect("readable");
+        assert_eq!((scan.containers.len(), scan.unready.len()), (1, 4));
+    }
+
+    #[test]
+    fn other_labels_do_not_matter_whatever_they_are() {
+        let dir = tempfile::tempdir().expect("a directory");
+        put(
+            dir.path(),
+            "id",
+            r#"{"Name":"/web","Config":{"Labels":{"n":1,"com.docker.compose.service":"api","x":{"y":[]}}}}"#,
+        );
+        let mut discovery = Discovery::new(dir.path().to_owned(), NameFilter::default());
+        let scan = discovery.scan().expect("readable");
+        assert_eq!(scan.containers[0].name.service, "api");
+        assert_eq!(scan.containers[0].name.project, "");
     }
 
     #[test]

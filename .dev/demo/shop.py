@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import logging
 import random
 import sys
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import httpx
 from fastapi import FastAPI, HTTPException
+from past import send_past
 
 from monlight.integrations.fastapi import setup_monlight
 
@@ -43,16 +46,27 @@ class PaymentProviderError(Exception):
     """The bank said no."""
 
 
+# Rare things happen in turn, not by chance: the shortest demo has each of them.
+payments = itertools.count(1)
+searches = itertools.count(1)
+open_orders = 33
+
+
+def ship(address: dict[str, str]) -> str:
+    return f"{address['street']}, {address['city']}"
+
+
 def charge(order: int) -> None:
-    chance = random.random()
-    if chance < 0.02:
-        raise PaymentProviderError("402 card_declined (insufficient_funds)")
-    if chance < 0.035:
+    global open_orders
+    payment = next(payments)
+    if payment % 9 == 0:
+        raise PaymentProviderError(f"402 card_declined (insufficient_funds), order {order}")
+    if payment % 13 == 0:
         raise TimeoutError("QueuePool limit of size 5 overflow 10 reached, connection timed out, timeout 30.00")
-    if chance < 0.04:
-        address: dict[str, str] = {}
-        address["shipping_address"]
-    metrics.gauge("orders_open", 20 + order % 15)
+    if payment % 19 == 0:
+        ship({"street": "Cup Lane 4"})
+    open_orders = max(5, open_orders + random.choice([-1, 0, 0, 1]))
+    metrics.gauge("orders_open", open_orders)
 
 
 @app.get("/")
@@ -70,11 +84,9 @@ async def product(product_id: int) -> dict[str, int]:
 
 
 @app.get("/search")
-async def search(q: str) -> dict[str, str]:
+async def search(q: str, page: str = "1") -> dict[str, str | int]:
     await asyncio.sleep(random.lognormvariate(-4.0, 0.7))
-    if len(q) > 14:
-        raise ValueError(f"invalid literal for int() with base 10: {q!r}")
-    return {"q": q}
+    return {"q": q, "page": int(page)}
 
 
 @app.post("/orders/{order_id}/pay")
@@ -89,20 +101,23 @@ async def pay(order_id: int) -> dict[str, int]:
 def one_request() -> tuple[str, str]:
     kind = random.choices(["home", "product", "search", "pay", "missing"], [3, 6, 3, 2, 0.3])[0]
     number = random.randrange(1, 400)
-    words = ["green tea", "cup", "pot", "matcha", "oolong 2026", "strainer"]
+    if kind == "search":
+        word = random.choice(["green tea", "cup", "pot", "matcha", "oolong 2026", "strainer"])
+        return "GET", f"/search?q={word}&page={number % 3 + 1 if next(searches) % 23 else 'two'}"
     return {
         "home": ("GET", "/"),
         "product": ("GET", f"/products/{number}"),
-        "search": ("GET", f"/search?q={random.choice(words + ['a very long search'] * (random.random() < 0.1))}"),
         "pay": ("POST", f"/orders/{number}/pay"),
         "missing": ("GET", f"/wp-admin/{number}.php"),
     }[kind]
 
 
-class Containers:
+class Containers(logging.Handler):
     """Writes what Docker's json-file driver would write for four containers."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         source = Path(ENV.get("LOG_SOURCES") or "./data/containers")
         self.root = source if source.is_absolute() else ROOT / source
         self.files = {}
@@ -115,6 +130,10 @@ class Containers:
             (directory / "config.v2.json").write_text(json.dumps(config), encoding="utf-8")
             self.files[name] = (directory / f"{identity}-json.log").open("a", encoding="utf-8")
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """What the app itself logs, as its container would."""
+        self.write("shop-api", self.format(record), "stderr")
+
     def write(self, name: str, text: str, stream: str = "stdout") -> None:
         now = time.time_ns()
         stamp = datetime.fromtimestamp(now // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
@@ -124,12 +143,13 @@ class Containers:
         self.files[name].flush()
 
     def some_lines(self) -> None:
-        number, clock = random.randrange(1000, 9999), datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        now = datetime.now(timezone.utc)
+        number, clock = random.randrange(1000, 9999), now.strftime("%Y-%m-%d %H:%M:%S")
         choice = random.random()
         if choice < 0.35:
-            status = random.choices([200, 200, 200, 304, 404, 502], [60, 10, 10, 5, 3, 1])[0]
-            path = random.choice(["/", "/products/17", "/search?q=cup", "/orders/81/pay", "/favicon.ico"])
-            self.write("nginx", f'172.20.0.1 - - [{clock}] "GET {path} HTTP/1.1" {status} {number} "-" "Mozilla/5.0"')
+            status = random.choices([200, 304, 404, 502], [80, 5, 3, 1])[0]
+            request = random.choice(["GET /", "GET /products/17", "GET /search?q=cup", "POST /orders/81/pay", "GET /favicon.ico"])
+            self.write("nginx", f'172.20.0.1 - - [{now:%d/%b/%Y:%H:%M:%S +0000}] "{request} HTTP/1.1" {status} {number} "-" "Mozilla/5.0"')
         elif choice < 0.7:
             level = random.choices(["INFO", "DEBUG", "WARNING", "ERROR"], [80, 10, 6, 2])[0]
             text = {
@@ -140,10 +160,14 @@ class Containers:
             }[level]
             self.write("shop-api", f"{clock},{number % 1000:03d} {level} shop.orders: {text}")
         elif choice < 0.85:
-            record = {"level": random.choice(["info", "info", "warn"]), "msg": "mail sent", "order": number, "ms": number % 300}
+            late = number % 10 == 0
+            record = {"level": "warn" if late else "info", "msg": "receipt sent late" if late else "receipt sent", "order": number, "ms": number % 300 + 900 * late}
             self.write("shop-worker", json.dumps(record))
-        elif choice < 0.97:
-            self.write("postgres", f"{clock}.{number % 1000:03d} UTC [71] LOG:  duration: {number / 7:.3f} ms  statement: SELECT 1", "stderr")
+        elif choice < 0.975:
+            text = f"LOG:  duration: {number / 50:.3f} ms  statement: SELECT stock FROM products WHERE id = {number % 400}"
+            self.write("postgres", f"{clock}.{number % 1000:03d} UTC [71] {text}", "stderr")
+        elif choice < 0.98:
+            self.write("postgres", f"{clock}.{number % 1000:03d} UTC [88] FATAL:  sorry, too many clients already", "stderr")
         else:
             self.write(
                 "shop-worker",
@@ -159,6 +183,7 @@ class Containers:
 
 async def traffic(until: float) -> int:
     containers = Containers()
+    logging.basicConfig(handlers=[containers], level=logging.ERROR)
     sent = 0
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://shop.example") as client:
@@ -169,7 +194,7 @@ async def traffic(until: float) -> int:
                 method, path = one_request()
                 await client.request(method, path, headers={"user-agent": "Mozilla/5.0 (demo)"})
                 sent += 1
-                await asyncio.sleep(random.expovariate(4))
+                await asyncio.sleep(random.expovariate(1.4))
 
         async def chatter() -> None:
             while time.monotonic() < until:
@@ -177,12 +202,15 @@ async def traffic(until: float) -> int:
                 metrics.gauge("queue_depth", 4 + abs(8 * random.gauss(0, 0.4)), labels={"queue": "mail"})
                 await asyncio.sleep(random.expovariate(12))
 
-        await asyncio.gather(*(visitor() for _ in range(6)), chatter())
+        await asyncio.gather(*(visitor() for _ in range(4)), chatter())
     return sent
 
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    web_project = ENV["DSN_KEYS"].partition(":")[0]
+    if past := send_past(f"http://127.0.0.1:{PORTS['metrics-collector']}", ENV["API_KEY"], "shop-api", web_project):
+        print(f"shop: {past} measurements of the day before, for the charts", flush=True)
     sent = asyncio.run(traffic(time.monotonic() + seconds))
     metrics.shutdown()
     print(f"shop: {sent} requests through the Python SDK")

@@ -31,7 +31,7 @@ async function bundle() {
     bundle: true,
     minify: true,
     sourcemap: "external",
-    outfile: join(directory, "out/app.min.js"),
+    outfile: join(directory, "app.min.js"),
     write: false,
   });
   const text = (ending) => outputFiles.find((file) => file.path.endsWith(ending)).text;
@@ -48,20 +48,31 @@ const PAGES = ["/", "/", "/products", "/products", "/cart", "/checkout"];
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 const spread = (median, sigma) => median * Math.exp(sigma * (Math.random() + Math.random() + Math.random() - 1.5) * 1.6);
 
+/** What has listeners. They run with nothing below them on the stack, as in a browser; `failed` gets what they throw. */
+function target(failed) {
+  const listeners = new Map();
+  const of = (type) => listeners.get(type) ?? [];
+  return {
+    addEventListener: (type, listener) => void listeners.set(type, [...of(type), listener]),
+    removeEventListener: (type, listener) => void listeners.set(type, of(type).filter((other) => other !== listener)),
+    dispatchEvent: (event) => of(event.type).forEach((listener) => void Promise.resolve(event).then(listener).catch(failed)),
+  };
+}
+
+/** The windows of the visits, by the Promise class of each: an unhandled rejection says by it whose it is. */
+const windows = new WeakMap();
+process.on("unhandledRejection", (reason, promise) => {
+  const window = windows.get(promise.constructor);
+  if (!window) throw reason;
+  window.dispatchEvent(Object.assign(new Event("unhandledrejection"), { reason }));
+});
+
 /** One visit: globals of a page, the SDK, the shop, some clicks, and leaving. */
-function visit(code) {
-  const page = pick(PAGES);
+function visit(code, page, stockStatus) {
   const slow = page === "/checkout" ? 1.7 : 1;
   const started = performance.now();
-  const bus = () => {
-    const target = new EventTarget();
-    return {
-      addEventListener: target.addEventListener.bind(target),
-      removeEventListener: target.removeEventListener.bind(target),
-      dispatchEvent: target.dispatchEvent.bind(target),
-    };
-  };
-  const buttons = { "#pay": bus(), "#reserve": bus() };
+  const failed = (error) => window.dispatchEvent(Object.assign(new Event("error"), { error, message: error.message }));
+  const buttons = { "#pay": target(failed), "#reserve": target(failed) };
   const storage = new Map();
   const vitals = {
     "largest-contentful-paint": [{ startTime: spread(1900 * slow, 0.5) }],
@@ -84,10 +95,10 @@ function visit(code) {
     }
     disconnect() {}
   }
-  const document = { ...bus(), hidden: false, visibilityState: "visible", readyState: "complete", baseURI: ORIGIN + page, title: "Shop", referrer: "", body: { append() {} } };
+  const document = { ...target(failed), hidden: false, visibilityState: "visible", readyState: "complete", baseURI: ORIGIN + page, title: "Shop", referrer: "", body: { append() {} } };
   document.querySelector = (selector) => buttons[selector] ?? null;
   const window = {
-    ...bus(),
+    ...target(failed),
     document,
     location: new URL(ORIGIN + page),
     navigator: { userAgent: pick(AGENTS) },
@@ -100,8 +111,11 @@ function visit(code) {
         type === "navigation" ? [{ startTime: 0, activationStart: 0, responseStart: spread(240 * slow, 0.5), loadEventEnd: spread(2300 * slow, 0.4) }] : [],
     },
     PerformanceObserver,
-    fetch: (url, options) =>
-      String(url).startsWith(RELAY) ? fetch(url, { ...options, headers: { ...options?.headers, Origin: ORIGIN } }) : Promise.resolve(new Response("{}", { status: Math.random() < 0.03 ? 503 : 200 })),
+    async fetch(url, options) {
+      if (String(url).startsWith(RELAY)) return fetch(url, { ...options, headers: { ...options?.headers, Origin: ORIGIN } });
+      await pause(spread(60, 0.7));
+      return Response.json({ stock: 3 }, { status: stockStatus });
+    },
     requestAnimationFrame: (then) => setTimeout(then, 16),
     crypto, URL, Request, Response, Headers, Blob, Event, TextEncoder, TextDecoder, AbortController,
     setTimeout, clearTimeout, setInterval, clearInterval, queueMicrotask, console,
@@ -109,8 +123,10 @@ function visit(code) {
   };
   window.window = window.self = window;
   const context = vm.createContext(window);
+  windows.set(vm.runInContext("Promise", context), window);
   vm.runInContext(sdk, context, { filename: `${ORIGIN}/monlight.min.js` });
   vm.runInContext(code, context, { filename: `${ORIGIN}/assets/app.min.js` });
+  window.dispatchEvent(new Event("load"));
   return {
     click: (selector) => buttons[selector].dispatchEvent(new Event("click")),
     async leave() {
@@ -118,10 +134,10 @@ function visit(code) {
       document.visibilityState = "hidden";
       document.dispatchEvent(new Event("visibilitychange"));
       window.dispatchEvent(new Event("pagehide"));
-      await pause(300);
-      window.Monlight?.destroy();
+      await pause(20);
+      await window.Monlight.flush();
+      window.Monlight.destroy();
     },
-    window,
   };
 }
 
@@ -134,31 +150,17 @@ const uploaded = await fetch(`${RELAY}/api/source-maps`, {
 if (!uploaded.ok) throw new Error(`the relay did not take the source map: ${uploaded.status} ${await uploaded.text()}`);
 
 const until = performance.now() + Number(process.argv[2] ?? 60) * 1000;
-let visits = 0;
 const active = new Set();
-// An EventTarget reports what a listener throws as an uncaught exception, and a rejected promise as an unhandled
-// rejection: both are handed to the window of the visit that is open, as a browser would.
-let current;
-process.on("uncaughtException", (error) => hand("error", { error, message: error?.message }));
-process.on("unhandledRejection", (reason) => hand("unhandledrejection", { reason }));
-function hand(type, fields) {
-  const event = new Event(type);
-  for (const [name, value] of Object.entries(fields)) Object.defineProperty(event, name, { value });
-  current?.window.dispatchEvent(event);
-}
-
+let visits = 0;
 while (performance.now() < until) {
-  const guest = visit(code);
   visits += 1;
+  const page = pick(PAGES);
+  const guest = visit(code, page, visits % 23 === 0 ? 503 : 200);
   const stay = (async () => {
-    await guest.window.fetch("/api/availability/17");
-    await pause(200 + Math.random() * 600);
-    for (const [selector, chance] of [["#pay", 0.25], ["#reserve", 0.12]]) {
-      if (Math.random() < chance) {
-        current = guest;
-        guest.click(selector);
-        await pause(20);
-      }
+    await pause(300 + Math.random() * 600);
+    const buys = page === "/cart" || page === "/checkout";
+    for (const [selector, chance] of [["#pay", 0.5], ["#reserve", 0.3]]) {
+      if (buys && Math.random() < chance) guest.click(selector);
     }
     await guest.leave();
   })();

@@ -35,5 +35,14 @@ function onReserve(): void {
   void reserveStock([{ name: "tea" }, { name: "cup" }]);
 }
 
+async function showStock(): Promise<void> {
+  const answer = await fetch("/api/stock");
+  if (answer.ok) {
+    const { stock } = (await answer.json()) as { stock: number };
+    document.body.append(`${stock} left`);
+  }
+}
+
+addEventListener("load", () => void showStock());
 document.querySelector("#pay")?.addEventListener("click", onPay);
 document.querySelector("#reserve")?.addEventListener("click", onReserve);

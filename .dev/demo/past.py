@@ -32,7 +32,7 @@ VITALS = [("lcp", 1900, 0.4), ("fcp", 1100, 0.3), ("ttfb", 240, 0.35), ("inp", 1
 
 def send_past(collector: str, api_key: str, project: str, web_project: str) -> int:
     """Sends the day before now and returns its number of points; 0 when there is a past already."""
-    with httpx.Client(base_url=collector, headers={"X-API-Key": api_key}, timeout=30) as client:
+    with httpx.Client(base_url=collector, headers={"X-API-Key": api_key}, timeout=30, trust_env=False) as client:
         known = client.get("/api/metrics/names").raise_for_status().json()["metrics"]
         if any(metric["name"] == "http_requests_total" for metric in known):
             return 0
@@ -56,34 +56,37 @@ def a_day(project: str, web_project: str) -> Iterator[Point]:
         minute = now - timedelta(minutes=ago)
         busy = 0.05 + 0.5 * (1 + math.cos(2 * math.pi * ago / (HOURS * 60))) / 2
         bad = 300 < ago <= 330
-
-        def point(name: str, kind: str, value: float, labels: dict[str, str], of: str = project) -> Point:
-            time = minute + timedelta(seconds=random.uniform(0, 59))
-            return {
-                "name": name,
-                "type": kind,
-                "value": round(value, 6),
-                "labels": labels,
-                "project": of,
-                "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            }
-
         for method, endpoint, share, seconds in ENDPOINTS:
             for _ in range(round(random.gauss(60 * busy * share, 2))):
                 failed = endpoint.endswith("/pay") and random.random() < (0.4 if bad else 0.02)
                 labels = {"method": method, "endpoint": endpoint, "status": "500" if failed else "200"}
                 duration = seconds * random.lognormvariate(0, 0.5) * (4 if bad else 1)
-                yield point("http_requests_total", "counter", 1, labels)
-                yield point("http_request_duration_seconds", "histogram", duration, labels)
+                yield point(minute, project, "http_requests_total", "counter", 1, labels)
+                yield point(minute, project, "http_request_duration_seconds", "histogram", duration, labels)
                 if endpoint.endswith("/pay") and not failed:
-                    yield point("orders_paid_total", "counter", 1, {"method": random.choice(["card", "card", "paypal"])})
-                    yield point("order_value_eur", "histogram", random.lognormvariate(3.3, 0.8), {})
+                    paid_by = {"method": random.choice(["card", "card", "paypal"])}
+                    yield point(minute, project, "orders_paid_total", "counter", 1, paid_by)
+                    yield point(minute, project, "order_value_eur", "histogram", random.lognormvariate(3.3, 0.8), {})
         for page, share, slow in PAGES:
             for _ in range(round(random.gauss(5 * busy * share, 0.5))):
                 labels = {"project": web_project, "source": "browser", "page": page}
                 for name, median, spread in VITALS:
-                    yield point(f"web_vitals_{name}", "histogram", median * slow * random.lognormvariate(0, spread), labels, web_project)
+                    value = median * slow * random.lognormvariate(0, spread)
+                    yield point(minute, web_project, f"web_vitals_{name}", "histogram", value, labels)
         queue = max(0.0, queue + random.gauss(0.3 * (20 * busy - queue), 1.2))
         open_orders = max(5.0, open_orders + random.gauss(0.1 * (60 * busy - open_orders), 1.5))
-        yield point("queue_depth", "gauge", round(queue), {"queue": "mail"})
-        yield point("orders_open", "gauge", round(open_orders), {})
+        yield point(minute, project, "queue_depth", "gauge", round(queue), {"queue": "mail"})
+        yield point(minute, project, "orders_open", "gauge", round(open_orders), {})
+
+
+def point(minute: datetime, project: str, name: str, kind: str, value: float, labels: dict[str, str]) -> Point:
+    """One measurement somewhere in that minute."""
+    time = minute + timedelta(seconds=random.uniform(0, 59))
+    return {
+        "name": name,
+        "type": kind,
+        "value": round(value, 6),
+        "labels": labels,
+        "project": project,
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
+import os
 import random
 import sys
 import time
@@ -14,27 +15,23 @@ from pathlib import Path
 
 import httpx
 from fastapi import FastAPI, HTTPException
+from monlight.integrations.fastapi import setup_monlight
 from past import send_past
 
-from monlight.integrations.fastapi import setup_monlight
-
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Always here, also when LOG_SOURCES is somewhere else: made-up containers have no business among Docker's own.
+CONTAINERS = ROOT / "data" / "containers"
 random.seed(20261122)
 
 
-def settings() -> tuple[dict[str, str], dict[str, int]]:
-    lines = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
-    env = dict(line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
-    return env, json.loads((ROOT / "data" / "stack.json").read_text(encoding="utf-8"))["ports"]
-
-
-ENV, PORTS = settings()
+DEMO = json.loads(os.environ["MONLIGHT_DEMO"])
+SETTINGS, URLS = DEMO["settings"], DEMO["urls"]
 app = FastAPI()
 clients = setup_monlight(
     app,
-    error_tracker_url=f"http://127.0.0.1:{PORTS['error-tracker']}",
-    metrics_collector_url=f"http://127.0.0.1:{PORTS['metrics-collector']}",
-    api_key=ENV["API_KEY"],
+    error_tracker_url=URLS["error-tracker"],
+    metrics_collector_url=URLS["metrics-collector"],
+    api_key=SETTINGS["API_KEY"],
     project="shop-api",
     flush_interval=2.0,
 )
@@ -118,12 +115,10 @@ class Containers(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        source = Path(ENV.get("LOG_SOURCES") or "./data/containers")
-        self.root = source if source.is_absolute() else ROOT / source
         self.files = {}
         for index, name in enumerate(["shop-api", "shop-worker", "postgres", "nginx"]):
             identity = f"{index + 1:x}d3m0".ljust(64, "0")
-            directory = self.root / identity
+            directory = CONTAINERS / identity
             directory.mkdir(parents=True, exist_ok=True)
             labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": name}
             config = {"ID": identity, "Name": f"/{name}", "Config": {"Labels": labels}}
@@ -147,9 +142,19 @@ class Containers(logging.Handler):
         number, clock = random.randrange(1000, 9999), now.strftime("%Y-%m-%d %H:%M:%S")
         choice = random.random()
         if choice < 0.35:
-            status = random.choices([200, 304, 404, 502], [80, 5, 3, 1])[0]
-            request = random.choice(["GET /", "GET /products/17", "GET /search?q=cup", "POST /orders/81/pay", "GET /favicon.ico"])
-            self.write("nginx", f'172.20.0.1 - - [{now:%d/%b/%Y:%H:%M:%S +0000}] "{request} HTTP/1.1" {status} {number} "-" "Mozilla/5.0"')
+            answers = {
+                "GET / 200": 8,
+                "GET /products/17 200": 8,
+                "GET /products/17 304": 2,
+                "GET /search?q=cup 200": 5,
+                "POST /orders/81/pay 200": 3,
+            }
+            answers |= {"POST /orders/81/pay 502": 0.3, "GET /favicon.ico 404": 1}
+            method, path, status = random.choices(list(answers), list(answers.values()))[0].split(" ")
+            self.write(
+                "nginx",
+                f'172.20.0.1 - - [{now:%d/%b/%Y:%H:%M:%S +0000}] "{method} {path} HTTP/1.1" {status} {number} "-" "Mozilla/5.0"',
+            )
         elif choice < 0.7:
             level = random.choices(["INFO", "DEBUG", "WARNING", "ERROR"], [80, 10, 6, 2])[0]
             text = {
@@ -161,13 +166,22 @@ class Containers(logging.Handler):
             self.write("shop-api", f"{clock},{number % 1000:03d} {level} shop.orders: {text}")
         elif choice < 0.85:
             late = number % 10 == 0
-            record = {"level": "warn" if late else "info", "msg": "receipt sent late" if late else "receipt sent", "order": number, "ms": number % 300 + 900 * late}
+            record = {
+                "level": "warn" if late else "info",
+                "msg": "receipt sent late" if late else "receipt sent",
+                "order": number,
+                "ms": number % 300 + 900 * late,
+            }
             self.write("shop-worker", json.dumps(record))
         elif choice < 0.975:
-            text = f"LOG:  duration: {number / 50:.3f} ms  statement: SELECT stock FROM products WHERE id = {number % 400}"
+            text = (
+                f"LOG:  duration: {number / 50:.3f} ms  statement: SELECT stock FROM products WHERE id = {number % 400}"
+            )
             self.write("postgres", f"{clock}.{number % 1000:03d} UTC [71] {text}", "stderr")
         elif choice < 0.98:
-            self.write("postgres", f"{clock}.{number % 1000:03d} UTC [88] FATAL:  sorry, too many clients already", "stderr")
+            self.write(
+                "postgres", f"{clock}.{number % 1000:03d} UTC [88] FATAL:  sorry, too many clients already", "stderr"
+            )
         else:
             self.write(
                 "shop-worker",
@@ -208,9 +222,11 @@ async def traffic(until: float) -> int:
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    web_project = ENV["DSN_KEYS"].partition(":")[0]
-    if past := send_past(f"http://127.0.0.1:{PORTS['metrics-collector']}", ENV["API_KEY"], "shop-api", web_project):
+    web_project = SETTINGS["DSN_KEYS"].partition(":")[0]
+    if past := send_past(URLS["metrics-collector"], SETTINGS["API_KEY"], "shop-api", web_project):
         print(f"shop: {past} measurements of the day before, for the charts", flush=True)
+    if (ROOT / SETTINGS.get("LOG_SOURCES", "data/containers")).resolve() != CONTAINERS:
+        print(f"shop: LOG_SOURCES points elsewhere, so nobody reads the demo's logs in {CONTAINERS}", flush=True)
     sent = asyncio.run(traffic(time.monotonic() + seconds))
     metrics.shutdown()
     print(f"shop: {sent} requests through the Python SDK")

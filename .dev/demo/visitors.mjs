@@ -9,16 +9,10 @@ import vm from "node:vm";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const { build } = await import(pathToFileURL(join(ROOT, "sdks/javascript/node_modules/esbuild/lib/main.js")));
-const env = Object.fromEntries(
-  readFileSync(join(ROOT, ".env"), "utf8")
-    .split("\n")
-    .filter((line) => line.includes("=") && !line.startsWith("#"))
-    .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
-);
-const { ports } = JSON.parse(readFileSync(join(ROOT, "data/stack.json"), "utf8"));
-const RELAY = `http://127.0.0.1:${ports["browser-relay"]}`;
+const { settings, urls } = JSON.parse(process.env.MONLIGHT_DEMO);
+const RELAY = urls["browser-relay"];
 const ORIGIN = "http://localhost:8080";
-const [PROJECT, DSN] = env.DSN_KEYS.split(",")[0].split(":");
+const [PROJECT, DSN] = settings.DSN_KEYS.split(",")[0].split(":");
 const RELEASE = "2026.11.4";
 const sdk = readFileSync(join(ROOT, "sdks/javascript/dist/monlight.min.js"), "utf8");
 
@@ -144,7 +138,7 @@ function visit(code, page, stockStatus) {
 const { code, map } = await bundle();
 const uploaded = await fetch(`${RELAY}/api/source-maps`, {
   method: "POST",
-  headers: { "X-API-Key": env.ADMIN_API_KEY, "Content-Type": "application/json" },
+  headers: { "X-API-Key": settings.ADMIN_API_KEY, "Content-Type": "application/json" },
   body: JSON.stringify({ project: PROJECT, release: RELEASE, file_url: "/assets/app.min.js", map_content: map }),
 });
 if (!uploaded.ok) throw new Error(`the relay did not take the source map: ${uploaded.status} ${await uploaded.text()}`);

@@ -1,10 +1,10 @@
 //! `/api/dsn-keys`: create, list, deactivate.
 
-use axum::extract::{Path, State as Shared};
+use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::Response;
 use monlight_shared::clock::iso_seconds;
-use monlight_shared::http::{ApiBytes, ApiError, json};
+use monlight_shared::http::{ApiBytes, ApiError, PathText, json};
 use monlight_shared::store::Lane;
 use serde::Serialize;
 use serde_json::json;
@@ -90,7 +90,7 @@ pub(super) async fn create(
 
 pub(super) async fn deactivate(
     Shared(state): Shared<State>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
 ) -> Result<Response, ApiError> {
     let id = id_of(&id)?;
     let key = state

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State as Shared};
+use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
 use monlight_shared::clock::iso_seconds;
-use monlight_shared::http::{ApiError, RawParams, RequestContext, json};
+use monlight_shared::http::{ApiError, PathText, RawParams, RequestContext, json};
 use monlight_shared::store::Lane;
 use serde::Serialize;
 use serde_json::json;
@@ -91,7 +91,7 @@ pub(super) async fn list(
 
 pub(super) async fn delete(
     Shared(state): Shared<State>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
 ) -> Result<Response, ApiError> {
     let id = id_of(&id)?;
     if !state

@@ -160,6 +160,8 @@ async fn ids_are_checked() {
         ("", 400, "Invalid ID"),
         ("1.5", 400, "Invalid ID"),
         ("99999999999999999999", 400, "Invalid ID"),
+        ("%ff", 400, "Invalid ID"),
+        ("%c0%ae%2e", 400, "Invalid ID"),
         ("99", 404, "DSN key not found"),
         ("0", 404, "DSN key not found"),
         ("-1", 404, "DSN key not found"),

@@ -1,10 +1,10 @@
 //! One group: its detail, and what people do with it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use monlight_shared::clock::iso_seconds;
-use monlight_shared::http::ApiError;
+use monlight_shared::http::{ApiError, PathText};
 use monlight_shared::store::Lane;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -73,7 +73,7 @@ struct Done {
 /// `GET /api/errors/{id}`.
 pub(super) async fn detail(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
 ) -> Result<Response, ApiError> {
     let id = GroupId::from_path(&id).ok_or_else(ApiError::no_route)?;
     let now = state.clock.now_ms();
@@ -88,7 +88,7 @@ pub(super) async fn detail(
 /// `POST /api/errors/{id}/resolve`: the same answer however often it is asked.
 pub(super) async fn resolve(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
 ) -> Result<Response, ApiError> {
     let id = GroupId::from_path(&id).ok_or_else(ApiError::no_route)?;
     let now = state.clock.now_ms();

@@ -28,6 +28,19 @@ async fn deep_nesting_is_kept_as_far_as_it_is_readable() {
     service.post("/api/errors", only_brackets).await.expect(400);
 }
 
+/// Such a path was refused as plain text, without a `detail`.
+#[tokio::test]
+async fn an_id_that_is_no_utf_8_got_plain_text() {
+    let service = service();
+    for path in ["/api/errors/%ff", "/api/errors/%c0%ae", "/api/errors/%00"] {
+        let refused = service.get(path).await.expect(404).json();
+        assert_eq!(refused, json!({"detail": "Not found"}), "{path}");
+        let resolve = format!("{path}/resolve");
+        let refused = service.post(&resolve, "").await.expect(404).json();
+        assert_eq!(refused, json!({"detail": "Not found"}), "{resolve}");
+    }
+}
+
 #[tokio::test]
 async fn lone_surrogates_do_not_cost_the_report() {
     let service = service();

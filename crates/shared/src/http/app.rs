@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use serde_json::{Map, Value};
 
+use super::answers::{AnswerBudget, ON_THEIR_WAY_BYTES};
 use super::assets::{Asset, Site};
 use super::auth::Auth;
 use super::body::{BodyBudget, IN_FLIGHT_BYTES};
@@ -169,6 +170,7 @@ impl App {
             trusted_proxies: common.trusted_proxies.clone(),
             siblings: common.siblings.clone(),
             budget: BodyBudget::new(IN_FLIGHT_BYTES, &metrics),
+            answers: AnswerBudget::new(ON_THEIR_WAY_BYTES, &metrics),
             limits: BodyLimits {
                 usual: common.max_body_bytes,
                 special: self.limits,

@@ -19,6 +19,7 @@ use tower_http::compression::Compression;
 use tower_http::compression::CompressionLevel;
 
 use super::address::Client;
+use super::answers::{AnswerBudget, Packed};
 use super::app::{Checks, Methods, wrong_method};
 use super::assets::{self, Found, Site, accepts_gzip};
 use super::auth::{Auth, Caller, Doors, Presented};
@@ -155,6 +156,7 @@ pub(super) struct Front {
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) siblings: Siblings,
     pub(super) budget: BodyBudget,
+    pub(super) answers: AnswerBudget,
     pub(super) limits: BodyLimits,
     pub(super) checks: Checks,
     pub(super) methods: Methods,
@@ -194,8 +196,13 @@ pub(super) async fn serve(State(front): State<Arc<Front>>, request: Request) -> 
         .catch_unwind()
         .await;
     let mut response = answered.unwrap_or_else(|panic| front.panicked(&*panic, &seen, &id));
-    if gzip && is_worth_compressing(&response) {
-        response = compress(response).await;
+    if gzip
+        && is_worth_compressing(&response)
+        && let Some(room) = front.answers.packer()
+    {
+        response = compress(response)
+            .await
+            .map(|body| axum::body::Body::new(Packed::new(body, room)));
     }
     finish_headers(&mut response, &id);
     let took = front.observer.finished(response.status(), began);
@@ -252,7 +259,7 @@ impl Front {
             Place::Session => return session_routes::answer(self, request, &context).await,
             Place::Open(routes) => {
                 request.extensions_mut().insert(context);
-                return call(routes, request).await;
+                return self.answers.admit(call(routes, request).await).await;
             }
             Place::Metrics => Doors::WithBearer,
             Place::Api | Place::Nowhere => Doors::Usual,
@@ -274,7 +281,7 @@ impl Front {
             return prometheus(&self.metrics);
         }
         request.extensions_mut().insert(context);
-        call(&self.api, request).await
+        self.answers.admit(call(&self.api, request).await).await
     }
 
     /// Key, rate limit, declared size, in the order of the service.

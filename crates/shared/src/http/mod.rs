@@ -55,6 +55,7 @@
 //! [`rate_limit::RateLimit`], [`body::check_declared`] and [`RequestContext`] as its own pieces.
 
 pub mod address;
+pub mod answers;
 pub mod assets;
 pub mod auth;
 pub mod body;
@@ -68,6 +69,7 @@ mod app;
 mod front;
 mod health;
 mod observe;
+mod path;
 mod session_routes;
 
 pub use address::{Client, Peer, client_addr};
@@ -77,6 +79,7 @@ pub use auth::{Auth, Caller};
 pub use body::ApiBytes;
 pub use error::{ApiError, json, json_text};
 pub use front::{RequestContext, RequestId};
+pub use path::PathText;
 pub use query::{Query, RawParams};
 pub use rate_limit::{RateLimit, RateLimiter, RetryAfter};
 

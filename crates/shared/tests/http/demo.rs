@@ -1,6 +1,7 @@
 //! Two services to try things on: one that checks as the API services do, one as the relay does.
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -9,6 +10,7 @@ use monlight_shared::config::{ApiKeyName, Reader, Var};
 use monlight_shared::http::sse::{Event, Pace, Slots, respond};
 use monlight_shared::http::{
     ApiBytes, ApiError, App, Asset, Caller, Checks, Methods, RawParams, RequestContext, json,
+    json_text,
 };
 use monlight_shared::service::{Context, Service, ServiceInfo};
 use monlight_shared::store::Migration;
@@ -110,6 +112,7 @@ fn things(ctx: &Context) -> Router {
         .route("/api/fault", get(fails))
         .route("/api/long", get(long))
         .route("/api/packed", get(packed))
+        .route("/api/pieces", get(pieces))
         .route("/api/events", get(events))
         .route(
             "/api/unread",
@@ -151,6 +154,13 @@ async fn fails() -> Result<Response, ApiError> {
 
 async fn long() -> Response {
     json(StatusCode::OK, &value!({"text": "0123456789".repeat(1000)}))
+}
+
+/// 16 MiB in pieces.
+async fn pieces() -> Response {
+    let piece = || Ok::<_, std::convert::Infallible>("0123456789abcdef".repeat(16 * 1024));
+    let pieces = stream::iter((0..64).map(move |_| piece()));
+    json_text(StatusCode::OK, Body::from_stream(pieces))
 }
 
 async fn packed() -> Response {

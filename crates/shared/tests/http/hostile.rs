@@ -154,6 +154,39 @@ async fn a_reader_that_does_not_read_is_cut() {
     running.is_well().await;
 }
 
+/// A hundred of them held a hundred pieces, and as many packers.
+#[tokio::test]
+async fn many_slow_readers_of_large_answers_took_all_memory() {
+    let running = start(&[], Settings::default()).await;
+    let most = running.metric("monlight_http_answer_bytes_max");
+    assert_eq!(most, 6_291_456.0);
+    let mut slow = Vec::new();
+    for _ in 0..50 {
+        for more in ["", "Accept-Encoding: gzip\r\n"] {
+            let mut client = running.connect().await;
+            client.send(&head("GET", "/api/pieces", more)).await;
+            slow.push(client);
+        }
+    }
+    let refused = "monlight_http_answers_refused_total";
+    let answered = "monlight_http_connections_accepted_total";
+    running.until(answered, 100.0).await;
+    while running.metric(refused) < 10.0 {
+        tokio::task::yield_now().await;
+        assert!(running.metric("monlight_http_answer_bytes") <= most);
+    }
+    running.is_well().await;
+    let small = running.ask(&head("GET", "/api/things", "")).await;
+    assert!(small.starts_with("HTTP/1.1 200 "), "{small}");
+    drop(slow);
+    running.until("monlight_http_answer_bytes", 0.0).await;
+    let mut client = running.connect().await;
+    let more = "Connection: close\r\n";
+    client.send(&head("GET", "/api/pieces", more)).await;
+    let whole = client.rest().await;
+    assert!(whole.len() > 16 * 1024 * 1024, "{}", whole.len());
+}
+
 #[tokio::test]
 async fn absurd_chunk_sizes() {
     let running = start(&[], Settings::default()).await;

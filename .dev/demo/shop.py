@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CONTAINERS = ROOT / "data" / "containers"
 random.seed(20261122)
 
-
 DEMO = json.loads(os.environ["MONLIGHT_DEMO"])
 SETTINGS, URLS = DEMO["settings"], DEMO["urls"]
 app = FastAPI()
@@ -100,7 +99,7 @@ def one_request() -> tuple[str, str]:
     number = random.randrange(1, 400)
     if kind == "search":
         word = random.choice(["green tea", "cup", "pot", "matcha", "oolong 2026", "strainer"])
-        return "GET", f"/search?q={word}&page={number % 3 + 1 if next(searches) % 23 else 'two'}"
+        return "GET", f"/search?q={word}&page={number % 3 + 1 if next(searches) % 13 else 'two'}"
     return {
         "home": ("GET", "/"),
         "product": ("GET", f"/products/{number}"),

@@ -10,7 +10,7 @@ use monlight_shared::clock::Clock;
 use monlight_shared::http::RateLimit;
 use monlight_shared::metrics::{Gauge, Registry};
 use monlight_shared::store::{Lane, Store, StoreError};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::domain::origin::Origins;
@@ -33,6 +33,7 @@ pub(crate) struct State {
     /// Requests of browsers, by key (0 for none or an unknown one) and address.
     pub(crate) rate: Arc<RateLimit<(i64, IpAddr)>>,
     pub(crate) in_flight: InFlight,
+    pub(crate) outgoing: Outgoing,
     pub(crate) maps: Arc<Maps>,
     pub(crate) telemetry: Arc<Telemetry>,
 }
@@ -103,6 +104,7 @@ impl State {
             origins: Arc::new(config.origins.clone()),
             rate: Arc::new(RateLimit::new(rate_limit, "browser", &clock, registry)),
             in_flight: InFlight::new(registry),
+            outgoing: Outgoing::new(registry),
             maps: Arc::new(maps),
             telemetry: Arc::new(Telemetry::new(registry)),
             store,
@@ -245,6 +247,65 @@ impl Drop for Room {
             _ => drop(counts.sites.remove(&self.key_id)),
         }
         counts.shown.set(counts.total as i64);
+    }
+}
+
+/// What is made of events for the other services. It is longer than what came, several times when a stack becomes
+/// readable, and waits while such a service is slow, so it is bounded in bytes. Reports, which wait for the database while
+/// they are being made, are made a few at a time.
+#[derive(Clone)]
+pub(crate) struct Outgoing {
+    making: Arc<Semaphore>,
+    room: Arc<Semaphore>,
+}
+
+/// Reports being made at the same time.
+const MOST_MAKING: usize = 8;
+/// How long an event waits for its turn to be worked on.
+const LONGEST_WAIT_TO_MAKE: Duration = Duration::from_secs(2);
+/// Bytes of all documents on their way.
+pub(crate) const MOST_OUTGOING_BYTES: usize = 4 * 1024 * 1024;
+
+impl Outgoing {
+    fn new(registry: &Registry) -> Self {
+        let room = Arc::new(Semaphore::new(MOST_OUTGOING_BYTES));
+        let seen = Arc::downgrade(&room);
+        registry.gauge_fn(
+            "monlight_relay_outgoing_bytes",
+            "Documents for the other services that were not taken yet.",
+            &[],
+            move || {
+                seen.upgrade().map_or(0.0, |room| {
+                    (MOST_OUTGOING_BYTES - room.available_permits()) as f64
+                })
+            },
+        );
+        registry
+            .gauge(
+                "monlight_relay_outgoing_bytes_max",
+                "The most bytes of such documents.",
+                &[],
+            )
+            .set(MOST_OUTGOING_BYTES as i64);
+        Self {
+            making: Arc::new(Semaphore::new(MOST_MAKING)),
+            room,
+        }
+    }
+
+    /// The turn to make a report; `None` when it does not come in time.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.making).acquire_owned();
+        tokio::time::timeout(LONGEST_WAIT_TO_MAKE, turn)
+            .await
+            .ok()?
+            .ok()
+    }
+
+    /// Room for a document, if there is any now.
+    pub(crate) fn room_for(&self, document: &str) -> Option<OwnedSemaphorePermit> {
+        let bytes = document.len().min(MOST_OUTGOING_BYTES) as u32;
+        Arc::clone(&self.room).try_acquire_many_owned(bytes).ok()
     }
 }
 

@@ -82,7 +82,11 @@ pub(crate) fn metric_batch(project: &str, batch: &Batch) -> String {
     out
 }
 
-/// The path of a URL, without query and fragment; a text without a host is taken as a path.
+/// Bytes of the label `page`, as many as the collector keeps of a value. It stands in every metric of a batch, so a long
+/// one would make megabytes of a small batch.
+const LONGEST_PAGE: usize = 500;
+
+/// The path of a URL, without query and fragment; a text without a host is taken as a path. Cut when it is too long.
 fn page_of(url: &str) -> &str {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let path = match url.split_once("://") {
@@ -92,6 +96,9 @@ fn page_of(url: &str) -> &str {
             .unwrap_or("/"),
         None => url,
     };
+    let path = path
+        .get(..path.floor_char_boundary(LONGEST_PAGE))
+        .unwrap_or_default();
     if path.is_empty() { "/" } else { path }
 }
 

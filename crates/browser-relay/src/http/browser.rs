@@ -76,22 +76,23 @@ async fn dispatch(
             allow: "POST, OPTIONS",
         });
     }
-    let busy = || {
-        turned_away(
-            state,
-            Refused::Busy,
-            ApiError::busy("Too many events at the same time"),
-        )
-    };
-    let _room = state.in_flight.enter(site.key_id).ok_or_else(busy)?;
+    let room = state.in_flight.enter(site.key_id);
+    let _room = room.ok_or_else(|| busy(state))?;
     let bytes = read_event(state, context, &parts.headers, body).await?;
-    // The bytes stay until the answer: what is made of them counts against the same budget.
     let result = match kind {
-        EventKind::Error => error(state, &site, &bytes).await,
-        EventKind::Metrics => metrics(state, &site, &bytes).await,
+        EventKind::Error => error(state, &site, bytes).await,
+        EventKind::Metrics => metrics(state, &site, bytes).await,
     };
     state.telemetry.event(kind, outcome(&result));
     result
+}
+
+fn busy(state: &State) -> ApiError {
+    turned_away(
+        state,
+        Refused::Busy,
+        ApiError::busy("Too many events at the same time"),
+    )
 }
 
 fn turned_away(state: &State, reason: Refused, error: ApiError) -> ApiError {
@@ -137,16 +138,10 @@ fn public_key(headers: &HeaderMap, uri: &Uri) -> Option<String> {
         .map(str::to_owned)
 }
 
-async fn error(state: &State, site: &Site, body: &[u8]) -> Result<Response, ApiError> {
-    let event = BrowserError::from_json(body).map_err(invalid)?;
-    let (stack, symbolication) = symbolicate(state, site, &event).await;
-    let traceback = stack.as_deref().unwrap_or(&event.stack);
-    let mut report = enrich::error_report(&site.project, &event, traceback, symbolication.as_ref());
-    if report.len() > LONGEST_READABLE && stack.is_some() {
-        let why = Symbolication::none("the readable stack is too long");
-        report = enrich::error_report(&site.project, &event, &event.stack, Some(&why));
-    }
-    drop((event, stack, symbolication));
+async fn error(state: &State, site: &Site, body: Bytes) -> Result<Response, ApiError> {
+    let report = report(state, site, body).await?;
+    let room = state.outgoing.room_for(&report);
+    let _room = room.ok_or_else(|| busy(state))?;
     let Accepted { status, body } = match state.errors.send(report).await {
         Ok(accepted) => accepted,
         Err(refusal) => return Ok(rejected(refusal)),
@@ -158,6 +153,23 @@ async fn error(state: &State, site: &Site, body: &[u8]) -> Result<Response, ApiE
         StatusCode::OK | StatusCode::CREATED => json(status, &json!({"status": "accepted"})),
         _ => json(StatusCode::CREATED, &json!({"status": "accepted"})),
     })
+}
+
+/// What the tracker is sent. Nothing else is left of the event afterwards.
+async fn report(state: &State, site: &Site, body: Bytes) -> Result<String, ApiError> {
+    let turn = state.outgoing.turn().await;
+    let _turn = turn.ok_or_else(|| busy(state))?;
+    let event = BrowserError::from_json(&body).map_err(invalid)?;
+    let (stack, symbolication) = symbolicate(state, site, &event).await;
+    let traceback = stack.as_deref().unwrap_or(&event.stack);
+    let mut report = enrich::error_report(&site.project, &event, traceback, symbolication.as_ref());
+    if report.len() > LONGEST_READABLE && stack.is_some() {
+        let why = Symbolication::none("the readable stack is too long");
+        report = enrich::error_report(&site.project, &event, &event.stack, Some(&why));
+    }
+    // It was made for the worst case, and may wait.
+    report.shrink_to_fit();
+    Ok(report)
 }
 
 /// The readable stack, if there is one, and what became of the frames. A database that cannot be read costs the
@@ -192,11 +204,14 @@ async fn symbolicate(
     (Some(text), Some(symbolication))
 }
 
-async fn metrics(state: &State, site: &Site, body: &[u8]) -> Result<Response, ApiError> {
-    let batch = Batch::from_json(body).map_err(invalid)?;
+async fn metrics(state: &State, site: &Site, body: Bytes) -> Result<Response, ApiError> {
+    let batch = Batch::from_json(&body).map_err(invalid)?;
     let count = batch.metrics.len();
-    let document = enrich::metric_batch(&site.project, &batch);
-    drop(batch);
+    let mut document = enrich::metric_batch(&site.project, &batch);
+    document.shrink_to_fit();
+    drop((batch, body));
+    let room = state.outgoing.room_for(&document);
+    let _room = room.ok_or_else(|| busy(state))?;
     if let Err(refusal) = state.metrics.send(document).await {
         return Ok(rejected(refusal));
     }

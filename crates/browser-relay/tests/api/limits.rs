@@ -216,6 +216,57 @@ async fn a_storm_at_one_site_leaves_room_for_the_others() {
     assert_eq!(answers, vec![201; held]);
 }
 
+/// The path of the page stands in every metric: 64 KiB became 26 MB.
+#[tokio::test]
+async fn a_batch_with_a_long_url_became_megabytes() {
+    let world = World::new();
+    let metric = json!({"name": "n", "type": "gauge", "value": 1});
+    let page = format!("/{}", "\u{e9}".repeat(12_000));
+    let url = format!("https://shop.example{page}?q");
+    let body = json!({"metrics": vec![metric; 1000], "url": url});
+    let answer = world.browse(METRICS, WEB, &body).await;
+    assert_eq!(answer.json(), json!({"status": "accepted", "count": 1000}));
+    let received = world.collector.received();
+    assert!(
+        received[0].body.len() < 1_000_000,
+        "{}",
+        received[0].body.len()
+    );
+    let sent: Value = serde_json::from_slice(&received[0].body).expect("JSON");
+    let kept = sent[999]["labels"]["page"].as_str().expect("a page");
+    assert!(kept.len() > 490 && kept.len() <= 500 && page.starts_with(kept));
+}
+
+/// While the tracker was silent, ninety-six events with readable stacks held 30 MB.
+#[tokio::test]
+async fn events_that_wait_for_a_slow_tracker_took_all_memory() {
+    let world = World::with(&[("RATE_LIMIT", "0")]);
+    let mut body = event();
+    body["message"] = json!("m".repeat(60_000));
+    let most = 4 * 1024 * 1024 / 60_000;
+    for _ in 0..most {
+        world.tracker.next(Reply::Wait);
+    }
+    let mut storm: FuturesUnordered<_> = (0..96)
+        .map(|_| world.browse("/api/browser/errors", WEB, &body))
+        .collect();
+    for _ in most..96 {
+        let refused = storm.next().await.unwrap();
+        assert_eq!(refused.status.as_u16(), 503, "{}", refused.text());
+        assert_eq!(refused.headers["retry-after"], "1");
+    }
+    let metrics = world.relay.get("/metrics").await.text();
+    let held = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("monlight_relay_outgoing_bytes "))
+        .expect("a gauge");
+    assert!(held.parse::<f64>().expect("a number") <= 4_194_304.0);
+    world.tracker.release();
+    let answers: Vec<u16> = storm.map(|answer| answer.status.as_u16()).collect().await;
+    assert!(answers.iter().all(|status| *status == 201), "{answers:?}");
+    assert!(answers.len() >= 60, "{}", answers.len());
+}
+
 #[tokio::test]
 async fn odd_events_harm_nobody() {
     let world = World::new();

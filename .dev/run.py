@@ -50,10 +50,14 @@ def fail(message: str) -> NoReturn:
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+SAYING = threading.Lock()
+
+
 def say(text: str) -> None:
-    """Prints; a terminal or pipe that has gone away is no reason to leave four processes behind."""
+    """Prints a whole line; a terminal or pipe that has gone away is no reason to leave four processes behind."""
     try:
-        print(text, flush=True)
+        with SAYING:
+            print(text, flush=True)
     except OSError:
         # What Python still holds would fail again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -113,7 +117,6 @@ def environment_of(service: str, settings: dict[str, str], ports: dict[str, int]
         ("error-tracker", "PUBLIC_ERRORS_URL"),
         ("log-viewer", "PUBLIC_LOGS_URL"),
         ("metrics-collector", "PUBLIC_METRICS_URL"),
-        ("browser-relay", "PUBLIC_BROWSER_URL"),
     ):
         env.setdefault(variable, f"http://localhost:{ports[name]}")
     files = {

@@ -101,7 +101,7 @@ static PUBLIC_METRICS_URL: Var = Var::optional(
 static PUBLIC_BROWSER_URL: Var = Var::optional(
     "PUBLIC_BROWSER_URL",
     "an http:// or https:// address",
-    "Where people reach the browser relay.",
+    "Where people reach the pages of the browser relay. It has none yet, so leave this unset.",
 );
 static UI_DIR: Var = Var::optional(
     "UI_DIR",

@@ -1,7 +1,7 @@
 //! New entries on their way to the live tails.
 //!
 //! Batches are announced after their commit. Each is serialized once, whoever listens, and kept in a ring of
-//! [`BATCHES`]: a client that is slower than that finds a gap and reads what it missed from the database. Nobody waits
+//! `BATCHES`: a client that is slower than that finds a gap and reads what it missed from the database. Nobody waits
 //! for a slow client.
 
 use std::sync::Arc;

@@ -84,9 +84,11 @@ class Pages {
     await issue("PermissionError").waitFor({ state: "detached" });
     await issue("TypeError").getByRole("link").click();
     await page.getByRole("heading", { level: 1, name: /reading 'price'/ }).waitFor();
+    // The failing frame: the function around it, its place in the source, and the line itself.
     const first = stack.getByRole("listitem").first();
-    assert.match(await first.innerText(), new RegExp(`\\s(\\S*/)?cart\\.ts:${failingLine}:\\d+$`));
-    await page.getByRole("region", { name: "Context" }).getByText('"lineTotal"', { exact: true }).waitFor();
+    assert.match(await first.innerText(), new RegExp(`^lineTotal\\s+(\\S*/)?cart\\.ts:${failingLine}:\\d+\\s`));
+    assert.match(await first.getByLabel(`Source, line ${failingLine}`).innerText(), /\.price\b/);
+    assert.equal(await page.getByText('"symbolication"').count(), 0, "the frames are in the context as well");
 
     // From an error to what was logged around it, on the page of another service.
     await page.getByRole("link", { name: "Logs of these two minutes" }).click();

@@ -19,6 +19,7 @@ import { getGroup, type GroupDetail, type Json as JsonValue, type Occurrence } f
 import { groups, listed, listQuery, reload, resolveAll } from "./model";
 import { service } from "./service";
 import { Stack } from "./stack";
+import { framesText, readSymbolication, symbolicate } from "./symbolication";
 
 /** A longer message is folded, in characters. */
 const LONG_MESSAGE = 2000;
@@ -190,6 +191,7 @@ function text(extra: JsonValue | undefined, key: string): string | null {
 
 function Body({ group }: { group: GroupDetail }) {
   const occurrence = occurrenceOf(group);
+  const symbolication = readSymbolication(occurrence?.extra);
   return (
     <>
       <div class="detail-title">
@@ -208,7 +210,7 @@ function Body({ group }: { group: GroupDetail }) {
       <div class="detail-grid">
         <div class="detail-main">
           {occurrence && <OccurrenceBar group={group} occurrence={occurrence} />}
-          <Stack traceback={occurrence?.traceback || group.traceback} />
+          <Stack traceback={occurrence?.traceback || group.traceback} symbolication={symbolication} />
           {occurrence && <RequestAndContext occurrence={occurrence} />}
         </div>
         <aside class="detail-side" aria-label="About this issue">
@@ -307,6 +309,13 @@ function OccurrenceTags({ occurrence }: { occurrence: Occurrence }) {
   );
 }
 
+/** `extra` without what the stack already shows. */
+function contextOf(extra: JsonValue): JsonValue {
+  if (!readSymbolication(extra)) return extra;
+  const { symbolication: _, ...rest } = extra as { [key: string]: JsonValue };
+  return rest;
+}
+
 function RequestAndContext({ occurrence }: { occurrence: Occurrence }) {
   const browser = isBrowser(occurrence);
   const headers = occurrence.request_headers;
@@ -318,7 +327,7 @@ function RequestAndContext({ occurrence }: { occurrence: Occurrence }) {
   if (browser) add("Agent", text(occurrence.extra, "user_agent"));
   const headerRows = typeof headers === "object" && headers !== null && !Array.isArray(headers) ? Object.entries(headers) : [];
   for (const [name, value] of headerRows) rows.push([name, typeof value === "string" ? value : JSON.stringify(value)]);
-  const extra = occurrence.extra;
+  const extra = contextOf(occurrence.extra);
   const hasExtra = extra !== null && !(typeof extra === "object" && Object.keys(extra).length === 0);
   if (rows.length === 0 && !hasExtra) return null;
   return (
@@ -457,7 +466,9 @@ function History({ group }: { group: GroupDetail }) {
 
 /** An issue for a ticket or a chat. */
 function markdown(group: GroupDetail, occurrence: Occurrence | undefined): string {
-  const traceback = (occurrence?.traceback || group.traceback).trimEnd();
+  const reported = occurrence?.traceback || group.traceback;
+  const known = readSymbolication(occurrence?.extra)?.frames ?? [];
+  const traceback = (known.length > 0 ? framesText(symbolicate(reported, known)) : reported).trimEnd();
   const fence = "`".repeat(Math.max(3, ...[...traceback.matchAll(/`+/g)].map(([run]) => run.length + 1)));
   return [
     `### ${group.exception_type}: ${group.message.split("\n", 1)[0]}`,

@@ -6,10 +6,11 @@ import { Icon } from "@kit/icons";
 import { useKeys } from "@kit/keys";
 import { Hostile } from "@kit/text";
 import { param, setParams } from "@kit/url";
-import { foldFrames, type Frame, parseTraceback, type Raised, type Row, shortFile } from "./traceback";
+import { placeText, symbolicate, type Symbolication } from "./symbolication";
+import { foldFrames, type Frame, type Raised, type Row, shortFile } from "./traceback";
 
-export function Stack({ traceback }: { traceback: string }) {
-  const raised = parseTraceback(traceback);
+export function Stack({ traceback, symbolication }: { traceback: string; symbolication: Symbolication | null }) {
+  const raised = symbolicate(traceback, symbolication?.frames ?? []);
   const asText = raised.length === 0 || param("stack") === "text";
   const show = (view: string | null) => setParams({ stack: view }, true);
   useKeys("Issue", {
@@ -39,7 +40,8 @@ export function Stack({ traceback }: { traceback: string }) {
           </button>
         )}
       </div>
-      {!traceback && <p class="t3">The report came without a traceback.</p>}
+      {symbolication?.reason && <p class="t3 stack-note">Not mapped to the source: {symbolication.reason}.</p>}
+      {!traceback && raised.length === 0 && <p class="t3">The report came without a traceback.</p>}
       {traceback && asText && (
         <pre class="code boxed tall-code" tabIndex={0} aria-label="Traceback">
           <code>
@@ -54,6 +56,7 @@ export function Stack({ traceback }: { traceback: string }) {
 
 function Exception({ raised, first, link }: { raised: Raised; first: boolean; link: string | null }) {
   const rows = foldFrames(raised.frames);
+  const failing = first ? (raised.frames.find(({ lib }) => !lib) ?? raised.frames[0]) : null;
   return (
     <>
       {link && (
@@ -66,7 +69,7 @@ function Exception({ raised, first, link }: { raised: Raised; first: boolean; li
       )}
       <ol class="frames">
         {rows.map((row, at) =>
-          row.kind === "lib" ? <LibraryRow key={at} row={row} /> : <FrameRow key={at} frame={row.frame} failing={first && row.frame === raised.frames.find(({ lib }) => !lib)} />,
+          row.kind === "lib" ? <LibraryRow key={at} row={row} /> : <FrameRow key={at} frame={row.frame} failing={row.frame === failing} />,
         )}
       </ol>
     </>
@@ -87,6 +90,16 @@ function FrameRow({ frame, failing = false }: { frame: Frame; failing?: boolean 
             {frame.column !== null && `:${frame.column}`}
           </span>
         </span>
+        {frame.minified && (
+          <span class="mono cut t3 frame-note" title={`Minified: ${frame.minified.fn} at ${frame.minified.file}:${frame.minified.line}:${frame.minified.column}`}>
+            <Hostile text={placeText(frame.minified)} />
+          </span>
+        )}
+        {frame.unmapped && (
+          <span class="t3 frame-note">
+            not mapped: <Hostile text={frame.unmapped} />
+          </span>
+        )}
       </div>
       {frame.code !== null && <SourceLine frame={frame} code={frame.code} failing={failing} />}
     </li>

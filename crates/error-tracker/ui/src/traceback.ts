@@ -14,6 +14,10 @@ export interface Frame {
   mark: [number, number] | null;
   /** Of a library or of the language, not of the app. */
   lib: boolean;
+  /** Where it is in the code the browser ran, when this is the place in the source it was made from. */
+  minified: { file: string; line: number; column: number; fn: string } | null;
+  /** Why the place in the source is not known, although it was looked for. */
+  unmapped: string | null;
 }
 
 /** One exception with its frames, the innermost (where it was raised) first. */
@@ -32,7 +36,11 @@ const PYTHON_DURING = "During handling of the above exception, another exception
 // V8: "at fn (file:1:2)" and "at file:1:2". Firefox and Safari: "fn@file:1:2".
 const V8_FRAME = /^\s*at (?:(async )?(.*?) \()?((?:[^\s():]+:\/\/|\/|[A-Za-z]:[\\/]|node:|<)?[^\s()]*?):(\d+):(\d+)\)?$/;
 const GECKO_FRAME = /^\s*([^@\s]*)@(\S+?):(\d+):(\d+)$/;
-const LIBRARY = /[/\\](?:site-packages|dist-packages|node_modules)[/\\]|[/\\]lib[/\\]python\d|^<frozen |^node:|^internal\/|webpack\/bootstrap/;
+const LIBRARY = /(?:^|[/\\])(?:site-packages|dist-packages|node_modules)[/\\]|[/\\]lib[/\\]python\d|^<frozen |^node:|^internal\/|webpack\/bootstrap|[/\\]monlight[/\\]integrations[/\\]/;
+
+export function isLibrary(file: string): boolean {
+  return LIBRARY.test(file);
+}
 
 /** The exceptions of a traceback, the one that was reported first. Empty when no frame was found. */
 export function parseTraceback(text: string): Raised[] {
@@ -75,7 +83,7 @@ function pythonFrame(head: RegExpExecArray, after: string[]): Frame {
     const strong = carets.includes("^") ? "^" : "~";
     mark = [Math.max(0, carets.indexOf(strong) - indent), Math.max(0, carets.lastIndexOf(strong) + 1 - indent)];
   }
-  return { fn, file, line: Number(line), column: null, code: hasCode ? next.trim() : null, mark, lib: LIBRARY.test(file) };
+  return { fn, file, line: Number(line), column: null, code: hasCode ? next.trim() : null, mark, lib: isLibrary(file), minified: null, unmapped: null };
 }
 
 function parseJavaScript(lines: string[]): Raised[] {
@@ -99,7 +107,7 @@ function javaScriptFrame(line: string): Frame | null {
 }
 
 function place(fn: string, file: string, line: string, column: string): Frame {
-  return { fn: fn || "<anonymous>", file, line: Number(line), column: Number(column), code: null, mark: null, lib: LIBRARY.test(file) };
+  return { fn: fn || "<anonymous>", file, line: Number(line), column: Number(column), code: null, mark: null, lib: isLibrary(file), minified: null, unmapped: null };
 }
 
 /** One frame to show, or a run of library frames that is folded. */
@@ -120,9 +128,10 @@ export function foldFrames(frames: readonly Frame[]): Row[] {
 
 /** The package a library file belongs to: `starlette`, `@scope/name`, `node`, `python`. */
 export function packageOf(file: string): string {
-  const inPackages = /[/\\](?:site-packages|dist-packages|node_modules)[/\\](@[^/\\]+[/\\][^/\\]+|[^/\\]+)/.exec(file);
+  const inPackages = /(?:^|[/\\])(?:site-packages|dist-packages|node_modules)[/\\](@[^/\\]+[/\\][^/\\]+|[^/\\]+)/.exec(file);
   if (inPackages?.[1]) return inPackages[1].replace("\\", "/").replace(/\.py$/, "");
   if (/^node:|^internal\//.test(file)) return "node";
+  if (/[/\\]monlight[/\\]integrations[/\\]/.test(file)) return "monlight";
   return /python\d|^<frozen /.test(file) ? "python" : "a library";
 }
 

@@ -80,9 +80,19 @@ test("runs of one library are folded, unless there is nothing else", () => {
   assert.deepEqual(foldFrames(frames.filter(({ lib }) => lib)).map(({ kind }) => kind), ["frame", "frame"]);
 });
 
+test("frames of the SDK's own middleware are folded", () => {
+  const frames = parseTraceback(`Traceback (most recent call last):
+  File "/srv/sdks/python/src/monlight/integrations/fastapi.py", line 88, in __call__
+    await self.app(scope, receive, send)
+  File "/app/shop/orders.py", line 71, in pay
+    raise ValueError("x")
+ValueError: x`)[0]!.frames;
+  assert.deepEqual(foldFrames(frames).map((row) => (row.kind === "lib" ? `${row.frames.length} in ${row.of}` : row.frame.fn)), ["pay", "1 in monlight"]);
+});
+
 test("the package of a file", () => {
   const table: [string, string][] = [
-    ["/x/site-packages/fastapi/routing.py", "fastapi"], ["/x/site-packages/six.py", "six"], ["/x/node_modules/@scope/name/a.js", "@scope/name"], ["node:internal/timers", "node"], ["/usr/lib/python3.13/json/decoder.py", "python"], ["<frozen importlib._bootstrap>", "python"],
+    ["/x/site-packages/fastapi/routing.py", "fastapi"], ["/x/site-packages/six.py", "six"], ["/x/node_modules/@scope/name/a.js", "@scope/name"], ["node_modules/preact/src/diff/index.js", "preact"], ["node:internal/timers", "node"], ["/usr/lib/python3.13/json/decoder.py", "python"], ["<frozen importlib._bootstrap>", "python"],
   ];
   for (const [file, expected] of table) assert.equal(packageOf(file), expected, file);
 });

@@ -7,12 +7,14 @@ export interface Piece {
 }
 
 export interface Message {
-  /** The first line, in its colours. */
+  /** The line that says what happened, in its colours: the first one, of a traceback the exception. */
   pieces: Piece[];
   /** What JSON or logfmt names, in order; nested values as JSON. */
   fields: [string, string][];
   /** How many more lines there are. */
   more: number;
+  /** All lines without terminal sequences, those of JSON's values included: where a search looks for what is not shown. */
+  text: string;
 }
 
 const ANSI = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
@@ -61,15 +63,45 @@ function nextColour(now: string, parameters: string): string {
   return colour;
 }
 
+const PYTHON_HEAD = /^(?:Exception Group )?Traceback \(most recent call last\):/;
+const PYTHON_FRAME = /^\s+(?:\|\s+)*File "[^"]*", line \d/;
+
+/** Which of several lines is the exception of a Python traceback; -1 when there is none. */
+function exceptionAt(lines: readonly string[]): number {
+  const frame = lines.findLastIndex((line) => PYTHON_FRAME.test(plain(line)));
+  // An exception may have a text of many lines: the first after the frames has its name.
+  return frame < 0 ? -1 : lines.findIndex((line, at) => at > frame && /^\S/.test(plain(line)));
+}
+
+/** The lines that stand for all: the first, and the exception it logs; of a bare traceback the exception alone. */
+function telling(lines: readonly string[]): string[] {
+  const first = (lines[0] ?? "").trimEnd();
+  const exception = lines.length > 1 ? (lines[exceptionAt(lines)] ?? "").trimEnd() : "";
+  if (!exception) return [first];
+  const bare = PYTHON_HEAD.test(plain(first)) || /^\s/.test(plain(first));
+  return bare ? [exception] : [first, exception];
+}
+
 export function parseMessage(text: string): Message {
-  const json = parseJson(plain(text));
+  const clean = plain(text);
+  const json = parseJson(clean);
   if (json) return json;
-  const end = text.indexOf("\n");
-  const line = (end < 0 ? text : text.slice(0, end)).trimEnd();
-  const more = end < 0 ? 0 : text.trimEnd().split("\n").length - 1;
-  const coloured = line.includes("\u001b");
-  if (coloured) return { pieces: colours(line), fields: fieldsOf(plain(line)), more };
-  return { pieces: logfmtPieces(line), fields: fieldsOf(line), more };
+  const lines = text.trimEnd().split("\n");
+  const shown = telling(lines);
+  const pieces = shown.flatMap((line, at) => {
+    const own = line.includes("\u001b") ? colours(line) : logfmtPieces(line);
+    return at > 0 ? [{ text: " ", class: "" }, ...own] : own;
+  });
+  return { pieces, fields: fieldsOf(plain(shown[0]!)), more: lines.length - 1, text: clean };
+}
+
+/** What the row shows for a search: the usual text, or the line with the hit when the usual text has none. */
+export function piecesFor({ pieces, more, text }: Message, pattern: RegExp | null): Piece[] {
+  if (!pattern || text.search(pattern) < 0 || pieces.map((piece) => piece.text).join("").search(pattern) >= 0) return pieces;
+  if (more === 0 && !text.includes("\n")) return pieces;
+  const hit = text.search(pattern);
+  const end = text.indexOf("\n", hit);
+  return [{ text: text.slice(text.lastIndexOf("\n", hit) + 1, end < 0 ? undefined : end).trim(), class: "" }];
 }
 
 function parseJson(text: string): Message | null {
@@ -86,13 +118,14 @@ function parseJson(text: string): Message | null {
   const fields = entries.filter(([name]) => name !== key).map(([name, said]): [string, string] => [name, typeof said === "string" ? said : JSON.stringify(said)]);
   const pieces: Piece[] = [];
   const message = key ? String((value as Record<string, unknown>)[key]).trimEnd() : "";
-  const [first = "", ...rest] = message.split("\n");
+  const lines = message.split("\n");
+  const first = telling(lines).join(" ");
   if (first) pieces.push({ text: first, class: "" });
   for (const [name, said] of fields) {
     if (SHOWN_KEYS.has(name)) continue;
-    pieces.push({ text: `${pieces.length > 0 ? " " : ""}${name}=`, class: "f-key" }, { text: said.split("\n", 1)[0]!, class: "f" });
+    pieces.push({ text: `${pieces.length > 0 ? " " : ""}${name}=`, class: "f-key" }, { text: telling(said.trimEnd().split("\n")).join(" "), class: "f" });
   }
-  return { pieces, fields, more: rest.length };
+  return { pieces, fields, more: lines.length - 1, text: [message, ...fields.map(([, said]) => said)].join("\n") };
 }
 
 function fieldsOf(line: string): [string, string][] {

@@ -5,7 +5,7 @@ import { lazy } from "@kit/lazy";
 import { Marked } from "@kit/text";
 import { type Line, timeOf } from "./api";
 import { levelOf } from "./levels";
-import { type Message, parseMessage } from "./message";
+import { type Message, parseMessage, piecesFor } from "./message";
 
 const LineDetail = lazy<{ line: Line; message: Message }>("LineDetail");
 const parsed = new WeakMap<Line, Message>();
@@ -59,7 +59,7 @@ export function LogRow({ line, open, at, tabIndex, pattern, onToggle, onFocus }:
 function Pieces({ message, pattern }: { message: Message; pattern: RegExp | null }): ComponentChildren {
   return (
     <>
-      {message.pieces.map((piece, at) =>
+      {piecesFor(message, pattern).map((piece, at) =>
         piece.class ? (
           <span key={at} class={piece.class}>
             <Marked text={piece.text} pattern={pattern} />

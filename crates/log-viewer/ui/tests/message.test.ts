@@ -4,7 +4,8 @@ import type { Line } from "../src/api";
 import { addTerm } from "../src/detail";
 import { takes } from "../src/levels";
 import { mergeLines } from "../src/lines";
-import { colours, parseMessage, plain } from "../src/message";
+import { searchPattern } from "@kit/search";
+import { colours, parseMessage, piecesFor, plain } from "../src/message";
 
 const ESC = "\u001b";
 const shown = (text: string) => parseMessage(text).pieces.map(({ text: piece, class: name }) => (name ? `[${name} ${piece}]` : piece)).join("");
@@ -36,12 +37,55 @@ test("the first line is shown, the others are counted", () => {
   assert.equal(message.pieces[0]?.text, "OperationalError: x");
 });
 
+const TRACEBACK = `Traceback (most recent call last):
+  File "/app/a.py", line 3, in share
+    share = total / len(carts)
+            ~~~~~~^~~~~~~~~~~~
+ZeroDivisionError: division by zero
+`;
+
+test("of a traceback the exception is shown", () => {
+  const chained = `${TRACEBACK}
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "/app/b.py", line 9, in pay
+    raise ValidationError(order)
+ValidationError: 2 errors
+price
+  must be positive
+`;
+  const table: [string, string][] = [
+    [TRACEBACK, "ZeroDivisionError: division by zero"],
+    [chained, "ValidationError: 2 errors"],
+    [TRACEBACK.slice(TRACEBACK.indexOf("\n") + 1), "ZeroDivisionError: division by zero"],
+    [`ERROR:    Exception in ASGI application\n${TRACEBACK}`, "ERROR:    Exception in ASGI application ZeroDivisionError: division by zero"],
+    [`${ESC}[31m${TRACEBACK.replace("ZeroDivisionError", `${ESC}[1;35mZeroDivisionError${ESC}[0m`)}`, "[ansi-magenta ZeroDivisionError]: division by zero"],
+    ["Traceback (most recent call last):\n  File \"/app/a.py\", line 3, in share\n    cut off", "Traceback (most recent call last):"],
+    ["  indented\n  File of nothing\nlast", "  indented"],
+    [JSON.stringify({ message: "failed", exc_info: TRACEBACK }), "failed[f-key  exc_info=][f ZeroDivisionError: division by zero]"],
+  ];
+  for (const [text, expected] of table) assert.equal(shown(text), expected, text);
+  assert.equal(parseMessage(TRACEBACK).more, 4);
+});
+
+test("a hit that the row would hide is shown instead", () => {
+  const of = (text: string, search: string) => piecesFor(parseMessage(text), searchPattern(search)).map(({ text: piece }) => piece).join("");
+  assert.equal(of(TRACEBACK, "carts"), "share = total / len(carts)");
+  assert.equal(of(TRACEBACK, "division carts"), "ZeroDivisionError: division by zero", "a hit is shown already");
+  assert.equal(of(TRACEBACK, "elsewhere"), "ZeroDivisionError: division by zero");
+  assert.equal(of(TRACEBACK, ""), "ZeroDivisionError: division by zero");
+  assert.equal(of(JSON.stringify({ msg: "failed", exc_info: TRACEBACK }), "carts"), "share = total / len(carts)");
+  assert.equal(of(`a\n${ESC}[31mred${ESC}[0m line`, "red"), "red line");
+});
+
 test("a long line is read in linear time", () => {
   const started = performance.now();
   parseMessage("a".repeat(60_000));
   parseMessage(`key="${"\\".repeat(60_000)}`);
   parseMessage(`${"a=".repeat(30_000)}`);
   parseMessage(`${ESC}[${";1".repeat(30_000)}`);
+  parseMessage(`a\n${" | ".repeat(20_000)}\n${"\n".repeat(20_000)}${" ".repeat(60_000)}x`);
   assert.ok(performance.now() - started < 1500, `${performance.now() - started} ms`);
 });
 

@@ -7,6 +7,7 @@ use monlight_shared::lifecycle::Lifecycle;
 use monlight_shared::metrics::{Counter, Gauge, Registry};
 use monlight_shared::service::Context;
 use monlight_shared::store::Store;
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::store::dictionary::Dictionary;
@@ -20,7 +21,12 @@ pub(crate) struct AppState {
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) config: Arc<Config>,
     pub(crate) told: Arc<Told>,
+    /// Each answer on its way knows the series it is about.
+    pub(crate) series_room: Arc<Semaphore>,
 }
+
+/// Series of all answers on their way together.
+pub(crate) const MOST_SERIES_ON_THE_WAY: usize = 40_000;
 
 impl AppState {
     pub(crate) fn new(ctx: &Context, config: Config) -> Self {
@@ -34,6 +40,14 @@ impl AppState {
         );
         let told = Told::new(&ctx.metrics);
         told.series_max.set(config.max_series_per_project);
+        let series_room = Arc::new(Semaphore::new(MOST_SERIES_ON_THE_WAY));
+        let seen = Arc::clone(&series_room);
+        ctx.metrics.gauge_fn(
+            "monlight_metrics_answered_series",
+            "Series of all answers that clients have not taken yet; at most 40000.",
+            &[],
+            move || (MOST_SERIES_ON_THE_WAY - seen.available_permits()) as f64,
+        );
         Self {
             store: ctx.store.clone(),
             clock: ctx.clock.clone(),
@@ -41,6 +55,7 @@ impl AppState {
             dictionary,
             config: Arc::new(config),
             told: Arc::new(told),
+            series_room,
         }
     }
 }

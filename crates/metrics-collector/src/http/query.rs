@@ -9,12 +9,13 @@ use axum::response::Response;
 use futures_util::stream;
 use monlight_shared::http::{ApiError, Query, RawParams, json_text};
 use monlight_shared::store::StoreError;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{names, text};
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::{Period, Resolution};
-use crate::state::AppState;
+use crate::state::{AppState, MOST_SERIES_ON_THE_WAY};
 use crate::store::query::{self, AnswerRow, Merged, Prepared, Question};
 use crate::store::snapshot;
 
@@ -29,33 +30,47 @@ pub(super) async fn get(
         return Err(ApiError::invalid("Missing required parameter: name"));
     };
     let period = last_valid(&params, "period", Period::parse).unwrap_or_default();
-    let question = question(name, &period, &params, state.clock.now_ms());
+    let question = question(name, &period, &params, state.clock.now_ms())?;
     let out = head(&question, &period);
-    let grouped = question.group_by.is_some();
+    let group_by = question.group_by.clone();
     let prepare = move |conn: &_| snapshot(conn, |conn| query::prepare(conn, &question));
     let prepared = Arc::new(state.store.read(prepare).await?);
+    let room = room_for(&state, &prepared)?;
     let rows = Rows {
         state,
         at: prepared.from,
         prepared,
-        grouped,
+        _room: room,
+        group_by,
         out,
         written: 0,
     };
     rows.answer().await
 }
 
-fn question(name: String, period: &Period, params: &Query, now_ms: i64) -> Question {
-    Question {
+/// An answer knows its series until the client has taken it. Alone, it may be about any number of them.
+fn room_for(state: &AppState, prepared: &Prepared) -> Result<OwnedSemaphorePermit, ApiError> {
+    let series = prepared.series_count.min(MOST_SERIES_ON_THE_WAY) as u32;
+    let room = Arc::clone(&state.series_room).try_acquire_many_owned(series);
+    room.map_err(|_| ApiError::busy("Too many answers about many series at the same time"))
+}
+
+fn question(
+    name: String,
+    period: &Period,
+    params: &Query,
+    now_ms: i64,
+) -> Result<Question, ApiError> {
+    Ok(Question {
         name,
         project: names::project(params),
         labels: params.last_nonempty("labels").map(labels::from_filter),
-        group_by: params.last("group_by").map(label_names),
+        group_by: params.last("group_by").map(label_names).transpose()?,
         resolution: last_valid(params, "resolution", |text| resolution(text, period))
             .unwrap_or(period.resolution()),
         from_ms: period.start_ms(now_ms),
         now_ms,
-    }
+    })
 }
 
 /// The last value of a parameter that is valid; others are as if they were not there.
@@ -72,12 +87,22 @@ fn resolution(text: &str, period: &Period) -> Option<Resolution> {
     }
 }
 
-fn label_names(list: &str) -> Vec<String> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+/// Each name once. No series has more labels than [`labels::MAX_LABELS`], and every name costs memory for every series.
+fn label_names(list: &str) -> Result<Vec<String>, ApiError> {
+    let mut names: Vec<String> = Vec::new();
+    for name in list.split(',').map(str::trim) {
+        if name.is_empty() || names.iter().any(|known| known == name) {
+            continue;
+        }
+        if names.len() == labels::MAX_LABELS {
+            return Err(ApiError::invalid(format!(
+                "group_by: too many labels; expected at most {}",
+                labels::MAX_LABELS
+            )));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
 }
 
 /// The answer up to its first row.
@@ -99,7 +124,8 @@ fn head(question: &Question, period: &Period) -> String {
 struct Rows {
     state: AppState,
     prepared: Arc<Prepared>,
-    grouped: bool,
+    _room: OwnedSemaphorePermit,
+    group_by: Option<Vec<String>>,
     /// Where the next stretch begins.
     at: i64,
     out: String,
@@ -169,8 +195,8 @@ impl Rows {
         self.written += 1;
         text::object(&mut self.out, |out| {
             out.time("bucket", *bucket);
-            if self.grouped {
-                write_group(out, group);
+            if let Some(names) = &self.group_by {
+                write_group(out, names, group);
             }
             out.count("count", rollup.count)
                 .number("sum", rollup.sum)
@@ -188,10 +214,10 @@ impl Rows {
 }
 
 /// What tells merged series apart.
-fn write_group(row: &mut text::Object<'_>, group: &Merged) {
+fn write_group(row: &mut text::Object<'_>, names: &[String], group: &Merged) {
     row.text("type", group.kind.as_str())
         .object("labels", |labels| {
-            for (name, value) in &group.labels {
+            for (name, value) in names.iter().zip(&group.values) {
                 labels.text(name, value);
             }
         });

@@ -37,8 +37,8 @@ pub(crate) struct Question {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Merged {
     pub(crate) kind: MetricType,
-    /// All labels, or those that it is grouped by.
-    pub(crate) labels: Vec<(String, String)>,
+    /// The values of the labels that it is grouped by, in their order. Empty when it is not grouped.
+    pub(crate) values: Vec<String>,
 }
 
 /// A question whose series are known.
@@ -46,6 +46,8 @@ pub(crate) struct Merged {
 pub(crate) struct Prepared {
     selection: Selection,
     pub(crate) groups: Vec<Merged>,
+    /// How many series are read: what this takes of memory goes with it.
+    pub(crate) series_count: usize,
     sketches: Sketches,
     resolution: Resolution,
     /// First bucket.
@@ -69,12 +71,9 @@ pub(crate) struct AnswerRow {
 pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared, StoreError> {
     let names = series::names_of(conn, &question.name, question.project.as_deref())?;
     let mut places: BTreeMap<Merged, Group> = BTreeMap::new();
-    let mut groups: Vec<Merged> = Vec::new();
     let mut place_of = |merged: Merged| -> Group {
-        *places.entry(merged).or_insert_with_key(|merged| {
-            groups.push(merged.clone());
-            groups.len() as Group - 1
-        })
+        let next = places.len() as Group;
+        *places.entry(merged).or_insert(next)
     };
     let totals = question.labels.is_none() && question.group_by.as_ref().is_some_and(Vec::is_empty);
     let mut series_count = 0;
@@ -84,7 +83,7 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
                 name.id,
                 place_of(Merged {
                     kind: name.kind,
-                    labels: Vec::new(),
+                    values: Vec::new(),
                 }),
             )
         });
@@ -95,7 +94,7 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
             for (id, text) in series::of_name(conn, name.id, question.labels.as_deref())? {
                 let merged = Merged {
                     kind: name.kind,
-                    labels: grouping(&text, question.group_by.as_deref()),
+                    values: grouping(text, question.group_by.as_deref()),
                 };
                 of_series.insert(id, place_of(merged));
             }
@@ -106,6 +105,7 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
             groups: of_series,
         }
     };
+    let groups = in_order(places, question.group_by.is_some());
     let has_histogram = groups
         .iter()
         .any(|group| group.kind == MetricType::Histogram);
@@ -130,6 +130,7 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
     Ok(Prepared {
         selection,
         groups,
+        series_count,
         sketches,
         resolution: question.resolution,
         from,
@@ -138,11 +139,25 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
     })
 }
 
-fn grouping(labels_text: &str, group_by: Option<&[String]>) -> Vec<(String, String)> {
-    let labels = labels::pairs(labels_text);
+/// The groups by their numbers. Without labels to group by nobody asks for the values, which may be megabytes.
+fn in_order(places: BTreeMap<Merged, Group>, keeps_values: bool) -> Vec<Merged> {
+    let mut numbered: Vec<(Group, Merged)> = places
+        .into_iter()
+        .map(|(Merged { kind, values }, group)| {
+            let values = if keeps_values { values } else { Vec::new() };
+            (group, Merged { kind, values })
+        })
+        .collect();
+    numbered.sort_unstable_by_key(|(group, _)| *group);
+    numbered.into_iter().map(|(_, merged)| merged).collect()
+}
+
+/// What tells a series from others: the values of the labels it is grouped by, or else its whole label set.
+fn grouping(labels_text: String, group_by: Option<&[String]>) -> Vec<String> {
     let Some(group_by) = group_by else {
-        return labels;
+        return vec![labels_text];
     };
+    let labels = labels::pairs(&labels_text);
     let find = |wanted: &String| {
         labels
             .iter()
@@ -151,7 +166,7 @@ fn grouping(labels_text: &str, group_by: Option<&[String]>) -> Vec<(String, Stri
     };
     group_by
         .iter()
-        .map(|name| (name.clone(), find(name).unwrap_or_default()))
+        .map(|name| find(name).unwrap_or_default())
         .collect()
 }
 

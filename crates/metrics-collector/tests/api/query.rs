@@ -1,6 +1,9 @@
 //! `GET /api/metrics`, names and projects.
 
+use axum::body::Body;
+use axum::http::Method;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::{Collector, HOUR, MINUTE, START_MS, bucket, counter, histogram, with};
 
@@ -221,6 +224,68 @@ async fn long_answers_come_in_pieces_and_are_whole() {
         assert_eq!(row["bucket"], bucket(minute));
         assert_eq!(row["sum"], json!((place % 1500) as f64));
     }
+}
+
+/// Thousands of names for thousands of series took gigabytes.
+#[tokio::test]
+async fn a_long_group_by_took_all_memory() {
+    let collector = Collector::new(&[]);
+    let batch: Vec<Value> = (0..3000)
+        .map(|n| with(counter("w", 1.0, START_MS), json!({"labels": {"u": n}})))
+        .collect();
+    collector.accept(Value::from(batch)).await;
+    let repeated = format!("/api/metrics?name=w&group_by={}", "u,".repeat(5000));
+    let answer = collector.get(&repeated).await;
+    assert_eq!(answer["group_by"], json!(["u"]));
+    assert_eq!(answer["data"].as_array().expect("rows").len(), 3000);
+    let names: Vec<String> = (0..33).map(|n| format!("l{n}")).collect();
+    let most = format!("/api/metrics?name=w&group_by={}", names[..32].join(","));
+    assert_eq!(
+        collector.get(&most).await["data"][0]["labels"]["l31"],
+        json!("")
+    );
+    let more = format!("/api/metrics?name=w&group_by={}", names.join(","));
+    let refused = collector.service.get(&more).await.expect(400).json();
+    let detail = "group_by: too many labels; expected at most 32";
+    assert_eq!(refused, json!({"detail": detail}));
+}
+
+/// A hundred answers that were not taken held the labels of their ten thousand series each.
+#[tokio::test]
+async fn slow_readers_of_many_series_took_all_memory() {
+    let collector = Collector::new(&[]);
+    for minute in 0..2 {
+        let batch: Vec<Value> = (0..8000)
+            .map(|n| {
+                with(
+                    counter("w", 1.0, START_MS + minute * MINUTE),
+                    json!({"labels": {"u": n}}),
+                )
+            })
+            .collect();
+        collector.accept(Value::from(batch)).await;
+    }
+    collector.advance(MINUTE);
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        let request = collector
+            .service
+            .request(Method::GET, "/api/metrics?name=w")
+            .body(Body::empty());
+        let answer = collector
+            .tasks
+            .router
+            .clone()
+            .oneshot(request.expect("a request"));
+        let answer = answer.await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        held.push(answer);
+    }
+    let refused = collector.service.get("/api/metrics?name=w").await;
+    assert_eq!(refused.expect(503).header("retry-after"), "1");
+    collector.get("/api/metrics?name=other").await;
+    drop(held);
+    collector.get("/api/metrics?name=w").await;
 }
 
 #[tokio::test]

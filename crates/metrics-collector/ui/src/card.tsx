@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { Chart, type ChartSeries } from "@kit/chart";
-import { count, parts, percent, quantity, scaled, THIN, type Unit, unitOf } from "@kit/format";
+import { count, parts, percent, quantity, rateNumber, rateScale, THIN, type Unit, unitOf } from "@kit/format";
 import { Icon } from "@kit/icons";
 import { Option, Popover } from "@kit/menu";
 import { setParams } from "@kit/url";
@@ -96,12 +96,10 @@ export function drawing(type: MetricType, unit: Unit, points: readonly Point[], 
   };
 }
 
-/** How to say a rate, the unit once: what happens less than once in ten seconds is said a minute. */
+/** How to say the rates of a chart, the unit once. */
 function rateSayer(perSecond: number): { say: (value: number | null) => string; number: string; unit: string } {
-  const slow = perSecond > 0 && perSecond < 0.1;
-  const factor = slow ? 60 : 1;
-  const unit = slow ? "/min" : "/s";
-  return { say: (value) => scaled(value === null ? null : value * factor), number: scaled(perSecond * factor), unit };
+  const scale = rateScale(perSecond);
+  return { say: (value) => rateNumber(value, scale), number: rateNumber(perSecond, scale), unit: scale.unit };
 }
 
 /** The mean rate over the stretch that has data. */

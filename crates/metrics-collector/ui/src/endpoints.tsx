@@ -1,6 +1,6 @@
 /** Where the time goes: what to make faster first. */
 import { useEffect, useMemo } from "preact/hooks";
-import { percent, quantity, scaled } from "@kit/format";
+import { percent, perTime, quantity } from "@kit/format";
 import { Share, Sparkline } from "@kit/strip";
 import { href, place, withQuery } from "@kit/url";
 import { type Endpoint, endpoints } from "./merge";
@@ -85,7 +85,7 @@ function Row({ one, covered }: { one: Endpoint; covered: number }) {
       <td class="c-share">
         <Share share={one.share}>{percent(one.share)}</Share>
       </td>
-      <td class="num c-rate">{scaled(one.requests / covered)}/s</td>
+      <td class="num c-rate">{perTime(one.requests / covered)}</td>
       <td class="num t2 c-mean">{quantity(one.mean, "seconds")}</td>
       <td class="num c-p95">
         <b>{quantity(one.worst, "seconds")}</b>

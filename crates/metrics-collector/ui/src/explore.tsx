@@ -4,7 +4,7 @@ import { useEffect, useMemo } from "preact/hooks";
 import { useCommands } from "@kit/commands";
 import { Chart, type ChartSeries } from "@kit/chart";
 import { copy, download } from "@kit/dom";
-import { count, dayTime, plural, quantity, scaled, type Unit, unitOf } from "@kit/format";
+import { count, dayTime, plural, quantity, rateNumber, rateScale, type Unit, unitOf } from "@kit/format";
 import { Icon } from "@kit/icons";
 import { useKeys } from "@kit/keys";
 import { useRefresh } from "@kit/live";
@@ -42,7 +42,6 @@ function AllMetrics() {
   const reload = useBasics(() => {});
   const all = names.data.value?.metrics;
   const shown = (all ?? []).filter(({ name }) => name.toLowerCase().includes(text.toLowerCase()));
-  const points = new Map((dashboard.data.value?.top_metrics ?? []).map((top) => [`${top.name} ${top.type}`, top]));
   const rows = useRows(shown.map((_, at) => at));
   return (
     <Page title="Explore" service={service()} class="metrics" head={<Head title="Explore" onReload={reload} />} status={<Status />} hints={[[["j", "k"], "move"], [["Enter"], "open"], [["/"], "search"]]}>
@@ -72,15 +71,11 @@ function AllMetrics() {
           <colgroup>
             <col />
             <col class="e-type" />
-            <col class="e-v" />
-            <col class="e-v" />
           </colgroup>
           <thead>
             <tr>
               <th aria-sort="ascending">Metric</th>
               <th>Type</th>
-              <th class="num">Points</th>
-              <th class="num">Total</th>
             </tr>
           </thead>
           <tbody ref={(body) => void (rows.list.current = body)}>
@@ -94,8 +89,6 @@ function AllMetrics() {
                 <td class="c-type">
                   <span class="badge line">{type}</span>
                 </td>
-                <td class="num">{count(points.get(`${name} ${type}`)?.count)}</td>
-                <td class="num">{scaled(points.get(`${name} ${type}`)?.total)}</td>
               </tr>
             ))}
           </tbody>
@@ -153,8 +146,9 @@ function OneMetric({ metric }: { metric: string }) {
   });
   const now = (source.at.value ?? new Date()).getTime() / 1000;
   const unit = unitFor(aggregation, metric);
-  const say = (value: number | null) => (aggregation === "rate" && value !== null ? `${scaled(value)}/s` : quantity(value, unit));
   const lines = useMemo(() => linesOf(answer, reading(aggregation, type, STEP[answer?.resolution ?? "minute"], now)), [answer, aggregation, type]);
+  const rates = rateSayer(lines);
+  const say = (value: number | null) => (aggregation === "rate" ? rates(value) : quantity(value, unit));
   return (
     <Page title={metric} service={service()} class="metrics" head={<Head title="Explore" onReload={reload} />} status={<Status />} hints={[[["v"], "chart or table"], [["t"], "time range"], [["Escape"], "all metrics"]]}>
       <FaultBanner source={source} onRetry={() => void source.load()} />
@@ -214,6 +208,13 @@ export function linesOf(answer: Series | null, read: (point: Point) => number | 
     return { name: nameOf(labels) || "all", class: `s-${at + 1}`, colour, values, width: groups.length === 1 ? 2 : 1.5, ...(groups.length === 1 ? { fill: colour } : {}) };
   });
   return { x: rows.map(({ time }) => time), series, all: groups.length };
+}
+
+/** How to say the rates of a chart and its table: all in the unit that suits their mean. */
+export function rateSayer({ series }: Lines): (value: number | null) => string {
+  const known = series.flatMap(({ values }) => values.filter((value): value is number => value !== null));
+  const scale = rateScale(known.reduce((sum, value) => sum + value, 0) / Math.max(known.length, 1));
+  return (value) => (value === null ? rateNumber(null, scale) : rateNumber(value, scale) + scale.unit);
 }
 
 /** `GET /api/cart` of method and endpoint: values alone, in the order of the labels' names. */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Bucket, Metric } from "../src/api";
-import { errorsDrawing, requestsDrawing } from "../src/card";
+import { drawing, errorsDrawing, requestsDrawing } from "../src/card";
+import { linesOf, rateSayer } from "../src/explore";
 import { column, endpoints, merge, rate, statusClass, summarise, trend, withGaps } from "../src/merge";
 import { periodParam, usualMetric } from "../src/model";
 import { rate as rating, VITALS } from "../src/vitals";
@@ -81,6 +82,16 @@ test("requests by class stand on each other, the legend says each alone", () => 
   assert.deepEqual([view.number, view.unit], ["2", "/s"]);
   const errors = errorsDrawing({ name: "x", resolution: "minute", period: "1h", data: rows });
   assert.deepEqual([errors.number, errors.unit, errors.note, errors.bad], ["25", "%", "60 of 240", true]);
+});
+
+test("what is rare is said a minute or an hour, on a card and in Explore", () => {
+  const start = Date.parse("2026-11-22T10:00:00Z") / 1000;
+  const rows = [bucket("2026-11-22T10:00:00Z", { sum: 1 })];
+  const of = (seconds: number) => drawing("counter", "count", merge(rows), 60, start + seconds);
+  assert.deepEqual([of(5), of(20), of(3600)].map(({ number, unit }) => number + unit), ["0.2/s", "3/min", "1/h"]);
+  assert.equal(of(3600).say(1 / 60), "60");
+  const lines = linesOf({ name: "x", resolution: "minute", period: "1h", data: rows }, ({ sum }) => sum / 60);
+  assert.deepEqual([1 / 60, 0, 1e-6, null].map(rateSayer(lines)), ["1/min", "0/min", "<0.001/min", "–"]);
 });
 
 test("endpoints are sorted by the time spent in them", () => {

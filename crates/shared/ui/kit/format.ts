@@ -40,6 +40,34 @@ export function significant(value: number): string {
   return (plain.includes(".") ? plain.replace(/\.?0+$/, "") : plain).replace("-", "−");
 }
 
+/** The stretch of time a rate is said in. */
+export interface RateScale {
+  /** Seconds in it. */
+  factor: number;
+  unit: "/s" | "/min" | "/h";
+}
+
+/** By the second; below 0.1 a second by the minute, and below 0.1 a minute by the hour. */
+export function rateScale(perSecond: number | null | undefined): RateScale {
+  const size = Math.abs(perSecond ?? 0);
+  if (size === 0 || size >= 0.1) return { factor: 1, unit: "/s" };
+  return size * 60 >= 0.1 ? { factor: 60, unit: "/min" } : { factor: 3600, unit: "/h" };
+}
+
+/** The number of a rate in a stretch of time, never in powers of ten: several rates of one chart have the same unit. */
+export function rateNumber(perSecond: number | null | undefined, { factor }: RateScale): string {
+  if (perSecond == null) return UNKNOWN;
+  const value = perSecond * factor;
+  return value > 0 && value < 0.001 ? "<0.001" : scaled(value);
+}
+
+/** A rate with the unit that suits it: `1.2 k/s`, `2.74/min`, `0.216/h`. */
+export function perTime(perSecond: number | null | undefined): string {
+  const scale = rateScale(perSecond);
+  const number = rateNumber(perSecond, scale);
+  return number === UNKNOWN ? number : number + scale.unit;
+}
+
 /** A share between 0 and 1 as a percentage: one digit below ten, none above. */
 export function percent(share: number | null | undefined): string {
   if (share == null || !Number.isFinite(share)) return UNKNOWN;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { age, clockFraction, count, dayTime, fullTime, parts, percent, plural, quantity, scaled, since, type Unit, unitOf } from "@kit/format";
+import { age, clockFraction, count, dayTime, fullTime, parts, percent, perTime, plural, quantity, rateNumber, rateScale, scaled, since, type Unit, unitOf } from "@kit/format";
 
 /** Thin spaces are written as plain ones in the tables below. */
 const plain = (text: string) => text.replaceAll("\u202f", " ");
@@ -17,6 +17,15 @@ test("scaled numbers have three significant digits", () => {
     [0, "0"], [0.0434, "0.0434"], [46.53, "46.5"], [1234, "1.23 k"], [999.6, "1 k"], [-2.5, "−2.5"], [0.00001234, "1.2e−5"], [12, "12"],
   ];
   for (const [value, expected] of table) assert.equal(plain(scaled(value)), expected, String(value));
+});
+
+test("rates have the unit that suits them and no powers of ten", () => {
+  const table: [number | null | undefined, string][] = [
+    [0, "0/s"], [1234, "1.23 k/s"], [2, "2/s"], [0.1, "0.1/s"], [0.0999, "5.99/min"], [0.0456, "2.74/min"], [0.1 / 60, "0.1/min"], [6e-5, "0.216/h"], [1e-7, "<0.001/h"], [null, "–"], [undefined, "–"], [Number.NaN, "–"],
+  ];
+  for (const [value, expected] of table) assert.equal(plain(perTime(value)), expected, String(value));
+  const scale = rateScale(0.05);
+  assert.deepEqual([0, 0.05, 3, 1e-6, null].map((value) => plain(rateNumber(value, scale))), ["0", "3", "180", "<0.001", "–"]);
 });
 
 test("shares", () => {

@@ -131,7 +131,8 @@ async fn run(
                         Some(rate) => {
                             let meant = started + Duration::from_secs_f64(sequence as f64 / rate);
                             // Timers tick in milliseconds and ring late, so this one is set to ring early.
-                            tokio::time::sleep_until((meant - TICK).into()).await;
+                            let early = meant.checked_sub(TICK).unwrap_or(meant);
+                            tokio::time::sleep_until(early.into()).await;
                             meant.min(Instant::now())
                         }
                     };

@@ -164,7 +164,7 @@ export function ErrorCard({ turn }: { turn: number }) {
         <p class="delta t3">{view.note}</p>
       </figcaption>
       {view.x.length > 0 || !answer ? (
-        <Chart x={view.x} series={view.series} from={now - range.value.seconds} to={now} format={view.say} label={`Share of answers with status 5xx ${view.words}`} group="overview" />
+        <Chart x={view.x} series={view.series} from={now - range.value.seconds} to={now} format={view.say} zeroTop={0.3} label={`Share of answers with status 5xx ${view.words}`} group="overview" />
       ) : (
         <p class="no-data t3">No data in this range</p>
       )}

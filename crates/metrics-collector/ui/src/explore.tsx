@@ -4,7 +4,7 @@ import { useEffect, useMemo } from "preact/hooks";
 import { useCommands } from "@kit/commands";
 import { Chart, type ChartSeries } from "@kit/chart";
 import { copy, download } from "@kit/dom";
-import { count, dayTime, plural, quantity, rateNumber, rateScale, type Unit, unitOf } from "@kit/format";
+import { count, dayTime, perTime, plural, quantity, rateNumber, rateScale, type Unit, unitOf } from "@kit/format";
 import { Icon } from "@kit/icons";
 import { useKeys } from "@kit/keys";
 import { useRefresh } from "@kit/live";
@@ -147,8 +147,7 @@ function OneMetric({ metric }: { metric: string }) {
   const now = (source.at.value ?? new Date()).getTime() / 1000;
   const unit = unitFor(aggregation, metric);
   const lines = useMemo(() => linesOf(answer, reading(aggregation, type, STEP[answer?.resolution ?? "minute"], now)), [answer, aggregation, type]);
-  const rates = rateSayer(lines);
-  const say = (value: number | null) => (aggregation === "rate" ? rates(value) : quantity(value, unit));
+  const say = (value: number | null) => (aggregation === "rate" ? perTime(value) : quantity(value, unit));
   return (
     <Page title={metric} service={service()} class="metrics" head={<Head title="Explore" onReload={reload} />} status={<Status />} hints={[[["v"], "chart or table"], [["t"], "time range"], [["Escape"], "all metrics"]]}>
       <FaultBanner source={source} onRetry={() => void source.load()} />
@@ -172,6 +171,7 @@ function OneMetric({ metric }: { metric: string }) {
                 from={now - range.value.seconds}
                 to={now}
                 format={say}
+                axis={aggregation === "rate" ? rateAxis(lines) : say}
                 label={lines.series.map(({ name, values }) => `${name} ${trend(values, say)}`).join("; ")}
               />
             </figure>
@@ -210,11 +210,11 @@ export function linesOf(answer: Series | null, read: (point: Point) => number | 
   return { x: rows.map(({ time }) => time), series, all: groups.length };
 }
 
-/** How to say the rates of a chart and its table: all in the unit that suits their mean. */
-export function rateSayer({ series }: Lines): (value: number | null) => string {
+/** How the axis of a chart says rates: all in the unit that suits their mean. */
+export function rateAxis({ series }: Lines): (value: number) => string {
   const known = series.flatMap(({ values }) => values.filter((value): value is number => value !== null));
   const scale = rateScale(known.reduce((sum, value) => sum + value, 0) / Math.max(known.length, 1));
-  return (value) => (value === null ? rateNumber(null, scale) : rateNumber(value, scale) + scale.unit);
+  return (value) => rateNumber(value, scale) + scale.unit;
 }
 
 /** `GET /api/cart` of method and endpoint: values alone, in the order of the labels' names. */

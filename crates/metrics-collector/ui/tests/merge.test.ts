@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Bucket, Metric } from "../src/api";
 import { drawing, errorsDrawing, requestsDrawing } from "../src/card";
-import { linesOf, rateSayer } from "../src/explore";
+import { linesOf, rateAxis } from "../src/explore";
 import { column, endpoints, merge, rate, statusClass, summarise, trend, withGaps } from "../src/merge";
 import { periodParam, usualMetric } from "../src/model";
 import { rate as rating, VITALS } from "../src/vitals";
@@ -91,7 +91,7 @@ test("what is rare is said a minute or an hour, on a card and in Explore", () =>
   assert.deepEqual([of(5), of(20), of(3600)].map(({ number, unit }) => number + unit), ["0.2/s", "3/min", "1/h"]);
   assert.equal(of(3600).say(1 / 60), "60");
   const lines = linesOf({ name: "x", resolution: "minute", period: "1h", data: rows }, ({ sum }) => sum / 60);
-  assert.deepEqual([1 / 60, 0, 1e-6, null].map(rateSayer(lines)), ["1/min", "0/min", "<0.001/min", "–"]);
+  assert.deepEqual([1 / 60, 1, 1e-6].map(rateAxis(lines)), ["1/min", "60/min", "<0.001/min"]);
 });
 
 test("endpoints are sorted by the time spent in them", () => {

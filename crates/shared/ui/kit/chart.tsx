@@ -35,6 +35,10 @@ interface Props {
   from: number;
   to: number;
   format: (value: number | null) => string;
+  /** How the value axis says its values, when not as `format` does: they all have one unit. */
+  axis?: (value: number) => string;
+  /** Where the value axis ends when there is nothing but zeros. */
+  zeroTop?: number;
   /** What the chart says, in words. */
   label: string;
   /** Charts of the same name share their crosshair. */
@@ -66,13 +70,13 @@ export function columns(x: readonly number[], series: readonly Pick<ChartSeries,
   return [pad(x, from, to), ...series.map(({ values }) => pad<number | null>(values, null, null))];
 }
 
-export function Chart({ x, series, from, to, format, label, group, tall = false }: Props) {
+export function Chart({ x, series, from, to, format, axis = format, zeroTop = 3, label, group, tall = false }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const at = useSignal<number | null>(null);
   const left = useSignal(0);
-  const latest = useRef(format);
-  latest.current = format;
+  const latest = useRef(axis);
+  latest.current = axis;
   const data = columns(x, series, from, to);
   const said = columns(x, series.map(({ values, own }) => ({ values: own ?? values })), from, to);
   // A chart is drawn anew when what it consists of changes; new values only move it.
@@ -81,7 +85,7 @@ export function Chart({ x, series, from, to, format, label, group, tall = false 
   useEffect(() => {
     const host = box.current;
     if (!host) return;
-    const made = new uPlot(options(host, series, latest, group, (chart) => {
+    const made = new uPlot(options(host, series, latest, zeroTop, group, (chart) => {
       at.value = chart.cursor.idx ?? null;
       left.value = chart.cursor.left ?? 0;
     }), data as uPlot.AlignedData, host);
@@ -151,14 +155,14 @@ function lastOf(values: readonly (number | null)[]): number | null {
   return values.findLast((value) => value !== null) ?? null;
 }
 
-type Format = { current: (value: number | null) => string };
+type Axis = { current: (value: number) => string };
 
 /** The colour behind the charts. It is no registered token, so it is read from where it is used. */
 function ground(): string {
   return getComputedStyle(document.getElementById("main") ?? document.body).backgroundColor;
 }
 
-function options(host: HTMLElement, series: readonly ChartSeries[], format: Format, group: string | undefined, onCursor: (chart: uPlot) => void): uPlot.Options {
+function options(host: HTMLElement, series: readonly ChartSeries[], axis: Axis, zeroTop: number, group: string | undefined, onCursor: (chart: uPlot) => void): uPlot.Options {
   const grid = token("--chart-grid");
   const ink = token("--chart-axis");
   const font = `11px ${getComputedStyle(document.body).fontFamily}`;
@@ -176,7 +180,7 @@ function options(host: HTMLElement, series: readonly ChartSeries[], format: Form
     scales: {
       y: {
         range: (_chart, _min, max) => {
-          const step = niceStep(max);
+          const step = niceStep(max || zeroTop);
           return [0, step * 3];
         },
       },
@@ -214,7 +218,7 @@ function options(host: HTMLElement, series: readonly ChartSeries[], format: Form
       ),
     ],
     bands: series.flatMap((one, at) => (one.bandToPrevious && at > 0 ? [{ series: [at + 1, at] as [number, number], fill: token(one.bandToPrevious) }] : [])),
-    hooks: { draw: [(chart) => drawLabels(chart, format.current, ink, font)], setCursor: [onCursor] },
+    hooks: { draw: [(chart) => drawLabels(chart, axis.current, ink, font)], setCursor: [onCursor] },
   };
 }
 
@@ -238,7 +242,7 @@ function hasLonely(values: readonly (number | null)[], first: number, last: numb
 }
 
 /** The labels of the value axis stand on their lines, inside the plot. */
-function drawLabels(chart: uPlot, format: (value: number | null) => string, ink: string, font: string): void {
+function drawLabels(chart: uPlot, say: (value: number) => string, ink: string, font: string): void {
   const { ctx, bbox } = chart;
   const ratio = uPlot.pxRatio;
   const max = chart.scales.y!.max ?? 0;
@@ -252,9 +256,9 @@ function drawLabels(chart: uPlot, format: (value: number | null) => string, ink:
     const y = chart.valToPos(value, "y", true) + 3 * ratio;
     ctx.strokeStyle = back;
     ctx.lineWidth = 3 * ratio;
-    ctx.strokeText(format(value), bbox.left, y);
+    ctx.strokeText(say(value), bbox.left, y);
     ctx.fillStyle = ink;
-    ctx.fillText(format(value), bbox.left, y);
+    ctx.fillText(say(value), bbox.left, y);
   }
   ctx.restore();
 }

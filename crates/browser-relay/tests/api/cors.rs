@@ -1,5 +1,6 @@
 //! What browsers let a page read.
 
+use axum::body::Body;
 use axum::http::Method;
 use monlight_shared::testing::TestResponse;
 use serde_json::json;
@@ -183,6 +184,26 @@ async fn a_star_allows_any_origin() {
     }
 }
 
+/// The original answered with bytes of the body in place of the origin.
+#[tokio::test]
+async fn a_long_body_in_pieces_does_not_reach_the_origin_of_the_answer() {
+    let world = World::with(&[("CORS_ORIGINS", "*")]);
+    let mut event = event();
+    event["message"] = json!("x".repeat(40_000));
+    let pieces: Vec<_> = event
+        .to_string()
+        .into_bytes()
+        .chunks(5000)
+        .map(|piece| Ok::<_, std::io::Error>(piece.to_vec()))
+        .collect();
+    let body = Body::from_stream(futures_util::stream::iter(pieces));
+    let headers = [("Origin", "https://any.example")];
+    let answer = world
+        .browse_raw("/api/browser/errors", WEB, &headers, body)
+        .await;
+    check(&answer, 201, Some("https://any.example"));
+}
+
 #[tokio::test]
 async fn without_a_list_no_origin_is_allowed() {
     let world = World::with(&[("CORS_ORIGINS", "")]);
@@ -208,10 +229,7 @@ async fn routes_of_operators_have_no_cors() {
             .relay
             .request(Method::GET, path)
             .header("Origin", ORIGIN);
-        let answer = world
-            .relay
-            .send(request.body(axum::body::Body::empty()).unwrap())
-            .await;
+        let answer = world.relay.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(
             header(&answer, "access-control-allow-origin"),
             None,

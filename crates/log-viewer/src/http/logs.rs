@@ -48,9 +48,9 @@ pub(super) async fn list(
     }
     let pieces = Pieces {
         store: state.ctx.store.clone(),
-        next: Some(head),
+        head: Some(head),
         rest,
-        tail,
+        tail: Some(tail),
     };
     let mut response = Response::new(Body::from_stream(stream::unfold(pieces, Pieces::next)));
     response.headers_mut().insert(
@@ -69,36 +69,37 @@ fn push_entries(out: &mut String, entries: &[Entry]) {
     }
 }
 
-/// A page too large to be held, read as the client takes it.
+/// A page too large to be held, read as the client takes it: nothing is read ahead.
 struct Pieces {
     store: Store,
-    next: Option<String>,
+    head: Option<String>,
     rest: VecDeque<i64>,
-    tail: String,
+    tail: Option<String>,
 }
 
 impl Pieces {
     /// An error cuts the connection, so that half a page cannot be taken for a whole one.
     async fn next(mut self) -> Option<(Result<Bytes, StoreError>, Self)> {
-        let piece = self.next.take()?;
-        if !self.rest.is_empty() {
-            let ids: Vec<i64> = self.rest.iter().copied().collect();
-            let read = self
-                .store
-                .read(move |conn| list::entries(conn, &ids, PIECE_BYTES));
-            let (entries, done) = match read.await {
-                Ok(read) => read,
-                Err(fault) => return Some((Err(fault), self)),
-            };
-            self.rest.drain(..done);
-            let mut text = String::new();
-            for entry in &entries {
-                text.push(',');
-                text.push_str(&json::entry(entry));
-            }
-            self.next = Some(text);
-        } else if !self.tail.is_empty() {
-            self.next = Some(std::mem::take(&mut self.tail));
+        if let Some(head) = self.head.take() {
+            return Some((Ok(Bytes::from(head)), self));
+        }
+        if self.rest.is_empty() {
+            let tail = self.tail.take()?;
+            return Some((Ok(Bytes::from(tail)), self));
+        }
+        let ids: Vec<i64> = self.rest.iter().copied().collect();
+        let read = self
+            .store
+            .read(move |conn| list::entries(conn, &ids, PIECE_BYTES));
+        let (entries, done) = match read.await {
+            Ok(read) => read,
+            Err(fault) => return Some((Err(fault), self)),
+        };
+        self.rest.drain(..done);
+        let mut piece = String::new();
+        for entry in &entries {
+            piece.push(',');
+            piece.push_str(&json::entry(entry));
         }
         Some((Ok(Bytes::from(piece)), self))
     }

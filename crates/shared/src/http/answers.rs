@@ -25,7 +25,7 @@ use super::error::ApiError;
 use crate::metrics::{Counter, Registry};
 
 /// What all large answers of a service may hold in memory at the same time.
-pub const ON_THEIR_WAY_BYTES: usize = 6 * 1024 * 1024;
+pub const ON_THEIR_WAY_BYTES: usize = 4 * 1024 * 1024;
 /// Answers up to this need no share: a connection takes about as much by itself.
 pub const SMALL_BYTES: u64 = 8 * 1024;
 /// The share of a piece whose length is not known yet.

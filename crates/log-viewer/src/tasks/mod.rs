@@ -22,15 +22,11 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Starts the ingest thread and the one that listens for changes of files.
 pub fn start(ctx: &Context, parts: Parts) -> anyhow::Result<()> {
-    let watcher = Watcher::start(ctx)?;
+    let watcher = Watcher::start(&ctx.lifecycle)?;
     let (ctx_inside, watcher_inside) = (ctx.clone(), watcher.clone());
     let stop = ctx.lifecycle.thread("log-ingest", move |stop| {
         let ingest = Ingest::new(&ctx_inside, parts.clone(), watcher_inside.clone())?;
-        let ended = run(ingest, &watcher_inside, &ctx_inside, stop);
-        if stop.is_stopped() {
-            watcher_inside.end();
-        }
-        ended
+        run(ingest, &watcher_inside, &ctx_inside, stop)
     })?;
     watcher.notifies(stop);
     Ok(())

@@ -1,11 +1,11 @@
 //! Reading one file: whole lines from a cursor on.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
-use crate::domain::cursor::{Cursor, HEAD_BYTES};
+use crate::domain::cursor::{Cursor, FileId, HEAD_BYTES};
 
 /// A line of a file longer than this is cut: its beginning and end are kept.
 pub(super) const LONGEST_LINE: usize = 512 * 1024;
@@ -88,7 +88,12 @@ impl LogFile {
     /// Opens the file if it is not open. A file that is gone can only be read when it was open before.
     fn open(&mut self) -> io::Result<Option<&File>> {
         if self.handle.is_none() && !self.is_gone {
-            self.handle = Some(File::open(&self.path)?);
+            let handle = File::open(&self.path)?;
+            let is_another = file_id(&handle.metadata()?) != self.cursor.file;
+            if is_another && self.cursor.file != FileId::default() {
+                return Err(io::Error::other("another file has its name by now"));
+            }
+            self.handle = Some(handle);
         }
         Ok(self.handle.as_ref())
     }
@@ -281,6 +286,14 @@ fn remember_head(cursor: &mut Cursor, consumed: &[u8]) {
         cursor
             .head
             .extend_from_slice(consumed.get(..room).unwrap_or_default());
+    }
+}
+
+/// What tells a file from all others.
+pub(super) fn file_id(found: &Metadata) -> FileId {
+    FileId {
+        device: found.dev(),
+        inode: found.ino(),
     }
 }
 

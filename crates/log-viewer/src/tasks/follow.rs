@@ -314,6 +314,23 @@ impl Follower {
         self.outputs.iter().filter_map(Output::due).min()
     }
 
+    /// How many files it holds open.
+    pub(super) fn open_files(&self) -> usize {
+        self.files.iter().filter(|file| file.is_open()).count()
+    }
+
+    /// Lets go of the files that can be opened again by their names; how many.
+    pub(super) fn release(&mut self) -> usize {
+        let mut released = 0;
+        for file in &mut self.files {
+            if file.is_open() && !file.is_gone {
+                file.close();
+                released += 1;
+            }
+        }
+        released
+    }
+
     /// Whether it has files, be they only remembered.
     pub(super) fn has_files(&self) -> bool {
         !self.files.is_empty()

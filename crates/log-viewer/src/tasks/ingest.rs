@@ -23,6 +23,9 @@ use crate::store::cursors::{self, FollowState};
 use crate::store::ring::{self, Batch};
 
 const BLOCK_BYTES: usize = 64 * 1024;
+/// Files that stay open while nothing is read from them, so that their rest can be read if they are deleted. Many systems
+/// allow a process 1024 descriptors, half of which the connections may need.
+const MOST_OPEN_FILES: usize = 256;
 /// Blocks read from one container before the next one has its turn.
 const BLOCKS_PER_TURN: usize = 4;
 /// Progress that yields no entries is stored at least this often.
@@ -270,13 +273,19 @@ impl Ingest {
         if discover {
             self.discover();
         }
+        let mut open: usize = self.followers.values().map(Follower::open_files).sum();
         for (id, follower) in &mut self.followers {
             if heard_of.is_some_and(|heard_of| !heard_of.contains(id) && !follower.is_unread) {
                 continue;
             }
+            open -= follower.open_files();
             if let Err(fault) = follower.refresh() {
                 self.meters.read_errors.inc();
                 tracing::debug!(%fault, container = follower.container.name.name, "cannot look at log files");
+            }
+            open += follower.open_files();
+            if open > MOST_OPEN_FILES {
+                open -= follower.release();
             }
         }
     }
@@ -432,11 +441,13 @@ impl Ingest {
             .filter(|(_, follower)| follower.is_unread)
             .map(|(id, _)| id.clone())
             .collect();
+        let mut open: usize = self.followers.values().map(Follower::open_files).sum();
         for id in ids {
             let now = self.now();
             let Some(follower) = self.followers.get_mut(&id) else {
                 continue;
             };
+            open -= follower.open_files();
             match follower.read(
                 &mut self.block,
                 BLOCKS_PER_TURN,
@@ -451,6 +462,10 @@ impl Ingest {
                     self.meters.read_errors.inc();
                     tracing::debug!(%fault, container = follower.container.name.name, "cannot read a log file");
                 }
+            }
+            open += follower.open_files();
+            if open > MOST_OPEN_FILES {
+                open -= follower.release();
             }
             if self.sink.is_full() {
                 self.commit()?;

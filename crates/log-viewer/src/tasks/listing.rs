@@ -6,8 +6,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
 use super::discover::Container;
-use super::file::{LogFile, read_head};
-use crate::domain::cursor::{Cursor, FileId, HEAD_BYTES, Seen};
+use super::file::{LogFile, file_id, read_head};
+use crate::domain::cursor::{Cursor, HEAD_BYTES, Seen};
 
 /// How far back the start of a line is looked for on a first start.
 const LINE_START_SEARCH: u64 = 512 * 1024;
@@ -108,13 +108,6 @@ fn look_at(rank: u32, path: PathBuf, known: &[LogFile]) -> io::Result<Option<Lis
 
 fn stamp(found: &fs::Metadata) -> (u64, i64, i64) {
     (found.size(), found.mtime(), found.mtime_nsec())
-}
-
-fn file_id(found: &fs::Metadata) -> FileId {
-    FileId {
-        device: found.dev(),
-        inode: found.ino(),
-    }
 }
 
 /// The file of a container on a first start: rotated ones are left alone, the current one is read from near its end.

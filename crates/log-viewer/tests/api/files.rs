@@ -270,6 +270,37 @@ fn containers_that_come_later_are_read_whole() {
     assert_eq!(rig.all_messages(), ["new", "between runs"]);
 }
 
+/// Every log file stayed open for good: a thousand containers and no connection was accepted any more.
+#[test]
+fn many_containers_took_all_file_descriptors() {
+    let mut rig = Rig::new(&[("TAIL_BUFFER", "all")]);
+    for n in 0..600 {
+        let id = format!("c{n}");
+        rig.container(&id, &id);
+        rig.write(&id, "stdout", 1, "first");
+    }
+    let open = |rig: &Rig| {
+        let handles = fs::read_dir("/proc/self/fd").expect("Linux");
+        let targets = handles.filter_map(|handle| fs::read_link(handle.ok()?.path()).ok());
+        targets.filter(|file| file.starts_with(rig.root())).count()
+    };
+    rig.settle();
+    assert_eq!(rig.json("/api/logs")["total"], 600);
+    assert!(open(&rig) <= 256, "{}", open(&rig));
+    // Those that are closed are followed like the others, and so are their successors.
+    for n in 0..600 {
+        let id = format!("c{n}");
+        rig.write(&id, "stdout", 2, "second");
+        if n % 3 == 0 {
+            rotate(&rig, &id);
+            rig.write(&id, "stdout", 3, "third");
+        }
+    }
+    rig.settle();
+    assert_eq!(rig.json("/api/logs")["total"], 600 + 600 + 200);
+    assert!(open(&rig) <= 256, "{}", open(&rig));
+}
+
 #[test]
 fn two_containers_of_one_name_are_both_read() {
     let mut rig = Rig::new(&[("CONTAINERS", "dup")]);

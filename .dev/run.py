@@ -113,6 +113,9 @@ def environment_of(service: str, settings: dict[str, str], ports: dict[str, int]
     env.update(settings)
     env["PORT"] = str(ports[service])
     env["HOST"] = host_of(settings)
+    # As in the images: one heap for all threads keeps memory low under load.
+    env.setdefault("MALLOC_ARENA_MAX", "1")
+    env.setdefault("MALLOC_MMAP_THRESHOLD_", "131072")
     for name, variable in (
         ("error-tracker", "PUBLIC_ERRORS_URL"),
         ("log-viewer", "PUBLIC_LOGS_URL"),

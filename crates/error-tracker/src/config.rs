@@ -7,7 +7,18 @@ static RETENTION_DAYS: Var = Var::with_default(
     "RETENTION_DAYS",
     "90",
     "whole number, 0 to 36500",
-    "Resolved errors are deleted so many days after they were resolved. Unresolved ones are kept.",
+    "Resolved errors are deleted so many days after they were resolved.",
+);
+static RETENTION_DAYS_OPEN: Var = Var::optional(
+    "RETENTION_DAYS_OPEN",
+    "whole number, 1 to 36500",
+    "Errors that nobody resolved are deleted when they were not seen for so many days. Without it they are kept.",
+);
+static MAX_DB_MB: Var = Var::with_default(
+    "MAX_DB_MB",
+    "4096",
+    "whole number, 0 to 1000000, in megabytes of 1,000,000 bytes; 0: no limit",
+    "A database that holds more loses the least useful errors: those resolved longest ago, then the ignored and at last the open ones that were not seen for longest.",
 );
 static SMTP_HOST: Var = Var::optional(
     "SMTP_HOST",
@@ -45,6 +56,8 @@ static BASE_URL: Var = Var::with_default(
 /// In the order of the documentation.
 pub static VARS: &[&Var] = &[
     &RETENTION_DAYS,
+    &RETENTION_DAYS_OPEN,
+    &MAX_DB_MB,
     &SMTP_HOST,
     &SMTP_PORT,
     &SMTP_USERNAME,
@@ -57,10 +70,28 @@ pub static VARS: &[&Var] = &[
 /// The settings as read.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How many days a resolved group is kept.
-    pub retention_days: i64,
+    /// What is kept for how long.
+    pub retention: Retention,
     /// How alerts are to be sent.
     pub alerts: AlertSettings,
+}
+
+/// What is kept for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How many days a resolved group is kept.
+    pub resolved_days: i64,
+    /// How many days any other group is kept after it was last seen; `None`: for ever.
+    pub open_days: Option<i64>,
+    /// How many megabytes the database may hold; 0: any number.
+    pub max_mb: u64,
+}
+
+impl Retention {
+    /// How many bytes the database may hold, if there is a limit.
+    pub fn max_bytes(&self) -> Option<u64> {
+        (self.max_mb > 0).then_some(self.max_mb * 1_000_000)
+    }
 }
 
 /// How alerts are to be sent, once this service does so.
@@ -86,7 +117,11 @@ impl Config {
     /// Reads them; problems stay with the reader.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            retention_days: reader.integer(&RETENTION_DAYS, 0..=36_500),
+            retention: Retention {
+                resolved_days: reader.integer(&RETENTION_DAYS, 0..=36_500),
+                open_days: reader.optional_integer(&RETENTION_DAYS_OPEN, 1..=36_500),
+                max_mb: reader.integer(&MAX_DB_MB, 0..=1_000_000) as u64,
+            },
             alerts: AlertSettings {
                 smtp_host: reader.text(&SMTP_HOST),
                 smtp_port: reader.integer(&SMTP_PORT, 1..=65_535) as u16,
@@ -152,7 +187,8 @@ mod tests {
             let config = Config::read(&mut reader);
             reader.finish().expect("usable settings");
             assert_eq!(config.alerts.missing(), missing);
-            assert_eq!(config.retention_days, 90);
+            assert_eq!(config.retention.resolved_days, 90);
+            assert_eq!(config.retention.open_days, None);
         }
         let host = Some("SMTP not configured: SMTP_HOST is not set");
         let emails = Some("SMTP not configured: ALERT_EMAILS is not set");

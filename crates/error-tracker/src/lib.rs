@@ -60,7 +60,7 @@ impl Service for ErrorTracker {
         config.alerts.warn_if_set();
         let state = AppState::new(&ctx, config.alerts);
         tasks::gauges::start(&ctx, &state);
-        tasks::retention::start(&ctx, &state, config.retention_days);
+        tasks::retention::start(&ctx, &state, config.retention);
         Ok(http::router(&ctx, state))
     }
 }

@@ -45,10 +45,34 @@ pub struct Tally {
     pub invalid: Counter,
     /// Reports that could not be stored; their clients were told so.
     pub failed: Counter,
-    unresolved: Gauge,
+    open: Gauge,
     resolved: Gauge,
-    /// Groups deleted by retention.
-    pub deleted: Counter,
+    ignored: Gauge,
+    deleted: [Counter; Reason::ALL.len()],
+}
+
+/// Why the service deletes groups by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Resolved long ago.
+    Resolved,
+    /// Not seen for long.
+    Unseen,
+    /// The database is larger than it may be.
+    Size,
+}
+
+impl Reason {
+    const ALL: [Self; 3] = [Self::Resolved, Self::Unseen, Self::Size];
+
+    /// As shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::Unseen => "unseen",
+            Self::Size => "size",
+        }
+    }
 }
 
 impl Tally {
@@ -67,13 +91,14 @@ impl Tally {
             reopened: reports("reopened"),
             invalid: reports("invalid"),
             failed: reports("failed"),
-            unresolved: groups("unresolved"),
+            open: groups("open"),
             resolved: groups("resolved"),
-            deleted: registry.counter(
-                "monlight_error_groups_deleted_total",
-                "Resolved groups deleted because their time was over.",
-                &[],
-            ),
+            ignored: groups("ignored"),
+            deleted: Reason::ALL.map(|reason| {
+                let help = "Groups that the service deleted by itself, by reason.";
+                let labels = [("reason", reason.name())];
+                registry.counter("monlight_error_groups_deleted_total", help, &labels)
+            }),
         }
     }
 
@@ -89,8 +114,14 @@ impl Tally {
     /// So many groups are in a state.
     pub fn groups(&self, state: State, groups: i64) {
         match state {
-            State::Unresolved => self.unresolved.set(groups),
+            State::Open => self.open.set(groups),
             State::Resolved => self.resolved.set(groups),
+            State::Ignored => self.ignored.set(groups),
         }
+    }
+
+    /// So many groups were deleted for a reason.
+    pub fn deleted(&self, reason: Reason, groups: usize) {
+        self.deleted[reason as usize].add(groups as u64);
     }
 }

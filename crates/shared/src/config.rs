@@ -285,14 +285,28 @@ impl<'e> Reader<'e> {
     /// A whole number within `range`. The variable must have a default.
     pub fn integer(&mut self, var: &'static Var, range: RangeInclusive<i64>) -> i64 {
         let text = self.text(var).unwrap_or_default();
+        self.number(var, &text, range)
+    }
+
+    /// A whole number within `range`, if the variable is set.
+    pub fn optional_integer(
+        &mut self,
+        var: &'static Var,
+        range: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let text = self.text(var)?;
+        Some(self.number(var, &text, range))
+    }
+
+    fn number(&mut self, var: &'static Var, text: &str, range: RangeInclusive<i64>) -> i64 {
         match text.parse::<i64>() {
             Ok(number) if range.contains(&number) => number,
             Ok(_) => {
-                self.problem(var, &text, "is out of range");
+                self.problem(var, text, "is out of range");
                 *range.start()
             }
             Err(_) => {
-                self.problem(var, &text, "is no whole number");
+                self.problem(var, text, "is no whole number");
                 *range.start()
             }
         }

@@ -32,20 +32,32 @@ pub const KEPT_OCCURRENCES: i64 = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Nobody has.
-    Unresolved = 0,
-    /// Somebody has; the next report reopens it.
+    Open = 0,
+    /// Somebody has; the next report brings it back, unless it was resolved in a later release.
     Resolved = 1,
+    /// Nobody wants to hear of it, for some time or for ever.
+    Ignored = 2,
 }
 
 impl State {
     /// Every one of them.
-    pub const ALL: &'static [Self] = &[Self::Unresolved, Self::Resolved];
+    pub const ALL: &'static [Self] = &[Self::Open, Self::Resolved, Self::Ignored];
 
-    /// As stored; a number of a later version counts as unresolved, so that nothing is hidden.
+    /// As stored; a number of a later version counts as open, so that nothing is hidden.
     pub fn from_stored(number: i64) -> Self {
         match number {
             1 => Self::Resolved,
-            _ => Self::Unresolved,
+            2 => Self::Ignored,
+            _ => Self::Open,
+        }
+    }
+
+    /// As shown and asked for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+            Self::Ignored => "ignored",
         }
     }
 }
@@ -88,14 +100,14 @@ pub enum Recorded {
         /// The new group.
         id: GroupId,
     },
-    /// One more of an unresolved group.
+    /// One more of a group that stays in its state.
     Incremented {
         /// Its group.
         id: GroupId,
         /// Reports so far, this one included.
         count: i64,
     },
-    /// One more of a resolved group, which is unresolved again.
+    /// One more of a group that somebody had dealt with, which is open again.
     Reopened {
         /// Its group.
         id: GroupId,

@@ -1,6 +1,7 @@
 //! What the error tracker knows about errors: pure functions and types. Nothing here reads a
 //! clock, a socket or a database.
 
+pub mod facet;
 pub mod fingerprint;
 pub mod group;
 pub mod json;
@@ -8,3 +9,4 @@ pub mod query;
 pub mod report;
 pub mod session;
 pub mod traceback;
+pub mod user;

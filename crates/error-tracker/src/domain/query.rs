@@ -36,7 +36,7 @@ impl Default for ListQuery {
     fn default() -> Self {
         Self {
             project: None,
-            state: Some(State::Unresolved),
+            state: Some(State::Open),
             source: None,
             session: None,
             since_ms: None,
@@ -57,7 +57,7 @@ impl ListQuery {
                     query.state = match value {
                         "true" | "1" => Some(State::Resolved),
                         "all" => None,
-                        _ => Some(State::Unresolved),
+                        _ => Some(State::Open),
                     }
                 }
                 "project" if !value.is_empty() => query.project = Some(value.to_owned()),
@@ -174,7 +174,7 @@ mod tests {
             ..ListQuery::default()
         };
         check(&[("resolved", "1")], state(Some(State::Resolved)));
-        check(&[("resolved", "True")], state(Some(State::Unresolved)));
+        check(&[("resolved", "True")], state(Some(State::Open)));
         check(&[("resolved", "all")], state(None));
     }
 

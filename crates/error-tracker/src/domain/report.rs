@@ -11,6 +11,7 @@ use super::fingerprint::Fingerprint;
 use super::group::Source;
 use super::json;
 use super::session::{self, SessionId};
+use super::user::UserId;
 
 /// The longest project name, in characters.
 pub const MAX_PROJECT_CHARS: usize = 100;
@@ -130,6 +131,14 @@ impl ErrorReport {
     /// The browser session it happened in.
     pub fn session(&self) -> Option<SessionId> {
         self.extra.as_deref().and_then(session::session_in)
+    }
+
+    /// Who saw it; a report without a user, or with an empty one, counts for nobody.
+    pub fn user(&self) -> Option<UserId> {
+        self.user_id
+            .as_deref()
+            .filter(|id| !id.is_empty())
+            .map(UserId::of)
     }
 
     /// Roughly how many bytes it keeps in memory.

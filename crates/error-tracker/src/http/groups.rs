@@ -13,7 +13,7 @@ use super::text::answer;
 use crate::domain::group::{GroupId, State as GroupState};
 use crate::state::AppState;
 use crate::store::detail::{self, GroupDetail, Occurrence};
-use crate::store::record::{self, Resolved};
+use crate::store::lifecycle::{self, Resolved};
 
 const UNKNOWN: &str = "Error not found";
 
@@ -94,7 +94,9 @@ pub(super) async fn resolve(
     let now = state.clock.now_ms();
     let resolved = state
         .store
-        .write(Lane::Ingest, 0, move |conn| record::resolve(conn, id, now))
+        .write(Lane::Ingest, 0, move |conn| {
+            lifecycle::resolve(conn, id, now)
+        })
         .await?;
     if resolved == Resolved::Unknown {
         return Err(ApiError::not_found(UNKNOWN));

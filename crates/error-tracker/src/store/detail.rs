@@ -3,12 +3,9 @@
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{HOUR_MS, SLOTS};
+use super::{HOUR_MS, KEPT_HOURS, SLOTS};
 use crate::domain::fingerprint::Fingerprint;
-use crate::domain::group::{GroupId, Source, State};
-
-/// How far back the reports are counted by the hour.
-const SHOWN_HOURS: i64 = 7 * 24;
+use crate::domain::group::{GroupId, KEPT_OCCURRENCES, Source, State};
 
 /// Everything that is known of a group. Times are unix milliseconds.
 #[derive(Debug)]
@@ -39,7 +36,7 @@ pub struct GroupDetail {
     pub source: Source,
     /// The newest first, at most five.
     pub occurrences: Vec<Occurrence>,
-    /// Start of an hour and the reports in it, the oldest first, for the last week; hours without
+    /// Start of an hour and the reports in it, the oldest first, for the last 30 days; hours without
     /// reports are left out.
     pub hours: Vec<(i64, i64)>,
 }
@@ -86,9 +83,9 @@ pub fn detail(
     // All statements see the same state of the database.
     let _snapshot = conn.unchecked_transaction()?;
     let mut statement = conn.prepare_cached(
-        "SELECT g.fingerprint, p.name, g.exception_type, g.message, t.traceback, g.count, g.first_seen, g.last_seen,
+        "SELECT g.fingerprint, p.name, t.exception_type, t.message, t.traceback, g.count, g.first_seen, g.last_seen,
            g.state, g.resolved_at, g.source
-         FROM error_groups g JOIN projects p ON p.id = g.project JOIN group_tracebacks t ON t.group_id = g.id
+         FROM error_groups g JOIN projects p ON p.id = g.project JOIN group_texts t ON t.group_id = g.id
          WHERE g.id = ?1",
     )?;
     let group = statement.query_row([id.get()], |row| {
@@ -145,23 +142,25 @@ fn occurrences(conn: &Connection, group: &GroupDetail) -> Result<Vec<Occurrence>
         })
     };
     let occurrences = statement
-        .query_map((first_slot, first_slot + SLOTS - 1), read)?
+        .query_map((first_slot, first_slot + KEPT_OCCURRENCES - 1), read)?
         .collect::<Result<_, _>>()?;
     Ok(occurrences)
 }
 
-/// Asks for each hour by itself: the counters are ordered by hour first, and a range over a week
-/// would read those of every group.
+/// The finished hours and the running one.
 fn hours(conn: &Connection, id: GroupId, now_ms: i64) -> Result<Vec<(i64, i64)>, StoreError> {
-    let mut statement =
-        conn.prepare_cached("SELECT count FROM group_hours WHERE hour = ?1 AND group_id = ?2")?;
-    let now = now_ms.div_euclid(HOUR_MS);
-    let mut hours = Vec::new();
-    for hour in now - SHOWN_HOURS + 1..=now {
-        let count: Option<i64> = statement
-            .query_row((hour, id.get()), |row| row.get(0))
-            .optional()?;
-        hours.extend(count.map(|count| (hour * HOUR_MS, count)));
-    }
+    let mut statement = conn.prepare_cached(
+        "SELECT hour, sum(count) FROM (
+           SELECT hour, count FROM group_hours WHERE group_id = ?1 AND hour > ?2
+           UNION ALL SELECT hour, hour_count FROM error_groups WHERE id = ?1 AND hour > ?2 AND hour_count > 0
+         ) GROUP BY hour ORDER BY hour",
+    )?;
+    let before = now_ms.div_euclid(HOUR_MS) - KEPT_HOURS;
+    let hours = statement
+        .query_map((id.get(), before), |row| {
+            let hour: i64 = row.get(0)?;
+            Ok((hour * HOUR_MS, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
     Ok(hours)
 }

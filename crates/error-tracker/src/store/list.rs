@@ -104,8 +104,8 @@ pub fn summaries(
     mut visit: impl FnMut(GroupSummary<'_>) -> ControlFlow<()>,
 ) -> Result<usize, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT g.fingerprint, p.name, g.exception_type, g.message, g.count, g.first_seen, g.last_seen, g.state, g.source
-         FROM error_groups g JOIN projects p ON p.id = g.project WHERE g.id = ?1",
+        "SELECT g.fingerprint, p.name, t.exception_type, t.message, g.count, g.first_seen, g.last_seen, g.state, g.source
+         FROM error_groups g JOIN projects p ON p.id = g.project JOIN group_texts t ON t.group_id = g.id WHERE g.id = ?1",
     )?;
     for (position, id) in ids.iter().enumerate() {
         let mut rows = statement.query([id.get()])?;

@@ -4,22 +4,38 @@
 use monlight_shared::store::Migration;
 
 pub mod detail;
+mod facets;
+pub mod lifecycle;
 pub mod list;
 pub mod record;
+pub mod remove;
 pub mod retention;
+mod seen_by;
 
 /// The steps of the schema.
-pub static MIGRATIONS: &[Migration] = &[Migration {
-    version: 100,
-    name: "groups, occurrences, hours, sessions",
-    sql: include_str!("migrations/0100_init.sql"),
-}];
+pub static MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 100,
+        name: "groups, occurrences, hours, sessions",
+        sql: include_str!("migrations/0100_init.sql"),
+    },
+    Migration {
+        version: 101,
+        name: "keys, facets, users, decisions, search; texts and hours apart from the groups",
+        sql: include_str!("migrations/0101_life_cycle.sql"),
+    },
+];
 
-/// The slots of a group's occurrences are these numbers apart, more than are used, so that a later
-/// version can keep others beside the newest.
+/// The slots of a group's occurrences are these numbers apart: five for the newest, one for the first, two to spare.
 const SLOTS: i64 = 8;
+/// Where a group's first report is kept once it is none of the newest.
+const FIRST_SLOT: i64 = 7;
 
 const HOUR_MS: i64 = 3_600_000;
+/// For how many hours the reports of a group are counted hour by hour, the running one included.
+const KEPT_HOURS: i64 = 30 * 24;
 
+#[cfg(test)]
+mod migration_tests;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,25 @@
-//! Takes in reports, and what people decide about groups.
+//! Takes in reports.
+//!
+//! A report of a known group costs one look at the identity, one rewrite of the group's row and one of its slot, and a
+//! few counters that all reports share. Everything else (texts, facets, sessions, users, finished hours) is written
+//! only when it is new.
 
+use md5::{Digest, Md5};
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{HOUR_MS, SLOTS};
+use super::facets::{self, GroupFacets};
+use super::seen_by;
+use super::{FIRST_SLOT, HOUR_MS, KEPT_HOURS, SLOTS};
+use crate::domain::facet::{Facet, facets_of};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::group::{GroupId, KEPT_OCCURRENCES, Recorded, Source, State};
 use crate::domain::report::ErrorReport;
 use crate::domain::session::SessionId;
+use crate::domain::user::UserId;
 
-/// How many different sessions are remembered for each group. An operator looks up sessions of the
-/// last days; older ones make room.
-const KEPT_SESSIONS: i64 = 1_000;
+/// The kind of a key that is the original's fingerprint.
+pub(super) const ORIGINAL: u8 = b'o';
 
 /// A report with all that can be worked out before the database is asked.
 #[derive(Debug)]
@@ -20,6 +28,9 @@ pub struct Incoming {
     fingerprint: Fingerprint,
     source: Source,
     session: Option<SessionId>,
+    user: Option<UserId>,
+    facets: Vec<Facet>,
+    texts: [u8; 16],
     time_ms: i64,
 }
 
@@ -30,6 +41,9 @@ impl Incoming {
             fingerprint: report.fingerprint(),
             source: report.source(),
             session: report.session(),
+            user: report.user(),
+            facets: facets_of(&report),
+            texts: text_hashes(&report.message, &report.traceback),
             report,
             time_ms,
         }
@@ -39,99 +53,148 @@ impl Incoming {
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
+
+    fn key(&self) -> [u8; 17] {
+        let mut key = [ORIGINAL; 17];
+        key[1..].copy_from_slice(self.fingerprint.as_bytes());
+        key
+    }
+
+    fn hour(&self) -> i64 {
+        self.time_ms.div_euclid(HOUR_MS)
+    }
+}
+
+/// 8 bytes each of the MD5 of a message and a traceback: enough to see that a report repeats its group's texts without
+/// reading them.
+pub(super) fn text_hashes(message: &str, traceback: &str) -> [u8; 16] {
+    let mut hashes = [0; 16];
+    for (half, text) in hashes.chunks_exact_mut(8).zip([message, traceback]) {
+        let hash: [u8; 16] = Md5::digest(text).into();
+        half.copy_from_slice(&hash[..8]);
+    }
+    hashes
 }
 
 /// What has to be known of a group when one more report of it arrives.
 struct Known {
     id: i64,
+    project: i64,
     state: State,
     source: Source,
     count: i64,
+    hour: i64,
+    hour_count: i64,
+    users: i64,
     same_message: bool,
     same_traceback: bool,
+    /// What has to be written because of its facets, if anything.
+    facets: Option<GroupFacets>,
 }
 
 /// Stores a report: in its group, which is made or reopened where needed, among the newest
 /// occurrences, and in the counters.
 pub fn record(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError> {
     let Some(known) = find(conn, incoming)? else {
-        let id = create(conn, incoming)?;
-        keep(conn, incoming, id, 1, (true, true))?;
-        return Ok(Recorded::Created {
-            id: GroupId::from_stored(id),
-        });
+        return create(conn, incoming);
     };
     let count = known.count + 1;
     increment(conn, incoming, &known)?;
+    if count == KEPT_OCCURRENCES + 1 {
+        set_first_aside(conn, known.id)?;
+    }
     let same = (known.same_message, known.same_traceback);
-    keep(conn, incoming, known.id, count, same)?;
+    keep(conn, incoming, (known.project, known.id), count, same)?;
+    if let Some(facets) = &known.facets {
+        facets.write(conn, known.project, known.id, incoming.time_ms)?;
+    }
+    seen(conn, incoming, known.id, known.users)?;
     let id = GroupId::from_stored(known.id);
     Ok(match known.state {
         State::Resolved => Recorded::Reopened { id, count },
-        State::Unresolved => Recorded::Incremented { id, count },
+        State::Open | State::Ignored => Recorded::Incremented { id, count },
     })
 }
 
 pub(super) const FIND: &str =
-    "SELECT g.id, g.state, g.source, g.count, g.message, t.traceback FROM error_groups g
-    JOIN group_tracebacks t ON t.group_id = g.id
-    WHERE g.project = (SELECT id FROM projects WHERE name = ?1) AND g.fingerprint = ?2";
+    "SELECT g.id, g.project, g.state, g.source, g.count, g.hour, g.hour_count, g.users, g.texts, g.facets
+    FROM group_keys k JOIN error_groups g ON g.id = k.group_id
+    WHERE k.project = (SELECT id FROM projects WHERE name = ?1) AND k.key = ?2";
 
 fn find(conn: &Connection, incoming: &Incoming) -> Result<Option<Known>, StoreError> {
-    let report = &incoming.report;
-    let is = |row: &Row<'_>, column, text: &str| -> rusqlite::Result<bool> {
-        Ok(row.get_ref(column)?.as_bytes_or_null()? == Some(text.as_bytes()))
-    };
-    let mut statement = conn.prepare_cached(FIND)?;
-    let known = statement.query_row((&report.project, incoming.fingerprint.as_bytes()), |row| {
+    let read = |row: &Row<'_>| {
+        let texts = row.get_ref(8)?.as_bytes_or_null()?.unwrap_or_default();
+        let (message, traceback) = incoming.texts.split_at(8);
+        let facets = row.get_ref(9)?.as_bytes_or_null()?.unwrap_or_default();
         Ok(Known {
             id: row.get(0)?,
-            state: State::from_stored(row.get(1)?),
-            source: Source::from_stored(row.get(2)?),
-            count: row.get(3)?,
-            same_message: is(row, 4, &report.message)?,
-            same_traceback: is(row, 5, &report.traceback)?,
+            project: row.get(1)?,
+            state: State::from_stored(row.get(2)?),
+            source: Source::from_stored(row.get(3)?),
+            count: row.get(4)?,
+            hour: row.get(5)?,
+            hour_count: row.get(6)?,
+            users: row.get(7)?,
+            same_message: texts.starts_with(message),
+            same_traceback: texts.ends_with(traceback),
+            facets: facets::changed(facets, &incoming.facets),
         })
-    });
+    };
+    let mut statement = conn.prepare_cached(FIND)?;
+    let known = statement.query_row((&incoming.report.project, incoming.key()), read);
     Ok(known.optional()?)
 }
 
-fn create(conn: &Connection, incoming: &Incoming) -> Result<i64, StoreError> {
-    let report = &incoming.report;
+fn create(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError> {
+    let (report, time) = (&incoming.report, incoming.time_ms);
     conn.prepare_cached("INSERT INTO projects (name) VALUES (?1) ON CONFLICT DO NOTHING")?
         .execute([&report.project])?;
+    let project: i64 = conn
+        .prepare_cached("SELECT id FROM projects WHERE name = ?1")?
+        .query_row([&report.project], |row| row.get(0))?;
     conn.prepare_cached(
-        "INSERT INTO error_groups (project, fingerprint, source, first_seen, last_seen, exception_type, message)
-         VALUES ((SELECT id FROM projects WHERE name = ?1), ?2, ?3, ?4, ?4, ?5, ?6)",
+        "INSERT INTO error_groups (project, fingerprint, source, first_seen, last_seen, fresh_at, hour, hour_count, texts)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, 1, ?6)",
     )?
     .execute(params![
-        report.project,
+        project,
         incoming.fingerprint.as_bytes(),
         incoming.source as i64,
-        incoming.time_ms,
-        report.exception_type,
-        report.message,
+        time,
+        incoming.hour(),
+        incoming.texts,
     ])?;
     let id = conn.last_insert_rowid();
-    conn.prepare_cached("INSERT INTO group_tracebacks (group_id, traceback) VALUES (?1, ?2)")?
-        .execute((id, &report.traceback))?;
-    Ok(id)
+    conn.prepare_cached("INSERT INTO group_keys (project, key, group_id) VALUES (?1, ?2, ?3)")?
+        .execute((project, incoming.key(), id))?;
+    conn.prepare_cached(
+        "INSERT INTO group_texts (group_id, exception_type, message, traceback) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute((id, &report.exception_type, &report.message, &report.traceback))?;
+    if let Some(facets) = facets::changed(&[], &incoming.facets) {
+        facets.write(conn, project, id, time)?;
+    }
+    keep(conn, incoming, (project, id), 1, (true, true))?;
+    seen(conn, incoming, id, 0)?;
+    let id = GroupId::from_stored(id);
+    Ok(Recorded::Created { id })
 }
 
 fn increment(conn: &Connection, incoming: &Incoming, known: &Known) -> Result<(), StoreError> {
+    let (hour, hour_count) = count_hour(conn, incoming, known)?;
     // A clock that was set back must not move a group down the list. The state is only named where
     // it changes: that is what the counters' trigger listens to.
-    let sql = match known.state {
-        State::Unresolved => {
-            "UPDATE error_groups SET count = count + 1, last_seen = max(last_seen, ?1) WHERE id = ?2"
-        }
-        State::Resolved => {
-            "UPDATE error_groups SET count = count + 1, last_seen = max(last_seen, ?1), state = 0, resolved_at = NULL
-             WHERE id = ?2"
-        }
-    };
-    conn.prepare_cached(sql)?
+    conn.prepare_cached(
+        "UPDATE error_groups SET count = count + 1, last_seen = max(last_seen, ?1), hour = ?2, hour_count = ?3
+         WHERE id = ?4",
+    )?
+    .execute((incoming.time_ms, hour, hour_count, known.id))?;
+    if known.state == State::Resolved {
+        conn.prepare_cached(
+            "UPDATE error_groups SET state = 0, resolved_at = NULL, fresh_at = ?1 WHERE id = ?2",
+        )?
         .execute((incoming.time_ms, known.id))?;
+    }
     if (known.source, incoming.source) == (Source::Server, Source::Browser) {
         conn.prepare_cached("UPDATE error_groups SET source = ?1 WHERE id = ?2")?
             .execute((incoming.source as i64, known.id))?;
@@ -139,16 +202,52 @@ fn increment(conn: &Connection, incoming: &Incoming, known: &Known) -> Result<()
     Ok(())
 }
 
-/// Puts a report among the newest of its group and counts it. `same`: whether its message and its
-/// traceback are the group's.
+/// The running hour of a group and its count with this report. An hour that is over is written out, and with it goes
+/// what is older than [`KEPT_HOURS`].
+fn count_hour(
+    conn: &Connection,
+    incoming: &Incoming,
+    known: &Known,
+) -> Result<(i64, i64), StoreError> {
+    let hour = incoming.hour();
+    if hour == known.hour {
+        return Ok((hour, known.hour_count + 1));
+    }
+    // After a clock was set back, the report belongs to an hour that is written already.
+    let (over, count, running) = if hour < known.hour {
+        (hour, 1, (known.hour, known.hour_count))
+    } else {
+        (known.hour, known.hour_count, (hour, 1))
+    };
+    if count > 0 {
+        conn.prepare_cached(
+            "INSERT INTO group_hours (group_id, hour, count) VALUES (?1, ?2, ?3)
+             ON CONFLICT (group_id, hour) DO UPDATE SET count = count + excluded.count",
+        )?
+        .execute((known.id, over, count))?;
+    }
+    conn.prepare_cached("DELETE FROM group_hours WHERE group_id = ?1 AND hour <= ?2")?
+        .execute((known.id, running.0 - KEPT_HOURS))?;
+    Ok(running)
+}
+
+/// The first report of a group leaves the ring before it is overwritten.
+fn set_first_aside(conn: &Connection, id: i64) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE OR IGNORE occurrences SET slot = ?1 WHERE slot = ?2")?
+        .execute((id * SLOTS + FIRST_SLOT, id * SLOTS))?;
+    Ok(())
+}
+
+/// Puts a report among the newest of its group and counts it. `group`: the numbers of its project and its own. `same`:
+/// whether its message and its traceback are the group's.
 fn keep(
     conn: &Connection,
     incoming: &Incoming,
-    id: i64,
+    (project, id): (i64, i64),
     count: i64,
     same: (bool, bool),
 ) -> Result<(), StoreError> {
-    let (report, time) = (&incoming.report, incoming.time_ms);
+    let report = &incoming.report;
     let number: i64 = conn
         .prepare_cached(
             "UPDATE last_occurrence SET number = number + 1 WHERE id = 1 RETURNING number",
@@ -162,7 +261,7 @@ fn keep(
     .execute(params![
         id * SLOTS + (count - 1) % KEPT_OCCURRENCES,
         number,
-        time,
+        incoming.time_ms,
         (!same.0).then_some(&report.message),
         (!same.1).then_some(&report.traceback),
         report.request_url,
@@ -177,64 +276,19 @@ fn keep(
         report.tags,
     ])?;
     conn.prepare_cached(
-        "INSERT INTO group_hours (hour, group_id, count) VALUES (?1, ?2, 1)
-         ON CONFLICT (hour, group_id) DO UPDATE SET count = count + 1",
+        "INSERT INTO project_hours (hour, project, source, count) VALUES (?1, ?2, ?3, 1)
+         ON CONFLICT (hour, project, source) DO UPDATE SET count = count + 1",
     )?
-    .execute((time.div_euclid(HOUR_MS), id))?;
-    match incoming.session {
-        Some(session) => remember_session(conn, id, session),
-        None => Ok(()),
-    }
-}
-
-fn remember_session(conn: &Connection, id: i64, session: SessionId) -> Result<(), StoreError> {
-    let known: bool = conn
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM group_sessions WHERE session = ?1 AND group_id = ?2)",
-        )?
-        .query_row((session.as_bytes(), id), |row| row.get(0))?;
-    if known {
-        return Ok(());
-    }
-    let so_far: i64 = conn
-        .prepare_cached(
-            "UPDATE error_groups SET sessions = sessions + 1 WHERE id = ?1 RETURNING sessions",
-        )?
-        .query_row([id], |row| row.get(0))?;
-    conn.prepare_cached(
-        "INSERT OR REPLACE INTO group_sessions (group_id, slot, session) VALUES (?1, ?2, ?3)",
-    )?
-    .execute((id, (so_far - 1) % KEPT_SESSIONS, session.as_bytes()))?;
+    .execute((incoming.hour(), project, incoming.source as i64))?;
     Ok(())
 }
 
-/// What became of the wish to resolve a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolved {
-    /// There is no such group.
-    Unknown,
-    /// It was resolved before, and stays so with its time.
-    Already,
-    /// It is resolved now.
-    Now,
-}
-
-/// Marks a group as resolved.
-pub fn resolve(conn: &Connection, id: GroupId, time_ms: i64) -> Result<Resolved, StoreError> {
-    let changed = conn
-        .prepare_cached(
-            "UPDATE error_groups SET state = 1, resolved_at = ?1 WHERE id = ?2 AND state <> 1",
-        )?
-        .execute((time_ms, id.get()))?;
-    if changed > 0 {
-        return Ok(Resolved::Now);
+fn seen(conn: &Connection, incoming: &Incoming, id: i64, users: i64) -> Result<(), StoreError> {
+    if let Some(session) = incoming.session {
+        seen_by::session(conn, id, session)?;
     }
-    let known: bool = conn
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM error_groups WHERE id = ?1)")?
-        .query_row([id.get()], |row| row.get(0))?;
-    Ok(if known {
-        Resolved::Already
-    } else {
-        Resolved::Unknown
-    })
+    if let Some(user) = incoming.user {
+        seen_by::user(conn, id, user, users)?;
+    }
+    Ok(())
 }

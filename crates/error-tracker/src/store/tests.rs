@@ -11,8 +11,9 @@ use rusqlite::{Connection, StatementStatus};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::record::{Incoming, Resolved};
-use super::{MIGRATIONS, detail, list, record, retention};
+use super::lifecycle::Resolved;
+use super::record::Incoming;
+use super::{MIGRATIONS, detail, lifecycle, list, record, retention};
 use crate::domain::group::{GroupId, Recorded, Source, State};
 use crate::domain::query::ListQuery;
 use crate::domain::report::ErrorReport;
@@ -70,7 +71,7 @@ impl Database {
 fn every_query() -> Vec<ListQuery> {
     let mut queries = Vec::new();
     for project in [None, Some("a"), Some("b"), Some("unknown")] {
-        for state in [None, Some(State::Unresolved), Some(State::Resolved)] {
+        for state in [None, Some(State::Open), Some(State::Resolved)] {
             for source in [None, Some(Source::Server), Some(Source::Browser)] {
                 for session in [None, Some("s1"), Some("never")] {
                     for since_ms in [None, Some(20_000)] {
@@ -192,7 +193,7 @@ impl Model {
             .filter(|((project, _), group)| {
                 let state = match group.resolved_at {
                     Some(_) => State::Resolved,
-                    None => State::Unresolved,
+                    None => State::Open,
                 };
                 let browser = query.source.map(|source| source == Source::Browser);
                 query
@@ -252,7 +253,7 @@ fn take(database: &Database, model: &mut Model, step: &Step) {
         Step::Resolve(id) => {
             let now = model.now;
             let resolved =
-                database.write(move |conn| record::resolve(conn, GroupId::from_stored(id), now));
+                database.write(move |conn| lifecycle::resolve(conn, GroupId::from_stored(id), now));
             let group = model.groups.values_mut().find(|group| group.id == id);
             let expected = match group {
                 None => Resolved::Unknown,
@@ -267,7 +268,7 @@ fn take(database: &Database, model: &mut Model, step: &Step) {
         Step::DeleteResolvedBefore(before) => {
             let deleted = database.write(move |conn| {
                 let deleted = retention::delete_resolved(conn, before)?;
-                retention::delete_empty_projects(conn)?;
+                retention::delete_empty(conn)?;
                 Ok(deleted)
             });
             let groups = model.groups.len();
@@ -426,9 +427,25 @@ fn hourly_counters_end_with_their_time() {
         let incoming = incoming("a", 1, false, None, "m", now);
         database.write(move |conn| record::record(conn, &incoming));
     }
-    while database.write(move |conn| retention::delete_hours(conn, hour + 17)) {}
-    let left = database.read(|conn| detail::detail(conn, GroupId::from_stored(1), 50 * hour));
+    // Day 30 begins with the last report; the first two hours are then over by one and by none.
+    let day_30 = 29 * 24 + 24;
+    let now = day_30 * hour;
+    let in_file = |database: &Database| -> i64 {
+        database.read(|conn| {
+            Ok(conn.query_row("SELECT count(*) FROM group_hours", [], |row| row.get(0))?)
+        })
+    };
+    assert_eq!(in_file(&database), 2);
+    let next = database.write(move |conn| retention::delete_group_hours(conn, 0, now));
+    assert_eq!((next, in_file(&database)), (Some(1), 1));
+    let next = database.write(move |conn| retention::delete_group_hours(conn, 1, now));
+    assert_eq!(next, None);
+    let left = database.read(|conn| detail::detail(conn, GroupId::from_stored(1), now));
     assert_eq!(left.expect("is there").hours, [(hour, 1), (50 * hour, 1)]);
+    // A group that occurs again looks after its own.
+    let again = incoming("a", 1, false, None, "m", now + hour);
+    database.write(move |conn| record::record(conn, &again));
+    assert_eq!(in_file(&database), 1);
 }
 
 #[test]
@@ -439,7 +456,7 @@ fn a_big_deletion_gives_its_space_back() {
         let incoming = incoming("a", kind, false, None, &text, 0);
         database.write(move |conn| record::record(conn, &incoming));
         let id = GroupId::from_stored(i64::from(kind) + 1);
-        database.write(move |conn| record::resolve(conn, id, 1));
+        database.write(move |conn| lifecycle::resolve(conn, id, 1));
     }
     while database.write(|conn| retention::delete_resolved(conn, 2)) > 0 {}
     while database.write(retention::shrink) {}

@@ -1,27 +1,45 @@
 //! Deletes what has served its time: at the start, so that a service that is restarted every day
-//! cleans up too, and then once a day.
+//! cleans up too, and then once a day. What is too much for the size budget goes within a minute.
 
 use std::time::Duration;
 
 use monlight_shared::service::Context;
 use monlight_shared::store::{Lane, StoreError};
+use rusqlite::Connection;
 
-use crate::state::AppState;
+use crate::config::Retention;
+use crate::state::{AppState, Reason};
 use crate::store::retention;
 
 const EVERY: Duration = Duration::from_hours(24);
+const BUDGET_EVERY: Duration = Duration::from_mins(1);
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-/// How long reports are counted by the hour.
-const HOURS_KEPT_MS: i64 = 30 * DAY_MS;
+const MB: u64 = 1_000_000;
 
-/// Starts the task.
-pub fn start(ctx: &Context, state: &AppState, retention_days: i64) {
+/// Starts the tasks.
+pub fn start(ctx: &Context, state: &AppState, settings: Retention) {
+    let steps = {
+        let (state, stop) = (state.clone(), ctx.lifecycle.soft());
+        move || {
+            let (state, stop) = (state.clone(), stop.clone());
+            // Cut at a stop: what is left is found again at the next start.
+            async move {
+                match stop.run_until_cancelled(step(&state, settings)).await {
+                    Some(result) => Ok(result?),
+                    None => Ok(()),
+                }
+            }
+        }
+    };
+    ctx.lifecycle.every("retention", EVERY, steps);
+    let Some(limit) = settings.max_bytes() else {
+        return;
+    };
     let (state, stop) = (state.clone(), ctx.lifecycle.soft());
-    ctx.lifecycle.every("retention", EVERY, move || {
+    ctx.lifecycle.every("size-budget", BUDGET_EVERY, move || {
         let (state, stop) = (state.clone(), stop.clone());
         async move {
-            // Cut at a stop: what is left is found again at the next start.
-            match stop.run_until_cancelled(step(&state, retention_days)).await {
+            match stop.run_until_cancelled(keep_size(&state, limit)).await {
                 Some(result) => Ok(result?),
                 None => Ok(()),
             }
@@ -30,17 +48,73 @@ pub fn start(ctx: &Context, state: &AppState, retention_days: i64) {
 }
 
 /// Deletes everything that is due by now, slice by slice.
-pub async fn step(state: &AppState, retention_days: i64) -> Result<(), StoreError> {
+pub async fn step(state: &AppState, settings: Retention) -> Result<(), StoreError> {
     let now = state.clock.now_ms();
+    let before = now - settings.resolved_days * DAY_MS;
+    let resolved = move |conn: &Connection| retention::delete_resolved(conn, before);
+    delete(state, Reason::Resolved, resolved).await?;
+    if let Some(days) = settings.open_days {
+        let before = now - days * DAY_MS;
+        let unseen = move |conn: &Connection| retention::delete_unseen(conn, before);
+        delete(state, Reason::Unseen, unseen).await?;
+    }
+    let mut after = Some(0);
+    while let Some(group) = after {
+        let slice = move |conn: &Connection| retention::delete_group_hours(conn, group, now);
+        after = state.store.write(Lane::Upkeep, 0, slice).await?;
+    }
+    let hours = move |conn: &Connection| retention::delete_project_hours(conn, now);
+    state.store.in_slices(hours).await?;
+    state
+        .store
+        .write(Lane::Upkeep, 0, retention::delete_empty)
+        .await?;
+    state.store.in_slices(retention::tidy_search).await?;
+    state.store.in_slices(retention::shrink).await
+}
+
+/// Deletes the least useful groups when the database holds more than `limit` bytes, down to nine tenths of that, so
+/// that not every new group costs an old one.
+pub async fn keep_size(state: &AppState, limit: u64) -> Result<(), StoreError> {
+    let used = state.store.read(retention::used_bytes).await?;
+    if used <= limit {
+        return Ok(());
+    }
+    let goal = limit / 10 * 9;
     let mut deleted = 0;
     loop {
-        let slice = state
-            .store
-            .write(Lane::Upkeep, 0, move |conn| {
-                retention::delete_resolved(conn, now - retention_days * DAY_MS)
-            })
-            .await?;
-        state.tally.deleted.add(slice as u64);
+        let slice = move |conn: &Connection| {
+            if retention::used_bytes(conn)? <= goal {
+                return Ok(0);
+            }
+            let deleted = retention::delete_least_useful(conn)?;
+            retention::tidy_search(conn)?;
+            Ok(deleted)
+        };
+        let slice = state.store.write(Lane::Upkeep, 0, slice).await?;
+        state.tally.deleted(Reason::Size, slice);
+        deleted += slice;
+        if slice == 0 {
+            break;
+        }
+    }
+    tracing::warn!(
+        groups = deleted,
+        used_mb = used / MB,
+        "the database was larger than MAX_DB_MB allows: deleted the least useful errors, resolved ones first"
+    );
+    state.store.in_slices(retention::shrink).await
+}
+
+async fn delete(
+    state: &AppState,
+    reason: Reason,
+    slice: impl Fn(&Connection) -> Result<usize, StoreError> + Clone + Send + 'static,
+) -> Result<(), StoreError> {
+    let mut deleted = 0;
+    loop {
+        let slice = state.store.write(Lane::Upkeep, 0, slice.clone()).await?;
+        state.tally.deleted(reason, slice);
         deleted += slice;
         if slice == 0 {
             break;
@@ -49,16 +123,9 @@ pub async fn step(state: &AppState, retention_days: i64) -> Result<(), StoreErro
     if deleted > 0 {
         tracing::info!(
             groups = deleted,
-            "deleted errors that were resolved long ago"
+            reason = reason.name(),
+            "deleted errors whose time was over"
         );
     }
-    state
-        .store
-        .in_slices(move |conn| retention::delete_hours(conn, now - HOURS_KEPT_MS))
-        .await?;
-    state
-        .store
-        .write(Lane::Upkeep, 0, retention::delete_empty_projects)
-        .await?;
-    state.store.in_slices(retention::shrink).await
+    Ok(())
 }

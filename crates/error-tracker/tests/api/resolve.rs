@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::Method;
-use error_tracker::config::Config;
+use error_tracker::config::{Config, Retention};
 use error_tracker::state::AppState;
 use error_tracker::tasks::{gauges, retention};
 use monlight_shared::config::{Env, Reader};
@@ -62,6 +62,12 @@ fn state_of(service: &TestService) -> AppState {
     AppState::new(&service.ctx, alerts)
 }
 
+const KEPT: Retention = Retention {
+    resolved_days: 90,
+    open_days: None,
+    max_mb: 0,
+};
+
 #[tokio::test]
 async fn retention_takes_what_was_resolved_long_ago_and_nothing_else() {
     let service = service();
@@ -89,7 +95,7 @@ async fn retention_takes_what_was_resolved_long_ago_and_nothing_else() {
         .clock
         .advance(Duration::from_secs(89 * 24 * 3_600 + 1));
     let state = state_of(&service);
-    retention::step(&state, 90).await.expect("runs");
+    retention::step(&state, KEPT).await.expect("runs");
     gauges::step(&state).await.expect("runs");
     assert_eq!(listed(&service, "?resolved=true").await, (vec![111], 1));
     assert_eq!(listed(&service, "").await.1, 9);
@@ -98,7 +104,11 @@ async fn retention_takes_what_was_resolved_long_ago_and_nothing_else() {
     let projects = service.get("/api/projects").await.json();
     assert_eq!(projects["projects"].as_array().map(Vec::len), Some(10));
     assert_eq!(
-        metric(&service, "monlight_error_groups_deleted_total").await,
+        metric(
+            &service,
+            "monlight_error_groups_deleted_total{reason=\"resolved\"}"
+        )
+        .await,
         110.0
     );
     assert_eq!(
@@ -106,7 +116,7 @@ async fn retention_takes_what_was_resolved_long_ago_and_nothing_else() {
         1.0
     );
     assert_eq!(
-        metric(&service, "monlight_error_groups{state=\"unresolved\"}").await,
+        metric(&service, "monlight_error_groups{state=\"open\"}").await,
         9.0
     );
     // Numbers are not used again.

@@ -64,7 +64,7 @@ pub struct ErrorReport {
     pub extra: Option<String>,
     /// As the client says it, e.g. `warning`.
     pub level: Option<String>,
-    /// Version of the reporting software.
+    /// Version of the reporting software; where the report names none, that in `extra`.
     pub release: Option<String>,
     /// Where it runs, e.g. `staging`.
     pub environment: Option<String>,
@@ -88,6 +88,10 @@ impl ErrorReport {
             text => Ok(text.flatten().map(|text| text.text.into_owned())),
         };
         let (project, exception_type) = (name(Field::Project)?, name(Field::ExceptionType)?);
+        let extra = members.json(Field::Extra);
+        let release = members
+            .text(Field::Release)
+            .or_else(|| session::release_in(extra.as_deref()?));
         let report = Self {
             project: project.ok_or(InvalidReport::Missing("project"))?,
             exception_type: exception_type.ok_or(InvalidReport::Missing("exception_type"))?,
@@ -101,9 +105,9 @@ impl ErrorReport {
             request_method: members.text(Field::RequestMethod),
             request_headers: members.json(Field::RequestHeaders),
             user_id: members.text(Field::UserId),
-            extra: members.json(Field::Extra),
+            extra,
             level: members.text(Field::Level),
-            release: members.text(Field::Release),
+            release,
             environment: members.text(Field::Environment),
             server_name: members.text(Field::ServerName),
             tags: members

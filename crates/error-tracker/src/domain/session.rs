@@ -1,5 +1,5 @@
 //! The browser session a report belongs to, so that an operator can list what else went wrong in
-//! it. Clients put it into `extra` as `session_id`.
+//! it. Clients put it into `extra` as `session_id`, and the release of a page as `release`.
 
 use md5::{Digest, Md5};
 use serde::Deserialize;
@@ -28,6 +28,27 @@ impl SessionId {
 struct WithSession<'j> {
     #[serde(borrow)]
     session_id: Option<&'j RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WithRelease<'j> {
+    #[serde(borrow)]
+    release: Option<&'j RawValue>,
+}
+
+/// The release named in `extra` (compact JSON): a text `release` of the object itself, where the relay puts that of a
+/// page.
+pub fn release_in(extra: &str) -> Option<String> {
+    // serde would read a list as the object, too.
+    if !extra.starts_with('{') || !extra.contains("\"release\"") {
+        return None;
+    }
+    let release = serde_json::from_str::<WithRelease<'_>>(extra)
+        .ok()?
+        .release?
+        .get();
+    let text = json::unescape(release)?.text;
+    (!text.is_empty()).then(|| text.into_owned())
 }
 
 /// The session named in `extra` (compact JSON): a string or number `session_id` of the object
@@ -80,6 +101,29 @@ mod tests {
         );
         check(r#"[1,{"session_id":"s"}]"#, Some("s"));
         check(r#""{\"session_id\":\"s\"}""#, Some("s"));
+    }
+
+    #[test]
+    fn a_release_is_a_text_of_the_object_itself() {
+        #[track_caller]
+        fn check(extra: &str, expected: Option<&str>) {
+            assert_eq!(release_in(extra).as_deref(), expected, "in {extra}");
+        }
+        check(
+            r#"{"user_agent":"x","release":"2026.11.4"}"#,
+            Some("2026.11.4"),
+        );
+        check(r#"{"release":"\u00e9"}"#, Some("é"));
+        for none in [
+            r#"{"release":""}"#,
+            r#"{"release":5}"#,
+            r#"{"release":null}"#,
+            r#"{"context":{"release":"1"}}"#,
+            r#"["release"]"#,
+            r#""release""#,
+        ] {
+            check(none, None);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Takes away what is old, or too much, in slices that stall nobody.
 
 use monlight_shared::store::StoreError;
-use rusqlite::{Connection, Params};
+use rusqlite::{Connection, OptionalExtension, Params};
 
 use super::{HOUR_MS, KEPT_HOURS, remove};
 use crate::domain::group::{GroupId, State};
@@ -44,27 +44,42 @@ pub fn delete_unseen(conn: &Connection, before_ms: i64) -> Result<usize, StoreEr
     Ok(deleted)
 }
 
-/// Deletes some groups of the least use: those resolved longest ago, then the ignored and at last the open ones that
-/// were not seen for longest. Answers how many; 0: there are none left.
-pub fn delete_least_useful(conn: &Connection) -> Result<usize, StoreError> {
-    let resolved = delete_resolved(conn, i64::MAX)?;
-    if resolved > 0 {
-        return Ok(resolved);
+/// Deletes some groups of the least use until the database holds at most `goal` bytes: those resolved longest ago, then
+/// the ignored and at last the open ones that were not seen for longest. Answers how many; 0: the goal is reached, or
+/// there are none left.
+pub fn delete_least_useful(conn: &Connection, goal: u64) -> Result<usize, StoreError> {
+    let mut deleted = 0;
+    while deleted < GROUPS_IN_SLICE as usize && used_bytes(conn)? > goal {
+        let Some(id) = least_useful(conn)? else { break };
+        remove::group(conn, id)?;
+        deleted += 1;
+    }
+    Ok(deleted)
+}
+
+fn least_useful(conn: &Connection) -> Result<Option<GroupId>, StoreError> {
+    let resolved: Option<i64> = conn
+        .prepare_cached("SELECT id FROM error_groups WHERE resolved_at IS NOT NULL ORDER BY resolved_at LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    if resolved.is_some() {
+        return Ok(resolved.map(GroupId::from_stored));
     }
     for state in [State::Ignored, State::Open] {
-        let deleted = delete(
-            conn,
-            "SELECT id FROM (
-               SELECT id, last_seen FROM error_groups WHERE state = ?1 AND source = 0
-               UNION ALL SELECT id, last_seen FROM error_groups WHERE state = ?1 AND source = 1
-             ORDER BY last_seen LIMIT ?2)",
-            (state as i64, GROUPS_IN_SLICE),
-        )?;
-        if deleted > 0 {
-            return Ok(deleted);
+        let unseen: Option<i64> = conn
+            .prepare_cached(
+                "SELECT id FROM (
+                   SELECT id, last_seen FROM error_groups WHERE state = ?1 AND source = 0
+                   UNION ALL SELECT id, last_seen FROM error_groups WHERE state = ?1 AND source = 1
+                   ORDER BY last_seen LIMIT 1)",
+            )?
+            .query_row([state as i64], |row| row.get(0))
+            .optional()?;
+        if unseen.is_some() {
+            return Ok(unseen.map(GroupId::from_stored));
         }
     }
-    Ok(0)
+    Ok(None)
 }
 
 fn delete(conn: &Connection, which: &str, params: impl Params) -> Result<usize, StoreError> {

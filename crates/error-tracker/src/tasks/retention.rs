@@ -84,11 +84,10 @@ pub async fn keep_size(state: &AppState, limit: u64) -> Result<(), StoreError> {
     let mut deleted = 0;
     loop {
         let slice = move |conn: &Connection| {
-            if retention::used_bytes(conn)? <= goal {
-                return Ok(0);
+            let deleted = retention::delete_least_useful(conn, goal)?;
+            if deleted > 0 {
+                retention::tidy_search(conn)?;
             }
-            let deleted = retention::delete_least_useful(conn)?;
-            retention::tidy_search(conn)?;
             Ok(deleted)
         };
         let slice = state.store.write(Lane::Upkeep, 0, slice).await?;

@@ -128,6 +128,65 @@ async fn retention_takes_what_was_resolved_long_ago_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn open_errors_go_when_they_were_not_seen_for_long_if_so_wished() {
+    let service = service();
+    for line in 1..=60 {
+        accepted(&service, &report(line)).await;
+    }
+    service.post("/api/errors/1/resolve", "").await.expect(200);
+    service.clock.advance(Duration::from_hours(24 * 10));
+    accepted(&service, &report(7)).await;
+    let state = state_of(&service);
+    retention::step(&state, KEPT).await.expect("runs");
+    assert_eq!(listed(&service, "?resolved=all").await.1, 60);
+    let open_days = Some(10);
+    let kept = Retention { open_days, ..KEPT };
+    retention::step(&state, kept).await.expect("runs");
+    assert_eq!(
+        listed(&service, "?resolved=all").await.1,
+        60,
+        "ten days are not over"
+    );
+    service.clock.advance(Duration::from_millis(1));
+    retention::step(&state, kept).await.expect("runs");
+    assert_eq!(listed(&service, "?resolved=all").await, (vec![7, 1], 2));
+    let unseen = "monlight_error_groups_deleted_total{reason=\"unseen\"}";
+    assert_eq!(metric(&service, unseen).await, 58.0);
+}
+
+#[tokio::test]
+async fn a_database_over_its_budget_loses_the_least_useful_first() {
+    let service = service();
+    let long = "x".repeat(20_000);
+    for line in 1..=40 {
+        let report = report_with(line, json!({"message": long}));
+        accepted(&service, &report).await;
+        service.clock.advance(Duration::from_secs(1));
+    }
+    for id in [38, 39, 40] {
+        service
+            .post(&format!("/api/errors/{id}/resolve"), "")
+            .await
+            .expect(200);
+        service.clock.advance(Duration::from_secs(1));
+    }
+    let state = state_of(&service);
+    retention::keep_size(&state, 100_000_000)
+        .await
+        .expect("runs");
+    assert_eq!(listed(&service, "?resolved=all").await.1, 40);
+    retention::keep_size(&state, 700_000).await.expect("runs");
+    let (left, _) = listed(&service, "?resolved=all").await;
+    // What was resolved goes first, then what was not seen for longest.
+    assert!(left.len() > 5 && left.len() < 30, "{left:?}");
+    let newest: Vec<i64> = (1..=37).rev().take(left.len()).collect();
+    assert_eq!(left, newest);
+    let size = "monlight_error_groups_deleted_total{reason=\"size\"}";
+    assert_eq!(metric(&service, size).await, (40 - left.len()) as f64);
+    accepted(&service, &report(41)).await;
+}
+
+#[tokio::test]
 async fn the_test_alert_says_what_is_missing() {
     for (settings, detail) in [
         (vec![], "SMTP not configured: SMTP_HOST is not set"),

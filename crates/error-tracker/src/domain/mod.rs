@@ -12,3 +12,4 @@ pub mod report;
 pub mod session;
 pub mod traceback;
 pub mod user;
+pub mod user_count;

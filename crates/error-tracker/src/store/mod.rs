@@ -3,8 +3,10 @@
 
 use monlight_shared::store::Migration;
 
+mod comeback;
 pub mod detail;
 mod facets;
+mod history;
 pub mod lifecycle;
 pub mod list;
 pub mod record;

@@ -8,6 +8,7 @@ use md5::{Digest, Md5};
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::comeback::{self, Reported};
 use super::facets::{self, GroupFacets};
 use super::seen_by;
 use super::{FIRST_SLOT, HOUR_MS, KEPT_HOURS, SLOTS};
@@ -100,6 +101,17 @@ pub fn record(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreE
     };
     let count = known.count + 1;
     increment(conn, incoming, &known)?;
+    let back = comeback::reopen_if_due(
+        conn,
+        &Reported {
+            id: known.id,
+            project: known.project,
+            state: known.state,
+            count,
+            release: incoming.report.release.as_deref(),
+            time_ms: incoming.time_ms,
+        },
+    )?;
     if count == KEPT_OCCURRENCES + 1 {
         set_first_aside(conn, known.id)?;
     }
@@ -110,9 +122,10 @@ pub fn record(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreE
     }
     seen(conn, incoming, known.id, known.users)?;
     let id = GroupId::from_stored(known.id);
-    Ok(match known.state {
-        State::Resolved => Recorded::Reopened { id, count },
-        State::Open | State::Ignored => Recorded::Incremented { id, count },
+    Ok(if back {
+        Recorded::Reopened { id, count }
+    } else {
+        Recorded::Incremented { id, count }
     })
 }
 
@@ -182,19 +195,13 @@ fn create(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError
 
 fn increment(conn: &Connection, incoming: &Incoming, known: &Known) -> Result<(), StoreError> {
     let (hour, hour_count) = count_hour(conn, incoming, known)?;
-    // A clock that was set back must not move a group down the list. The state is only named where
-    // it changes: that is what the counters' trigger listens to.
+    // A clock that was set back must not move a group down the list. The source is only named where it changes: that is
+    // what the counters' trigger listens to.
     conn.prepare_cached(
         "UPDATE error_groups SET count = count + 1, last_seen = max(last_seen, ?1), hour = ?2, hour_count = ?3
          WHERE id = ?4",
     )?
     .execute((incoming.time_ms, hour, hour_count, known.id))?;
-    if known.state == State::Resolved {
-        conn.prepare_cached(
-            "UPDATE error_groups SET state = 0, resolved_at = NULL, fresh_at = ?1 WHERE id = ?2",
-        )?
-        .execute((incoming.time_ms, known.id))?;
-    }
     if (known.source, incoming.source) == (Source::Server, Source::Browser) {
         conn.prepare_cached("UPDATE error_groups SET source = ?1 WHERE id = ?2")?
             .execute((incoming.source as i64, known.id))?;

@@ -13,7 +13,7 @@ use crate::config::{ApiKeyName, COMMON_VARS, Common, Env, Reader, Var, key_var};
 use crate::http;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Registry;
-use crate::store::{Migration, QueueLimits, Store};
+use crate::store::{Migration, QueueLimits, Schema, Store, TakeOver};
 use crate::telemetry;
 
 /// What tells one service from the others before anything runs.
@@ -53,8 +53,21 @@ pub trait Service {
     /// The steps of its schema.
     fn migrations() -> &'static [Migration];
 
+    /// How a file of the original service is taken over; `None`: it is refused.
+    fn take_over() -> Option<TakeOver> {
+        None
+    }
+
     /// Starts its tasks and answers its routes. Called inside the runtime, with the database open.
     fn start(ctx: Context, config: Self::Config) -> anyhow::Result<Router>;
+}
+
+/// What the database of a service looks like.
+pub fn schema<S: Service>() -> Schema {
+    Schema {
+        migrations: S::migrations(),
+        take_over: S::take_over(),
+    }
 }
 
 /// What the parts of a running service share. Cheap to clone.
@@ -200,7 +213,7 @@ async fn open_store<S: Service>(
     let (path, clock, metrics) = (common.database_path.clone(), clock.clone(), metrics.clone());
     let opening = tokio::task::spawn_blocking(move || {
         let limits = QueueLimits::default();
-        Store::open(&path, S::migrations(), limits, clock, &metrics)
+        Store::open(&path, schema::<S>(), limits, clock, &metrics)
     });
     tokio::select! {
         opened = opening => Ok(opened.context("opening the database failed")??),

@@ -15,6 +15,7 @@ mod error;
 mod migrate;
 mod open;
 mod reader;
+mod takeover;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +26,8 @@ use rusqlite::Connection;
 
 pub use backup::backup_file;
 pub use error::{OpenError, StoreError};
-pub use migrate::{FIRST_VERSION, Migration, schema_version};
+pub use migrate::{FIRST_VERSION, Migration, Schema, schema_version};
+pub use takeover::{Import, TakeOver, TakenOver};
 pub use writer::Lane;
 
 use crate::clock::Clock;
@@ -72,15 +74,15 @@ impl Store {
     /// Opens or creates the database at `path`, brings its schema up to date and starts the writer.
     ///
     /// Creates the directory; the file gets mode 0600. Refuses a file that another copy of the service has open, that
-    /// holds a newer schema, or that is no database.
+    /// holds a newer schema, or that is no database. A file of the original is taken over as the schema says.
     pub fn open(
         path: &Path,
-        migrations: &'static [Migration],
+        schema: impl Into<Schema>,
         limits: QueueLimits,
         clock: Clock,
         metrics: &Registry,
     ) -> Result<Self, OpenError> {
-        let (writer, lock) = open::open_writer(path, migrations)?;
+        let (writer, lock) = open::open_writer(path, &schema.into(), clock.now_ms())?;
         let readers = Readers::open(path, metrics)?;
         let writer = Writer::start(writer, lock, path, limits, clock.clone(), metrics)?;
         open::register_sizes(path, metrics);

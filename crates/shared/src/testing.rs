@@ -15,7 +15,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::config::{Common, Env, Reader};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Registry;
-use crate::service::{Context, Service};
+use crate::service::{self, Context, Service};
 use crate::store::{QueueLimits, Store};
 
 /// The key that test services are given, and that [`TestService`] sends.
@@ -73,7 +73,7 @@ impl TestService {
         let metrics = Registry::for_process();
         let store = Store::open(
             &common.database_path,
-            S::migrations(),
+            service::schema::<S>(),
             QueueLimits::default(),
             clock.clone(),
             &metrics,

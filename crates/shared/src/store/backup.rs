@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context as _;
+use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::open;
@@ -17,10 +18,15 @@ pub fn backup_file(source: &Path, target: &Path) -> anyhow::Result<()> {
         !target.exists(),
         "{target:?} exists already; expected a new path"
     );
+    copy_to(&open::open_reader(source)?, target)
+}
+
+/// As [`backup_file`], of a database that is open already, to a path that is known to be free.
+pub(super) fn copy_to(from: &Connection, target: &Path) -> anyhow::Result<()> {
     let unfinished = open::with_suffix(target, ".unfinished");
     // Held until the copy has its name, and closed after SQLite's connections: see `open::FileLock`.
     let _lock = create_empty(&unfinished)?;
-    let copied = copy(source, &unfinished).and_then(|()| {
+    let copied = copy(from, &unfinished).and_then(|()| {
         std::fs::rename(&unfinished, target)
             .with_context(|| format!("cannot rename {unfinished:?} to {target:?}"))?;
         // The new name has to reach the disk as well.
@@ -57,12 +63,11 @@ fn create_empty(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-fn copy(source: &Path, target: &Path) -> anyhow::Result<()> {
-    let from = open::open_reader(source)?;
+fn copy(from: &Connection, target: &Path) -> anyhow::Result<()> {
     let mut to = open::open_backup_target(target)?;
     // All pages in one step: between steps the copy would start over whenever the service writes. In WAL mode this
     // read holds up no writer.
-    let step = Backup::new(&from, &mut to)?.step(-1)?;
+    let step = Backup::new(from, &mut to)?.step(-1)?;
     anyhow::ensure!(step == StepResult::Done, "the database is busy ({step:?})");
     // The copy should be one file: the WAL mode it inherited is left by whoever opens it first.
     to.close().map_err(|(_, fault)| fault)?;

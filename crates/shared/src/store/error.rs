@@ -86,6 +86,18 @@ impl StoreError {
     }
 }
 
+fn expected_of_a_take_over(fault: &anyhow::Error) -> &'static str {
+    let code = fault
+        .downcast_ref()
+        .and_then(rusqlite::Error::sqlite_error_code);
+    match code {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "an undamaged file; `sqlite3 FILE .recover` can save most of a damaged one"
+        }
+        _ => "a writable directory with free space of about three times the size of the file",
+    }
+}
+
 /// Why a database cannot be opened. Each text names the file and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -130,6 +142,37 @@ pub enum OpenError {
         path: PathBuf,
         /// Its version.
         found: u32,
+    },
+    /// It was written by a version of the original that is not known.
+    #[error(
+        "DATABASE_PATH: {path:?} was written by another version of the original Monlight (schema version {found}), this program takes over {oldest} to {newest}; expected a new path, or a file that the latest original service has opened once"
+    )]
+    OtherOriginal {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The oldest one that can be taken over.
+        oldest: u32,
+        /// The newest one.
+        newest: u32,
+    },
+    /// It was written by the original service, and some program has it open.
+    #[error(
+        "DATABASE_PATH: {0:?} was written by the original Monlight and is in use by another program, so it cannot be taken over; expected that the original service and whatever else reads the file have been stopped"
+    )]
+    OriginalInUse(PathBuf),
+    /// It was written by the original service, and taking it over failed. It is as it was.
+    #[error(
+        "DATABASE_PATH: cannot take over {path:?} of the original Monlight: {step} failed ({fault:#}); it keeps what it holds. Expected {}", expected_of_a_take_over(.fault)
+    )]
+    TakeOver {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        step: &'static str,
+        /// Why.
+        fault: anyhow::Error,
     },
     /// It holds tables of something else.
     #[error(

@@ -9,7 +9,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::OpenError;
-use super::migrate::{self, Migration};
+use super::migrate::{self, Schema};
+use super::takeover;
 use crate::metrics::Registry;
 
 const STATEMENTS_KEPT: usize = 64;
@@ -20,7 +21,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// It must be closed after every connection: closing any descriptor of a file drops the POSIX locks that SQLite holds.
 pub(super) struct FileLock {
-    _file: File,
+    file: File,
     /// The database and its write-ahead log, and which files they were when they were opened.
     opened: Vec<(PathBuf, Option<Identity>)>,
 }
@@ -37,9 +38,14 @@ fn identity(path: &Path) -> Option<Identity> {
 impl FileLock {
     fn of(file: File) -> Self {
         Self {
-            _file: file,
+            file,
             opened: Vec::new(),
         }
+    }
+
+    /// The file that is held open.
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Remembers which files are in use; to be called once the write-ahead log is there.
@@ -59,16 +65,24 @@ impl FileLock {
     }
 }
 
-/// The connection of the writer, its schema up to date.
+/// The connection of the writer, its schema up to date. A file of the original is taken over first.
 pub(super) fn open_writer(
     path: &Path,
-    migrations: &[Migration],
+    schema: &Schema,
+    now_ms: i64,
 ) -> Result<(Connection, FileLock), OpenError> {
     let mut lock = create_and_lock(path)?;
     let sqlite = |fault| classify(path, fault);
     let mut conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
     // Before anything is changed: what is refused stays as it is, in its journal mode too.
-    migrate::check(&conn, path, migrations)?;
+    let found = migrate::check(&conn, path, schema)?;
+    if let Some(how) = &schema.take_over {
+        takeover::clean(path);
+        if how.reads(found) {
+            takeover::run(conn, &lock, path, found, how, schema.migrations, now_ms)?;
+            conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
+        }
+    }
     // A new file takes these two; for an existing one they change nothing.
     conn.execute_batch("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;")
         .map_err(sqlite)?;
@@ -83,7 +97,7 @@ pub(super) fn open_writer(
          PRAGMA journal_size_limit=67108864;",
     )
     .map_err(sqlite)?;
-    migrate::migrate(&mut conn, path, migrations)?;
+    migrate::migrate(&mut conn, path, schema)?;
     lock.remember(path);
     Ok((conn, lock))
 }

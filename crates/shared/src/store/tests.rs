@@ -4,6 +4,7 @@ use super::*;
 use crate::clock::Clock;
 
 mod disk;
+mod takeover;
 
 static MIGRATIONS: [Migration; 1] = [Migration {
     version: 100,

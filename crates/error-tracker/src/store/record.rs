@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::comeback::{self, Reported};
 use super::facets::{self, GroupFacets};
-use super::seen_by;
+use super::seen_by::{self, Audience};
 use super::{FIRST_SLOT, HOUR_MS, KEPT_HOURS, SLOTS};
 use crate::domain::facet::{Facet, facets_of};
 use crate::domain::fingerprint::Fingerprint;
@@ -120,7 +120,12 @@ pub fn record(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreE
     if let Some(facets) = &known.facets {
         facets.write(conn, known.project, known.id, incoming.time_ms)?;
     }
-    seen(conn, incoming, known.id, known.users)?;
+    let audience = Audience {
+        group: known.id,
+        users: known.users,
+        count,
+    };
+    seen(conn, incoming, audience)?;
     let id = GroupId::from_stored(known.id);
     Ok(if back {
         Recorded::Reopened { id, count }
@@ -188,7 +193,12 @@ fn create(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError
         facets.write(conn, project, id, time)?;
     }
     keep(conn, incoming, (project, id), 1, (true, true))?;
-    seen(conn, incoming, id, 0)?;
+    let audience = Audience {
+        group: id,
+        users: 0,
+        count: 1,
+    };
+    seen(conn, incoming, audience)?;
     let id = GroupId::from_stored(id);
     Ok(Recorded::Created { id })
 }
@@ -290,12 +300,12 @@ fn keep(
     Ok(())
 }
 
-fn seen(conn: &Connection, incoming: &Incoming, id: i64, users: i64) -> Result<(), StoreError> {
+fn seen(conn: &Connection, incoming: &Incoming, audience: Audience) -> Result<(), StoreError> {
     if let Some(session) = incoming.session {
-        seen_by::session(conn, id, session)?;
+        seen_by::session(conn, audience.group, session)?;
     }
     if let Some(user) = incoming.user {
-        seen_by::user(conn, id, user, users)?;
+        seen_by::user(conn, audience, user)?;
     }
     Ok(())
 }

@@ -402,6 +402,43 @@ fn more_sessions_than_are_kept_push_out_the_oldest() {
 }
 
 #[test]
+fn users_are_counted_exactly_up_to_a_thousand_and_about_right_beyond() {
+    let database = Database::new();
+    let report = |user: u32| {
+        let body = json!({
+            "project": "a", "exception_type": "E", "message": "m", "traceback": "t", "user_id": format!("u{user}"),
+        });
+        let report = ErrorReport::from_json(body.to_string().as_bytes()).expect("a report");
+        Incoming::new(report, 0)
+    };
+    let users = || -> (i64, i64) {
+        database.read(|conn| {
+            let counted = conn.query_row("SELECT users FROM error_groups", [], |row| row.get(0))?;
+            let listed =
+                conn.query_row("SELECT count(*) FROM group_users", [], |row| row.get(0))?;
+            Ok((counted, listed))
+        })
+    };
+    database.write(move |conn| {
+        for user in 0..1_000 {
+            record::record(conn, &report(user % 1_000))?;
+            record::record(conn, &report(user / 2))?;
+        }
+        Ok(())
+    });
+    assert_eq!(users(), (1_000, 1_000));
+    database.write(move |conn| {
+        for user in 0..5_000 {
+            record::record(conn, &report(user))?;
+        }
+        Ok(())
+    });
+    let (counted, listed) = users();
+    assert!((4_600..5_400).contains(&counted), "{counted}");
+    assert_eq!(listed, 1_000);
+}
+
+#[test]
 fn a_clock_set_back_moves_no_group_down() {
     let database = Database::new();
     for (kind, now) in [(1, 10_000), (2, 11_000), (1, 12_000), (1, 3_000)] {

@@ -21,6 +21,7 @@ pub mod telemetry;
 pub mod clock;
 pub mod search_text;
 pub mod secret;
+pub mod time_span;
 
 #[cfg(feature = "testing")]
 pub mod testing;

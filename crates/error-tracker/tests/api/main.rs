@@ -8,6 +8,7 @@ mod json;
 mod legacy;
 mod limits;
 mod list;
+mod move_in;
 mod pages;
 mod resolve;
 mod restart;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use monlight_shared::clock::Clock;
 use monlight_shared::metrics::{Counter, Gauge, Registry};
+use monlight_shared::notify::Settings;
 use monlight_shared::service::Context;
 use monlight_shared::store::Store;
 
-use crate::config::AlertSettings;
 use crate::domain::group::{Recorded, State};
 
 /// Cheap to clone.
@@ -19,13 +19,13 @@ pub struct AppState {
     pub clock: Clock,
     /// What `/metrics` tells of errors.
     pub tally: Arc<Tally>,
-    /// See [`AlertSettings`].
-    pub alerts: Arc<AlertSettings>,
+    /// See [`Settings`].
+    pub alerts: Arc<Settings>,
 }
 
 impl AppState {
     /// Of a service that is about to start.
-    pub fn new(ctx: &Context, alerts: AlertSettings) -> Self {
+    pub fn new(ctx: &Context, alerts: Settings) -> Self {
         Self {
             store: ctx.store.clone(),
             clock: ctx.clock.clone(),

@@ -26,6 +26,15 @@ pub enum Decision<'d> {
     },
 }
 
+/// For how long a group is to be ignored; without any condition for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ignore {
+    /// Until this unix time in milliseconds.
+    pub until_ms: Option<i64>,
+    /// For so many more reports.
+    pub reports: Option<i64>,
+}
+
 /// What one more report does to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

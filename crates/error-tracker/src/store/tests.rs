@@ -11,7 +11,7 @@ use rusqlite::{Connection, StatementStatus};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::lifecycle::Resolved;
+use super::lifecycle::Decided;
 use super::record::Incoming;
 use super::{MIGRATIONS, detail, lifecycle, list, record, retention};
 use crate::domain::group::{GroupId, Recorded, Source, State};
@@ -252,15 +252,15 @@ fn take(database: &Database, model: &mut Model, step: &Step) {
         }
         Step::Resolve(id) => {
             let now = model.now;
-            let resolved =
-                database.write(move |conn| lifecycle::resolve(conn, GroupId::from_stored(id), now));
+            let resolved = database
+                .write(move |conn| lifecycle::resolve(conn, GroupId::from_stored(id), None, now));
             let group = model.groups.values_mut().find(|group| group.id == id);
             let expected = match group {
-                None => Resolved::Unknown,
-                Some(group) if group.resolved_at.is_some() => Resolved::Already,
+                None => Decided::Unknown,
+                Some(group) if group.resolved_at.is_some() => Decided::Already,
                 Some(group) => {
                     group.resolved_at = Some(now);
-                    Resolved::Now
+                    Decided::Now
                 }
             };
             assert_eq!(resolved, expected);
@@ -493,7 +493,7 @@ fn a_big_deletion_gives_its_space_back() {
         let incoming = incoming("a", kind, false, None, &text, 0);
         database.write(move |conn| record::record(conn, &incoming));
         let id = GroupId::from_stored(i64::from(kind) + 1);
-        database.write(move |conn| lifecycle::resolve(conn, id, 1));
+        database.write(move |conn| lifecycle::resolve(conn, id, None, 1));
     }
     while database.write(|conn| retention::delete_resolved(conn, 2)) > 0 {}
     while database.write(retention::shrink) {}

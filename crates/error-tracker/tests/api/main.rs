@@ -6,6 +6,7 @@ mod fingerprint;
 mod hostile;
 mod json;
 mod legacy;
+mod lifecycle;
 mod limits;
 mod list;
 mod move_in;

@@ -1,0 +1,110 @@
+//! What people decide about a group, and what the next report makes of it.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{accepted, listed, report, report_with, service};
+
+#[tokio::test]
+async fn a_deleted_error_is_gone_and_comes_back_as_a_new_one() {
+    let service = service();
+    accepted(&service, &report(1)).await;
+    let answer = service.delete("/api/errors/1").await.expect(200);
+    assert_eq!(answer.text(), "{\"status\": \"deleted\", \"id\": 1}");
+    service.delete("/api/errors/1").await.expect(404);
+    service.get("/api/errors/1").await.expect(404);
+    assert_eq!(listed(&service, "?resolved=all").await, (vec![], 0));
+    let again = accepted(&service, &report(1)).await;
+    assert_eq!(
+        (&again["status"], &again["id"]),
+        (&json!("created"), &json!(2))
+    );
+}
+
+#[tokio::test]
+async fn an_ignored_error_comes_back_when_its_time_or_count_is_over() {
+    let service = service();
+    for (line, body) in [(1, r#"{"for":"1h"}"#), (2, r#"{"count":3}"#), (3, "{}")] {
+        accepted(&service, &report(line)).await;
+        let path = format!("/api/errors/{line}/ignore");
+        let answer = service.post(&path, body).await.expect(200).json();
+        assert_eq!(answer, json!({"status": "ignored", "id": line}));
+    }
+    assert_eq!(listed(&service, "").await.1, 0);
+    for (line, statuses) in [
+        (1, ["incremented", "incremented", "incremented"]),
+        (2, ["incremented", "incremented", "reopened"]),
+        (3, ["incremented", "incremented", "incremented"]),
+    ] {
+        for status in statuses {
+            assert_eq!(
+                accepted(&service, &report(line)).await["status"],
+                status,
+                "{line}"
+            );
+        }
+    }
+    service.clock.advance(Duration::from_hours(1));
+    assert_eq!(accepted(&service, &report(1)).await["status"], "reopened");
+    assert_eq!(
+        accepted(&service, &report(3)).await["status"],
+        "incremented"
+    );
+    assert_eq!(listed(&service, "").await, (vec![1, 2], 2));
+    service.post("/api/errors/3/reopen", "").await.expect(200);
+    assert_eq!(listed(&service, "").await.1, 3);
+}
+
+#[tokio::test]
+async fn only_a_newer_release_reopens_what_was_resolved_in_one() {
+    let service = service();
+    let of = |release: &str| report_with(1, json!({"release": release}));
+    accepted(&service, &of("2.4.0")).await;
+    let body = r#"{"in_release":"2.4.1"}"#;
+    service
+        .post("/api/errors/1/resolve", body)
+        .await
+        .expect(200);
+    for release in ["2.4.0", "2.4.1"] {
+        assert_eq!(
+            accepted(&service, &of(release)).await["status"],
+            "incremented"
+        );
+    }
+    assert_eq!(
+        accepted(&service, &report(1)).await["status"],
+        "incremented"
+    );
+    assert_eq!(listed(&service, "").await.1, 0);
+    assert_eq!(accepted(&service, &of("2.4.2")).await["status"], "reopened");
+    // Resolved without a release, any report reopens it.
+    service.post("/api/errors/1/resolve", "").await.expect(200);
+    assert_eq!(accepted(&service, &of("2.4.0")).await["status"], "reopened");
+}
+
+#[tokio::test]
+async fn what_cannot_be_decided_is_refused_with_the_reason() {
+    let service = service();
+    accepted(&service, &report(1)).await;
+    for (path, body) in [
+        ("ignore", r#"{"for":"soon"}"#),
+        ("ignore", "[]"),
+        ("note", "{}"),
+        ("resolve", r#"{"in_release":5}"#),
+    ] {
+        let path = format!("/api/errors/1/{path}");
+        let detail = service.post(&path, body).await.expect(400).json()["detail"].to_string();
+        assert!(detail.contains("must be"), "{path}: {detail}");
+    }
+    for path in ["resolve", "reopen", "ignore"] {
+        service
+            .post(&format!("/api/errors/2/{path}"), "")
+            .await
+            .expect(404);
+    }
+    service
+        .post("/api/errors/2/note", r#"{"note":"x"}"#)
+        .await
+        .expect(404);
+}

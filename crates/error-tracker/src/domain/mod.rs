@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod query;
 pub mod release_order;
 pub mod report;
+pub mod scrub;
 pub mod session;
 pub mod traceback;
 pub mod user;

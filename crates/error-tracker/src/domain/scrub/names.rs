@@ -219,12 +219,10 @@ mod tests {
     const EVERYWHERE: [Place; 3] = [Place::Data, Place::Header, Place::Url];
 
     #[track_caller]
-    fn check(names: &[&str], places: &[Place], expected: bool) {
-        for name in names {
-            for place in [Place::Data, Place::Header, Place::Url] {
-                if places.contains(&place) {
-                    assert_eq!(is_secret(name, place), expected, "{name} as {place:?}");
-                }
+    fn check(names: &str, places: &[Place], expected: bool) {
+        for name in names.split_whitespace() {
+            for place in places {
+                assert_eq!(is_secret(name, *place), expected, "{name} as {place:?}");
             }
         }
     }
@@ -232,67 +230,14 @@ mod tests {
     #[test]
     fn names_of_secrets() {
         check(
-            &[
-                "Authorization",
-                "Proxy-Authorization",
-                "Cookie",
-                "Set-Cookie",
-                "X-API-Key",
-                "X-Auth-Token",
-                "X-CSRFToken",
-                "X-Amz-Security-Token",
-                "Cf-Access-Jwt-Assertion",
-                "password",
-                "user_password",
-                "passwordConfirm",
-                "DB_PASSWD",
-                "pwd",
-                "client_secret",
-                "apiKey",
-                "api_key",
-                "APIKEY",
-                "APIKey",
-                "accessToken",
-                "refresh-token",
-                "id_token",
-                "token",
-                "privateKey",
-                "aws_secret_access_key",
-                "sid",
-                "cardNumber",
-                "auth",
-                "cvv",
-                "JWT",
-                "pin",
-                "ssn",
-                "credential",
-                "dbCredentials",
-                "sessionid",
-                "PHPSESSID",
-                "connect.sid",
-                "JSESSIONID",
-                "ASP.NET_SessionId",
-                "ASPSESSIONIDQSDTRQBS",
-                "next-auth.session-token",
-                "csrfmiddlewaretoken",
-                "X-XSRF-TOKEN",
-                "dbpassword",
-                "passwordHash",
-                "accesstoken",
-                "clientsecret",
-                "oauth2_token",
-                "smtp_pass",
-                "connectionString",
-                "user[password]",
-                "session_key",
-                "x.api.keys",
-                "ssh_key",
-                "credit_card",
-                "password1",
-                "HTTP_AUTHORIZATION",
-                "_token",
-                "token_",
-            ],
+            "Authorization Proxy-Authorization Cookie Set-Cookie X-API-Key X-Auth-Token X-CSRFToken \
+             X-Amz-Security-Token Cf-Access-Jwt-Assertion password user_password passwordConfirm DB_PASSWD pwd \
+             client_secret apiKey api_key APIKEY APIKey accessToken refresh-token id_token token privateKey \
+             aws_secret_access_key sid cardNumber auth cvv JWT pin ssn credential dbCredentials sessionid PHPSESSID \
+             connect.sid JSESSIONID ASP.NET_SessionId ASPSESSIONIDQSDTRQBS next-auth.session-token \
+             csrfmiddlewaretoken X-XSRF-TOKEN dbpassword passwordHash accesstoken clientsecret oauth2_token smtp_pass \
+             connectionString user[password] session_key x.api.keys ssh_key credit_card password1 HTTP_AUTHORIZATION \
+             _token token_",
             &EVERYWHERE,
             true,
         );
@@ -301,56 +246,11 @@ mod tests {
     #[test]
     fn harmless_names() {
         check(
-            &[
-                "Accept",
-                "Host",
-                "User-Agent",
-                "X-Request-Id",
-                "Sec-WebSocket-Key",
-                "Referer",
-                "author",
-                "authority",
-                "authorName",
-                "authenticated",
-                "keyboard",
-                "monkey",
-                "secretary",
-                "spin",
-                "tokens_used",
-                "max_tokens",
-                "tokens",
-                "tokenizer",
-                "Idempotency-Key",
-                "sort_key",
-                "public_key",
-                "cache_key",
-                "primaryKey",
-                "",
-                "é",
-                "_",
-                "123",
-                "token_type",
-                "token_count",
-                "passwordChangedAt",
-                "cookie_consent",
-                "password_required",
-                "passwordless_login",
-                "passenger",
-                "compass",
-                "bypass",
-                "first_pass",
-                "design",
-                "assign",
-                "sides",
-                "resident",
-                "pinned",
-                "shipping",
-                "discard_number",
-                "barcode",
-                "zip_code",
-                "X-Forwarded-For",
-                "WWW-Authenticate",
-            ],
+            "Accept Host User-Agent X-Request-Id Sec-WebSocket-Key Referer author authority authorName authenticated \
+             keyboard monkey secretary spin tokens_used max_tokens tokens tokenizer Idempotency-Key sort_key \
+             public_key cache_key primaryKey é _ 123 token_type token_count passwordChangedAt cookie_consent \
+             password_required passwordless_login passenger compass bypass first_pass design assign sides resident \
+             pinned shipping discard_number barcode zip_code X-Forwarded-For WWW-Authenticate",
             &EVERYWHERE,
             false,
         );
@@ -358,27 +258,21 @@ mod tests {
 
     #[test]
     fn some_names_depend_on_their_place() {
-        let names = ["session", "session_id", "sessionId", "X-Session-ID"];
-        check(&names, &[Place::Data], false);
-        check(&names, &[Place::Header, Place::Url], true);
-        let names = ["sig", "X-Hub-Signature-256"];
-        check(&names, &[Place::Data], false);
-        check(&names, &[Place::Header, Place::Url], true);
-        let names = ["key", "code", "pass"];
-        check(&names, &[Place::Data, Place::Header], false);
-        check(&names, &[Place::Url], true);
-        check(&["error_code", "partition_key"], &[Place::Url], false);
+        let names = "session session_id sessionId X-Session-ID sig X-Hub-Signature-256";
+        check(names, &[Place::Data], false);
+        check(names, &[Place::Header, Place::Url], true);
+        check("key code pass", &[Place::Data, Place::Header], false);
+        check("key code pass", &[Place::Url], true);
+        check("error_code partition_key", &[Place::Url], false);
     }
 
     #[test]
     fn long_names_are_judged_by_their_beginning() {
         let long = "a".repeat(100_000);
-        check(
-            &[&format!("{long}_token"), &"aB".repeat(100_000)],
-            &EVERYWHERE,
-            false,
-        );
-        check(&[&format!("token_{long}")], &EVERYWHERE, true);
+        check(&format!("{long}_token"), &EVERYWHERE, false);
+        check(&"aB".repeat(100_000), &EVERYWHERE, false);
+        check(&format!("token_{long}"), &EVERYWHERE, true);
+        assert!(!is_secret("", Place::Data));
     }
 
     #[test]

@@ -128,6 +128,8 @@ enum Sender {
     Slack(Url),
     Discord(Url),
     Ntfy(NtfyTopic),
+    #[cfg(test)]
+    Fake(super::testing::Fake),
 }
 
 impl fmt::Debug for Channel {
@@ -167,6 +169,8 @@ impl Channel {
             Sender::Slack(url) => chat::post(http, url, chat::slack(message)).await,
             Sender::Discord(url) => chat::post(http, url, chat::discord(message)).await,
             Sender::Ntfy(topic) => topic.send(http, message).await,
+            #[cfg(test)]
+            Sender::Fake(fake) => fake.send(message),
         }
     }
 }
@@ -249,6 +253,26 @@ impl Channels {
         now_ms: i64,
     ) -> Result<String, Failure> {
         channel.send(&self.0.http, message, now_ms).await
+    }
+
+    /// A set of channels that a test has made.
+    #[cfg(test)]
+    pub(super) fn fake(fakes: Vec<(Kind, usize, &str, super::testing::Fake)>) -> Self {
+        let lanes = fakes.iter().map(|(_, lane, ..)| lane + 1).max();
+        let channels = fakes.into_iter().map(|(kind, lane, target, fake)| {
+            Channel(Arc::new(Inner {
+                kind,
+                key: format!("{}:{target}", kind.name()),
+                target: target.to_owned(),
+                lane,
+                sender: Sender::Fake(fake),
+            }))
+        });
+        Self(Arc::new(Set {
+            channels: channels.collect(),
+            lanes: lanes.unwrap_or(0),
+            http: Http::new(false),
+        }))
     }
 }
 

@@ -1,8 +1,55 @@
-//! Receivers on loopback, for tests.
+//! A channel that does what a test tells it, and receivers on loopback.
 
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+
+use super::channel::Failure;
+use super::message::Message;
+
+/// Answers what it was told to answer, in order, then takes everything. Keeps what it took. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Fake(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    failures: VecDeque<Failure>,
+    /// Fails with this when `failures` is empty.
+    broken: Option<Failure>,
+    attempts: usize,
+    taken: Vec<Message>,
+}
+
+impl Fake {
+    pub(super) fn send(&self, message: &Message) -> Result<String, Failure> {
+        let mut state = self.0.lock().unwrap();
+        state.attempts += 1;
+        if let Some(failure) = state.failures.pop_front().or_else(|| state.broken.clone()) {
+            return Err(failure);
+        }
+        state.taken.push(message.clone());
+        Ok("taken".to_owned())
+    }
+
+    /// The next message is met with this.
+    pub(super) fn fail_next(&self, failure: Failure) {
+        self.0.lock().unwrap().failures.push_back(failure);
+    }
+
+    /// Every message is met with this from now on; `None` ends it.
+    pub(super) fn set_broken(&self, failure: Option<Failure>) {
+        self.0.lock().unwrap().broken = failure;
+    }
+
+    pub(super) fn attempts(&self) -> usize {
+        self.0.lock().unwrap().attempts
+    }
+
+    pub(super) fn taken(&self) -> Vec<Message> {
+        self.0.lock().unwrap().taken.clone()
+    }
+}
 
 /// A request that a [`WebServer`] got.
 #[derive(Clone, Debug)]

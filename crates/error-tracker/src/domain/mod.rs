@@ -1,8 +1,10 @@
 //! What the error tracker knows about errors: pure functions and types. Nothing here reads a
 //! clock, a socket or a database.
 
+pub mod cursor;
 pub mod decision;
 pub mod facet;
+pub mod filter;
 pub mod fingerprint;
 pub mod group;
 pub mod json;
@@ -12,6 +14,8 @@ pub mod release_order;
 pub mod report;
 pub mod scrub;
 pub mod session;
+pub mod time;
 pub mod traceback;
 pub mod user;
 pub mod user_count;
+pub mod window;

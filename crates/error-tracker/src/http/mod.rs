@@ -1,6 +1,7 @@
 //! What the service answers to whom.
 
 mod alerts;
+mod entry;
 mod errors;
 mod groups;
 mod lifecycle;
@@ -10,11 +11,12 @@ pub mod ui;
 
 use axum::Router;
 use axum::routing::{get, post, put};
-use monlight_shared::http::App;
+use monlight_shared::http::{ApiError, App};
 use monlight_shared::service::{Context, Service};
 use monlight_shared::store::Store;
 use serde_json::{Map, Value};
 
+use crate::domain::filter::BadParameter;
 use crate::state::AppState;
 use crate::{ErrorTracker, store};
 
@@ -54,4 +56,9 @@ async fn health(database: Store) -> Result<Map<String, Value>, String> {
     }
     let read = database.read(store::list::any).await;
     read.map(|_| Map::new()).map_err(|fault| fault.to_string())
+}
+
+/// A parameter that makes no sense is told as it is.
+fn refused(fault: BadParameter) -> ApiError {
+    ApiError::invalid(fault.to_string())
 }

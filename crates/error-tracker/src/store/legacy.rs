@@ -240,8 +240,8 @@ fn insert(
         .into
         .prepare_cached(
             "INSERT INTO error_groups (id, project, fingerprint, state, source, count, first_seen, last_seen, fresh_at,
-               resolved_at, hour, hour_count, texts)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?7, ?9, ?10, ?11, ?12)",
+               resolved_at, hour, hour_count, texts, count_rank, users_rank)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?7, ?9, ?10, ?11, ?12, ?6, 0)",
         )?
         .execute(params![
             group.id,

@@ -6,6 +6,7 @@ use monlight_shared::store::{Lane, QueueLimits, Store};
 
 use super::record::{self, Incoming};
 use super::{MIGRATIONS, detail, list};
+use crate::domain::filter::Filter;
 use crate::domain::group::{GroupId, Recorded, State};
 use crate::domain::query::ListQuery;
 use crate::domain::report::ErrorReport;
@@ -65,12 +66,15 @@ fn a_database_of_version_100_keeps_everything() {
 
     let store = open(&path, MIGRATIONS);
     let all = ListQuery {
-        state: None,
+        filter: Filter {
+            state: None,
+            ..Filter::default()
+        },
         ..ListQuery::default()
     };
     let (total, resolved) = store
         .read_blocking(|conn| {
-            let (page, _) = list::read(conn, &all, |_| std::ops::ControlFlow::Continue(()))?;
+            let page = list::ids(conn, &all)?;
             Ok((page.total, list::count(conn, State::Resolved)?))
         })
         .expect("is read");

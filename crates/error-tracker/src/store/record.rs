@@ -171,8 +171,9 @@ fn create(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError
         .prepare_cached("SELECT id FROM projects WHERE name = ?1")?
         .query_row([&report.project], |row| row.get(0))?;
     conn.prepare_cached(
-        "INSERT INTO error_groups (project, fingerprint, source, first_seen, last_seen, fresh_at, hour, hour_count, texts)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, 1, ?6)",
+        "INSERT INTO error_groups (project, fingerprint, source, first_seen, last_seen, fresh_at, hour, hour_count, texts,
+           count_rank, users_rank)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, 1, ?6, 1, 0)",
     )?
     .execute(params![
         project,

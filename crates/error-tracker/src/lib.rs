@@ -66,6 +66,7 @@ impl Service for ErrorTracker {
         }
         let state = AppState::new(&ctx, config.alerts);
         tasks::gauges::start(&ctx, &state);
+        tasks::ignored::start(&ctx, &state);
         tasks::retention::start(&ctx, &state, config.retention);
         Ok(http::router(&ctx, state))
     }

@@ -106,6 +106,6 @@ async fn decided(
     }
 }
 
-fn invalid(fault: decision::InvalidDecision) -> ApiError {
+pub(super) fn invalid(fault: decision::InvalidDecision) -> ApiError {
     ApiError::invalid(fault.to_string())
 }

@@ -1,6 +1,7 @@
 //! What the service answers to whom.
 
 mod alerts;
+mod bulk;
 mod entry;
 mod errors;
 mod groups;
@@ -39,6 +40,8 @@ pub fn router(ctx: &Context, state: AppState) -> Router {
             "/api/errors/{id}/note",
             put(lifecycle::note).post(lifecycle::note),
         )
+        .route("/api/errors/{id}/merge", post(bulk::merge))
+        .route("/api/errors/bulk", post(bulk::bulk))
         .route("/api/projects", get(list::projects))
         .route("/api/test-alert", post(alerts::test_alert))
         .with_state(state.clone());

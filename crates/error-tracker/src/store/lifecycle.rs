@@ -115,6 +115,22 @@ pub fn note(
     Ok(Decided::Now)
 }
 
+/// Groups that are opened again in one job.
+const DUE_IN_SLICE: i64 = 50;
+
+/// Opens some groups that were to be ignored until a time that has come, and answers how many. 0: there are none left.
+pub fn open_due(conn: &Connection, now_ms: i64) -> Result<usize, StoreError> {
+    let due: Vec<i64> = conn
+        .prepare_cached("SELECT group_id FROM group_decisions WHERE ignored_until <= ?1 LIMIT ?2")?
+        .query_map((now_ms, DUE_IN_SLICE), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in &due {
+        set_open(conn, GroupId::from_stored(*id))?;
+        history::add(conn, *id, now_ms, "reopened", Some(r#"{"by":"time"}"#))?;
+    }
+    Ok(due.len())
+}
+
 /// Opens a group again; nothing that was decided about it holds any more, but for its note.
 pub(super) fn set_open(conn: &Connection, id: GroupId) -> Result<(), StoreError> {
     conn.prepare_cached("UPDATE error_groups SET state = 0, resolved_at = NULL WHERE id = ?1")?

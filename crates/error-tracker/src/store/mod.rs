@@ -3,6 +3,7 @@
 
 use monlight_shared::store::Migration;
 
+pub mod bulk;
 mod comeback;
 pub mod detail;
 mod facets;
@@ -11,6 +12,7 @@ mod id_set;
 pub mod legacy;
 pub mod lifecycle;
 pub mod list;
+pub mod merge;
 mod page;
 mod plan;
 pub mod record;
@@ -45,6 +47,8 @@ const KEPT_HOURS: i64 = 30 * 24;
 
 #[cfg(test)]
 mod list_tests;
+#[cfg(test)]
+mod merge_tests;
 #[cfg(test)]
 mod migration_tests;
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use error_tracker::tasks::{gauges, ignored};
 use serde_json::json;
 
-use super::{accepted, listed, report, report_with, service};
+use super::resolve::state_of;
+use super::{accepted, listed, metric, report, report_with, service};
 
 #[tokio::test]
 async fn a_deleted_error_is_gone_and_comes_back_as_a_new_one() {
@@ -107,4 +109,29 @@ async fn what_cannot_be_decided_is_refused_with_the_reason() {
         .post("/api/errors/2/note", r#"{"note":"x"}"#)
         .await
         .expect(404);
+}
+
+#[tokio::test]
+async fn an_ignored_error_comes_back_by_itself_when_its_time_is_over() {
+    let service = service();
+    for line in 1..=120 {
+        accepted(&service, &report(line)).await;
+        let lasting = if line <= 110 { "1h" } else { "2h" };
+        let body = json!({"for": lasting});
+        let path = format!("/api/errors/{line}/ignore");
+        service.post_json(&path, &body).await.expect(200);
+    }
+    let state = state_of(&service);
+    ignored::step(&state).await.expect("runs");
+    assert_eq!(listed(&service, "").await.1, 0);
+    service.clock.advance(Duration::from_hours(1));
+    ignored::step(&state).await.expect("runs");
+    assert_eq!(listed(&service, "").await.1, 110);
+    gauges::step(&state).await.expect("runs");
+    let gauge = |state| format!("monlight_error_groups{{state=\"{state}\"}}");
+    assert_eq!(metric(&service, &gauge("ignored")).await, 10.0);
+    // Nothing of what was decided is left.
+    for status in ["incremented", "incremented"] {
+        assert_eq!(accepted(&service, &report(1)).await["status"], status);
+    }
 }

@@ -1,6 +1,7 @@
 //! The service from outside: requests through its real router, on a real database.
 
 mod auth;
+mod bulk;
 mod detail;
 mod fingerprint;
 mod hostile;
@@ -9,6 +10,7 @@ mod legacy;
 mod lifecycle;
 mod limits;
 mod list;
+mod merge;
 mod move_in;
 mod pages;
 mod resolve;

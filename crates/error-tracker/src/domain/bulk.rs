@@ -1,13 +1,26 @@
 //! What somebody wants to do to many groups at once.
 
 use serde_json::{Map, Value};
+use thiserror::Error;
 
 use super::decision::{self, InvalidDecision};
+use super::filter::{BadParameter, Filter};
 use super::group::GroupId;
 use super::lifecycle::Ignore;
 
-/// How many groups can be named one by one.
+/// How many groups can be named one by one, and how many can be merged at once.
 pub const MAX_IDS: usize = 1_000;
+
+/// Why a body does not say what is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidBulk {
+    /// Besides the filter.
+    #[error(transparent)]
+    Decision(#[from] InvalidDecision),
+    /// Of the filter.
+    #[error(transparent)]
+    Filter(#[from] BadParameter),
+}
 
 /// What is to be done to each of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,23 +82,69 @@ impl Action {
     }
 }
 
+/// The groups an action is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// These, each once.
+    Ids(Vec<GroupId>),
+    /// All that a filter leaves.
+    Filter(Filter),
+}
+
 /// An action and the groups it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bulk {
     /// What.
     pub action: Action,
-    /// Each once.
-    pub ids: Vec<GroupId>,
+    /// Whom.
+    pub which: Which,
 }
 
 impl Bulk {
     /// Reads a request body, at `now_ms`.
-    pub fn read(body: &[u8], now_ms: i64) -> Result<Self, InvalidDecision> {
+    pub fn read(body: &[u8], now_ms: i64) -> Result<Self, InvalidBulk> {
         let members = decision::object(body)?;
         let action = Action::read(&members, now_ms)?;
-        let ids = ids_of(&members)?;
-        Ok(Self { action, ids })
+        let which = match (members.get("ids"), members.get("filter")) {
+            (None, Some(filter)) => Which::Filter(filter_of(filter, now_ms)?),
+            (None, None) => {
+                let (field, expected) = ("ids", "given, or else 'filter'");
+                return Err(InvalidDecision::Field { field, expected }.into());
+            }
+            (Some(_), None) => Which::Ids(ids_of(&members)?),
+            (Some(_), Some(_)) => {
+                let (field, expected) = ("filter", "absent where 'ids' are given");
+                return Err(InvalidDecision::Field { field, expected }.into());
+            }
+        };
+        Ok(Self { action, which })
     }
+}
+
+/// Reads the parameters of a list, written as an object: each a text, a number or a boolean, or a list of them where it
+/// can be given several times.
+fn filter_of(filter: &Value, now_ms: i64) -> Result<Filter, InvalidBulk> {
+    let fault = || InvalidDecision::Field {
+        field: "filter",
+        expected: "an object of the parameters of a list",
+    };
+    let mut pairs = Vec::new();
+    for (name, value) in filter.as_object().ok_or_else(fault)? {
+        let values = match value {
+            Value::Array(values) => values.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        for value in values {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Number(_) | Value::Bool(_) => value.to_string(),
+                Value::Null | Value::Array(_) | Value::Object(_) => return Err(fault().into()),
+            };
+            pairs.push((name.as_str(), text));
+        }
+    }
+    let pairs = pairs.iter().map(|(name, text)| (*name, text.as_str()));
+    Ok(Filter::strict(pairs, now_ms)?)
 }
 
 /// The groups that a body names as its `ids`, each once.
@@ -125,8 +184,8 @@ mod tests {
     #[track_caller]
     fn check(body: &str, action: Action) {
         let bulk = Bulk::read(body.as_bytes(), NOW);
-        let ids = vec![group(1), group(2)];
-        assert_eq!(bulk, Ok(Bulk { action, ids }), "{body}");
+        let which = Which::Ids(vec![group(1), group(2)]);
+        assert_eq!(bulk, Ok(Bulk { action, which }), "{body}");
     }
 
     #[test]
@@ -157,6 +216,29 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_is_that_of_a_list() {
+        #[track_caller]
+        fn check(filter: &str, pairs: &[(&str, &str)]) {
+            let body = format!(r#"{{"action":"delete","filter":{filter}}}"#);
+            let bulk = Bulk::read(body.as_bytes(), NOW).map(|bulk| bulk.which);
+            let expected = Filter::strict(pairs.iter().copied(), NOW).expect("a filter");
+            assert_eq!(bulk, Ok(Which::Filter(expected)), "{filter}");
+        }
+        check("{}", &[]);
+        check(
+            r#"{"project":"shop","state":"all","tag":["a:1","b:2"],"since":1700000000}"#,
+            &[
+                ("project", "shop"),
+                ("state", "all"),
+                ("tag", "a:1"),
+                ("tag", "b:2"),
+                ("since", "1700000000"),
+            ],
+        );
+        check(r#"{"resolved":true}"#, &[("resolved", "true")]);
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused_by_name() {
         #[track_caller]
         fn check(body: &str, expected: &str) {
@@ -178,6 +260,37 @@ mod tests {
             "null", "5", "[]", "[0]", "[-1]", "[1.5]", "[\"1\"]", "[1,null]", "{}",
         ] {
             check(&format!(r#"{{"action":"delete","ids":{ids}}}"#), "'ids'");
+        }
+        check(
+            r#"{"action":"delete"}"#,
+            "'ids' must be given, or else 'filter'",
+        );
+        check(
+            r#"{"action":"delete","ids":[1],"filter":{}}"#,
+            "'filter' must be absent",
+        );
+        for filter in [
+            "null",
+            "5",
+            "[]",
+            r#"{"project":null}"#,
+            r#"{"tag":[["a:1"]]}"#,
+        ] {
+            check(
+                &format!(r#"{{"action":"delete","filter":{filter}}}"#),
+                "'filter'",
+            );
+        }
+        for filter in [
+            r#"{"projct":"x"}"#,
+            r#"{"limit":5}"#,
+            r#"{"project":""}"#,
+            r#"{"since":"x"}"#,
+        ] {
+            check(
+                &format!(r#"{{"action":"delete","filter":{filter}}}"#),
+                "expected",
+            );
         }
         let many = format!(r#"{{"action":"delete","ids":[1{}]}}"#, ",1".repeat(MAX_IDS));
         check(&many, "'ids'");

@@ -13,10 +13,11 @@ use serde::Serialize;
 use super::UNKNOWN;
 use super::lifecycle::invalid;
 use super::text::answer;
-use crate::domain::bulk::{self, Action, Bulk};
+use crate::domain::bulk::{self, Action, Bulk, MAX_IDS, Which};
+use crate::domain::filter::Filter;
 use crate::domain::group::GroupId;
 use crate::state::AppState;
-use crate::store::bulk::{Done, apply, slice};
+use crate::store::bulk::{Done, apply, slice, some};
 use crate::store::merge::{self, Merged};
 
 #[derive(Serialize)]
@@ -60,12 +61,18 @@ pub(super) async fn bulk(
     State(state): State<AppState>,
     ApiBytes(body): ApiBytes,
 ) -> Result<Response, ApiError> {
-    let Bulk { action, ids } = Bulk::read(&body, state.clock.now_ms()).map_err(invalid)?;
-    let action = match action {
-        Action::Merge { into } => with_target(&state, into, &ids).await?,
-        other => other,
+    let bulk = Bulk::read(&body, state.clock.now_ms());
+    let Bulk { action, which } = bulk.map_err(|fault| ApiError::invalid(fault.to_string()))?;
+    let done = match (&action, which) {
+        (Action::Merge { into }, which) => {
+            let ids = all_to_merge(&state, which).await?;
+            let action = with_target(&state, *into, &ids).await?;
+            in_slices(&state, &action, &ids).await?
+        }
+        (action, Which::Ids(ids)) => in_slices(&state, action, &ids).await?,
+        (action, Which::Filter(filter)) => to_all(&state, action, filter).await?,
     };
-    let Done { matched, changed } = in_slices(&state, &action, &ids).await?;
+    let Done { matched, changed } = done;
     let (status, action) = ("done", action.name());
     let done = AllDone {
         status,
@@ -74,6 +81,41 @@ pub(super) async fn bulk(
         changed,
     };
     Ok(answer(StatusCode::OK, &done))
+}
+
+/// Groups are found in portions of this many.
+const FOUND_AT_ONCE: usize = 500;
+
+/// Works through all groups that a filter leaves. Those that come to match it meanwhile are left out.
+async fn to_all(state: &AppState, action: &Action, filter: Filter) -> Result<Done, StoreError> {
+    let mut done = Done::default();
+    let mut after = None;
+    loop {
+        let filter = filter.clone();
+        let portion = move |conn: &Connection| some(conn, &filter, after, FOUND_AT_ONCE);
+        let (ids, next) = state.store.read(portion).await?;
+        done.add(in_slices(state, action, &ids).await?);
+        if next.is_none() {
+            return Ok(done);
+        }
+        after = next;
+    }
+}
+
+async fn all_to_merge(state: &AppState, which: Which) -> Result<Vec<GroupId>, ApiError> {
+    let filter = match which {
+        Which::Ids(ids) => return Ok(ids),
+        Which::Filter(filter) => filter,
+    };
+    let found = move |conn: &Connection| some(conn, &filter, None, MAX_IDS);
+    let (mut ids, more) = state.store.read(found).await?;
+    if more.is_some() {
+        let detail =
+            format!("filter: more than {MAX_IDS} errors, the most that can be merged at once");
+        return Err(ApiError::invalid(detail));
+    }
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 /// A merge into one of the groups, that can be done.

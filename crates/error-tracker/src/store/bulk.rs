@@ -5,9 +5,12 @@ use rusqlite::Connection;
 
 use super::lifecycle::{self, Decided};
 use super::merge::{self, Merged};
-use super::remove;
+use super::{page, remove};
 use crate::domain::bulk::Action;
+use crate::domain::cursor::Cursor;
+use crate::domain::filter::Filter;
 use crate::domain::group::GroupId;
+use crate::domain::query::{ListQuery, Sort};
 
 /// What became of some groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +37,27 @@ pub fn slice(action: &Action) -> usize {
         // Each moves thousands of rows.
         Action::Merge { .. } => 1,
     }
+}
+
+/// Some groups that a filter leaves, `most` of them behind `after`, and where to go on. They come by their first reports,
+/// the newest first: an order that neither changes nor reports upset.
+pub fn some(
+    conn: &Connection,
+    filter: &Filter,
+    after: Option<Cursor>,
+    most: usize,
+) -> Result<(Vec<GroupId>, Option<Cursor>), StoreError> {
+    // All statements see the same state of the database.
+    let _snapshot = conn.unchecked_transaction()?;
+    let query = ListQuery {
+        filter: filter.clone(),
+        sort: Sort::FirstSeen,
+        after,
+        limit: most as u32,
+        ..ListQuery::default()
+    };
+    let page = page::find(conn, &query)?;
+    Ok((page.ids, page.next))
 }
 
 /// Does `action` to some groups. A merge needs the group that goes on.

@@ -73,6 +73,44 @@ async fn a_thousand_groups_are_one_request() {
 }
 
 #[tokio::test]
+async fn a_filter_reaches_all_it_leaves_and_no_other() {
+    let service = service();
+    for line in 1..=1_200 {
+        let project = if line % 4 == 0 { "cart" } else { "shop" };
+        let level = if line % 3 == 0 { "warning" } else { "error" };
+        let report = report_with(line, json!({"project": project, "level": level}));
+        accepted(&service, &report).await;
+        service.clock.advance(Duration::from_millis(7));
+    }
+    let ignore = json!({"action": "ignore", "filter": {"project": "cart"}});
+    assert_eq!(bulk(&service, ignore).await, done("ignore", 300, 300));
+    let resolve = json!({"action": "resolve", "filter": {"level": "error"}});
+    assert_eq!(bulk(&service, resolve).await, done("resolve", 600, 600));
+    assert_eq!(listed(&service, "").await.1, 300);
+    assert_eq!(listed(&service, "?level=warning").await.1, 300);
+    let reopen = json!({"action": "reopen", "filter": {"state": "all", "search": "input"}});
+    assert_eq!(bulk(&service, reopen).await, done("reopen", 1_200, 900));
+    let delete = json!({"action": "delete", "filter": {"project": "shop"}});
+    assert_eq!(bulk(&service, delete).await, done("delete", 900, 900));
+    let merge = json!({"action": "merge", "filter": {"level": "warning"}});
+    assert_eq!(bulk(&service, merge).await, done("merge", 100, 99));
+    assert_eq!(listed(&service, "?level=warning").await, (vec![12], 1));
+    let all = json!({"action": "delete", "filter": {}});
+    assert_eq!(bulk(&service, all).await, done("delete", 201, 201));
+    assert_eq!(listed(&service, "?resolved=all").await.1, 0);
+}
+
+#[tokio::test]
+async fn too_many_groups_for_one_merge_stay_as_they_are() {
+    let service = with_groups(1_001).await;
+    let body = json!({"action": "merge", "filter": {"project": "shop"}});
+    let answer = service.post_json("/api/errors/bulk", &body).await;
+    let detail = answer.expect(400).json()["detail"].to_string();
+    assert!(detail.contains("more than 1000 errors"), "{detail}");
+    assert_eq!(listed(&service, "").await.1, 1_001);
+}
+
+#[tokio::test]
 async fn what_cannot_be_meant_changes_nothing() {
     let service = with_groups(2).await;
     let other = report_with(3, json!({"project": "other"}));
@@ -87,6 +125,22 @@ async fn what_cannot_be_meant_changes_nothing() {
         (json!({"action": "close", "ids": [1]}), "'action'"),
         (json!({"action": "delete"}), "'ids'"),
         (json!({"action": "delete", "ids": []}), "'ids'"),
+        (
+            json!({"action": "delete", "filter": {"projct": "shop"}}),
+            "projct",
+        ),
+        (
+            json!({"action": "delete", "filter": {"state": "closed"}}),
+            "state",
+        ),
+        (
+            json!({"action": "delete", "filter": {}, "ids": [1]}),
+            "'filter'",
+        ),
+        (
+            json!({"action": "merge", "filter": {}}),
+            "of another project",
+        ),
         (json!({"action": "delete", "ids": many}), "'ids'"),
         (json!({"action": "delete", "ids": ["1"]}), "'ids'"),
         (

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use error_tracker::ErrorTracker;
 use error_tracker::tasks::{gauges, ignored};
+use monlight_shared::testing::TestService;
 use serde_json::json;
 
 use super::resolve::state_of;
@@ -134,4 +136,95 @@ async fn an_ignored_error_comes_back_by_itself_when_its_time_is_over() {
     for status in ["incremented", "incremented"] {
         assert_eq!(accepted(&service, &report(1)).await["status"], status);
     }
+}
+
+#[tokio::test]
+async fn releases_without_an_order_are_told_apart_by_when_they_came() {
+    let service = service();
+    let of = |line, release: &str| report_with(line, json!({"release": release}));
+    for (line, release) in [(1, "1a2b3c4"), (2, "9f8e7d6"), (1, "2b3c4d5")] {
+        accepted(&service, &of(line, release)).await;
+        service.clock.advance(Duration::from_mins(1));
+    }
+    let body = json!({"in_release": "2b3c4d5"});
+    let resolve = || service.post_json("/api/errors/1/resolve", &body);
+    resolve().await.expect(200);
+    for known in ["1a2b3c4", "9f8e7d6", "2b3c4d5"] {
+        let again = accepted(&service, &of(1, known)).await;
+        assert_eq!(again["status"], "incremented", "{known}");
+    }
+    assert_eq!(
+        accepted(&service, &of(1, "0c4d5e6")).await["status"],
+        "reopened"
+    );
+    // One that came in between, but elsewhere.
+    resolve().await.expect(200);
+    accepted(&service, &of(2, "4d5e6f7")).await;
+    assert_eq!(
+        accepted(&service, &of(1, "4d5e6f7")).await["status"],
+        "reopened"
+    );
+}
+
+#[tokio::test]
+async fn a_group_goes_through_its_states_again_and_again() {
+    let service = service();
+    accepted(&service, &report(1)).await;
+    let mut count = 1;
+    for _ in 0..3 {
+        for (action, status, state, reported) in [
+            ("ignore", "ignored", "ignored", "incremented"),
+            ("ignore", "ignored", "ignored", "incremented"),
+            ("resolve", "resolved", "resolved", "reopened"),
+            ("resolve", "resolved", "resolved", "reopened"),
+            ("ignore", "ignored", "ignored", "incremented"),
+            ("reopen", "reopened", "open", "incremented"),
+            ("reopen", "reopened", "open", "incremented"),
+        ] {
+            let path = format!("/api/errors/1/{action}");
+            let answer = service.post(&path, "").await.expect(200).json();
+            assert_eq!(answer, json!({"status": status, "id": 1}));
+            for other in ["open", "resolved", "ignored"] {
+                let found = listed(&service, &format!("?state={other}")).await.1;
+                assert_eq!(found, i64::from(other == state), "{other} after {action}");
+            }
+            count += 1;
+            let again = accepted(&service, &report(1)).await;
+            assert_eq!(again, json!({"status": reported, "id": 1, "count": count}));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_restart_keeps_what_was_decided() {
+    let service = service();
+    for (line, action, body) in [
+        (1, "resolve", "{}"),
+        (2, "resolve", r#"{"in_release":"2.0"}"#),
+        (3, "ignore", "{}"),
+        (4, "ignore", r#"{"count":2}"#),
+        (5, "ignore", r#"{"for":"1h"}"#),
+        (6, "note", r#"{"note":"kept"}"#),
+    ] {
+        accepted(&service, &report(line)).await;
+        let path = format!("/api/errors/{line}/{action}");
+        service.post(&path, body).await.expect(200);
+    }
+    let service = TestService::on::<ErrorTracker>(service.stop().await, &[]);
+    for (line, statuses) in [
+        (1, ["reopened", "incremented"]),
+        (2, ["incremented", "incremented"]),
+        (3, ["incremented", "incremented"]),
+        (4, ["incremented", "reopened"]),
+        (5, ["incremented", "incremented"]),
+    ] {
+        for status in statuses {
+            let again = accepted(&service, &report(line)).await;
+            assert_eq!(again["status"], status, "{line}");
+        }
+    }
+    let newer = report_with(2, json!({"release": "2.1"}));
+    assert_eq!(accepted(&service, &newer).await["status"], "reopened");
+    service.clock.advance(Duration::from_hours(1));
+    assert_eq!(accepted(&service, &report(5)).await["status"], "reopened");
 }

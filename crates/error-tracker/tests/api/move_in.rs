@@ -185,6 +185,9 @@ fn killed_when(path: &Path, reached: &dyn Fn() -> bool) -> bool {
     false
 }
 
+/// Whether the files look as they do at some step.
+type Reached = Box<dyn Fn() -> bool>;
+
 #[test]
 fn killed_at_any_step_it_leaves_the_original_or_all_of_it_taken_over() {
     let (_template, original) = original();
@@ -202,7 +205,7 @@ fn killed_at_any_step_it_leaves_the_original_or_all_of_it_taken_over() {
         let (aside, journal) = (grown(".taking-over", 0), grown("-journal", bytes));
         move || aside() && journal()
     };
-    let steps: [(&str, Box<dyn Fn() -> bool>); 9] = [
+    let steps: [(&str, Reached); 9] = [
         ("folding in", Box::new(grown("", 1 << 20))),
         ("copying", Box::new(grown(".original.unfinished", 1 << 20))),
         ("copied", Box::new(grown(".original", 0))),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use error_tracker::ErrorTracker;
 use error_tracker::tasks::{gauges, ignored};
 use monlight_shared::testing::TestService;
-use serde_json::json;
+use rusqlite::Connection;
+use serde_json::{Value, json};
 
 use super::resolve::state_of;
 use super::{accepted, listed, metric, report, report_with, service};
@@ -227,4 +228,97 @@ async fn a_restart_keeps_what_was_decided() {
     assert_eq!(accepted(&service, &newer).await["status"], "reopened");
     service.clock.advance(Duration::from_hours(1));
     assert_eq!(accepted(&service, &report(5)).await["status"], "reopened");
+}
+
+/// What happened to a group: milliseconds since the service started, what, and the details.
+async fn history(service: &TestService, group: i64) -> Vec<(i64, String, Value)> {
+    const START: i64 = 1_737_367_200_000;
+    let rows = move |conn: &Connection| {
+        let mut rows = conn.prepare(
+            "SELECT time, action, detail FROM group_history WHERE group_id = ?1 ORDER BY id",
+        )?;
+        let rows = rows.query_map([group], |row| {
+            let detail: Option<String> = row.get(2)?;
+            let detail = detail.map(|detail| serde_json::from_str(&detail).expect("JSON"));
+            Ok((
+                row.get::<_, i64>(0)? - START,
+                row.get(1)?,
+                detail.unwrap_or_default(),
+            ))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    service.ctx.store.read(rows).await.expect("is read")
+}
+
+#[tokio::test]
+async fn every_change_is_remembered_in_order_with_its_time() {
+    let service = service();
+    accepted(&service, &report(1)).await;
+    accepted(&service, &report(2)).await;
+    for (action, body) in [
+        ("resolve", "{}"),
+        ("resolve", ""),
+        ("resolve", r#"{"in_release":"1.2"}"#),
+        ("ignore", r#"{"for":"1m","count":7}"#),
+        ("reopen", ""),
+        ("reopen", ""),
+        ("note", r#"{"note":"x"}"#),
+        ("note", r#"{"note":"x"}"#),
+        ("note", r#"{"note":null}"#),
+        ("resolve", "{}"),
+    ] {
+        service.clock.advance(Duration::from_secs(1));
+        let path = format!("/api/errors/1/{action}");
+        service.post(&path, body).await.expect(200);
+    }
+    service.clock.advance(Duration::from_secs(1));
+    accepted(&service, &report_with(1, json!({"release": "1.3"}))).await;
+    let body = r#"{"for":"1s"}"#;
+    service.post("/api/errors/2/ignore", body).await.expect(200);
+    service.clock.advance(Duration::from_secs(1));
+    ignored::step(&state_of(&service)).await.expect("runs");
+    service
+        .post("/api/errors/1/merge", r#"{"ids":[2]}"#)
+        .await
+        .expect(200);
+    let entry =
+        |second: i64, action: &str, detail: Value| (second * 1_000, action.to_owned(), detail);
+    let until = 1_737_367_200_000_i64 + 64_000;
+    let expected = [
+        entry(1, "resolved", json!(null)),
+        entry(3, "resolved", json!({"in_release": "1.2"})),
+        entry(4, "ignored", json!({"until_ms": until, "reports": 7})),
+        entry(5, "reopened", json!({"by": "person"})),
+        entry(7, "noted", json!(null)),
+        entry(9, "note removed", json!(null)),
+        entry(10, "resolved", json!(null)),
+        entry(11, "reopened", json!({"by": "report", "release": "1.3"})),
+        entry(
+            11,
+            "ignored",
+            json!({"until_ms": until - 52_000, "reports": null}),
+        ),
+        entry(12, "reopened", json!({"by": "time"})),
+        entry(12, "merged", json!({"id": 2, "reports": 1})),
+    ];
+    assert_eq!(history(&service, 1).await, expected);
+    service.delete("/api/errors/1").await.expect(200);
+    assert_eq!(history(&service, 1).await, []);
+}
+
+#[tokio::test]
+async fn the_newest_two_hundred_changes_are_remembered() {
+    let service = service();
+    accepted(&service, &report(1)).await;
+    for _ in 0..130 {
+        for action in ["resolve", "reopen"] {
+            let path = format!("/api/errors/1/{action}");
+            service.post(&path, "").await.expect(200);
+            service.clock.advance(Duration::from_millis(1));
+        }
+    }
+    let history = history(&service, 1).await;
+    let times: Vec<i64> = history.iter().map(|(time, ..)| *time).collect();
+    assert_eq!(times, (60..260).collect::<Vec<_>>());
 }

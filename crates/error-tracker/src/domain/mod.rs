@@ -19,4 +19,5 @@ pub mod time;
 pub mod traceback;
 pub mod user;
 pub mod user_count;
+pub mod variable_parts;
 pub mod window;

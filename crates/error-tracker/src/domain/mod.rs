@@ -15,6 +15,7 @@ pub mod release_order;
 pub mod report;
 pub mod scrub;
 pub mod session;
+pub mod stacktrace;
 pub mod time;
 pub mod traceback;
 pub mod user;

@@ -8,6 +8,7 @@ pub mod facet;
 pub mod filter;
 pub mod fingerprint;
 pub mod group;
+pub mod grouping;
 pub mod json;
 pub mod lifecycle;
 pub mod query;

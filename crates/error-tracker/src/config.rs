@@ -3,6 +3,10 @@
 use monlight_shared::config::{Reader, Var};
 use monlight_shared::notify;
 
+use crate::domain::grouping::GroupingMode;
+use crate::domain::scrub::Scrubber;
+use crate::store::record::Intake;
+
 static RETENTION_DAYS: Var = Var::with_default(
     "RETENTION_DAYS",
     "90",
@@ -20,6 +24,17 @@ static MAX_DB_MB: Var = Var::with_default(
     "whole number, 0 to 1000000, in megabytes of 1,000,000 bytes; 0: no limit",
     "A database that holds more loses the least useful errors: those resolved longest ago, then the ignored and at last the open ones that were not seen for longest.",
 );
+static GROUPING: Var = Var::with_default(
+    "GROUPING",
+    "original",
+    "original or stable",
+    "Which reports belong together: `original` compares the file and line of the traceback as the original service does, `stable` the functions of the app, so that a new release does not start all errors anew.",
+);
+static SCRUB_KEYS: Var = Var::optional(
+    "SCRUB_KEYS",
+    "names, separated by commas; a * at the beginning or end stands for anything",
+    "Besides passwords, tokens and the like: values of these names in headers, query strings, `extra` and `tags` are not kept.",
+);
 static BASE_URL: Var = Var::with_default(
     "BASE_URL",
     "http://localhost:5010",
@@ -27,8 +42,15 @@ static BASE_URL: Var = Var::with_default(
     "Where people reach this service, for the links in alerts.",
 );
 
-static OWN_VARS: [&Var; 4] = [&RETENTION_DAYS, &RETENTION_DAYS_OPEN, &MAX_DB_MB, &BASE_URL];
-const OWN: usize = 4;
+const OWN: usize = 6;
+static OWN_VARS: [&Var; OWN] = [
+    &RETENTION_DAYS,
+    &RETENTION_DAYS_OPEN,
+    &MAX_DB_MB,
+    &GROUPING,
+    &SCRUB_KEYS,
+    &BASE_URL,
+];
 
 /// In the order of the documentation.
 pub static VARS: [&Var; OWN + notify::VARS.len()] = {
@@ -45,11 +67,18 @@ pub static VARS: [&Var; OWN + notify::VARS.len()] = {
     all
 };
 
+const MODES: [(&str, GroupingMode); 2] = [
+    ("original", GroupingMode::Original),
+    ("stable", GroupingMode::Stable),
+];
+
 /// The settings as read.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Config {
     /// What is kept for how long.
     pub retention: Retention,
+    /// How reports are taken in.
+    pub intake: Intake,
     /// How alerts are to be sent.
     pub alerts: notify::Settings,
     /// Where people reach this service, without a slash at the end.
@@ -82,6 +111,10 @@ impl Config {
                 resolved_days: reader.integer(&RETENTION_DAYS, 0..=36_500),
                 open_days: reader.optional_integer(&RETENTION_DAYS_OPEN, 1..=36_500),
                 max_mb: reader.integer(&MAX_DB_MB, 0..=1_000_000) as u64,
+            },
+            intake: Intake {
+                grouping: reader.choice(&GROUPING, &MODES).unwrap_or_default(),
+                scrubber: Scrubber::new(&reader.list(&SCRUB_KEYS)),
             },
             alerts: notify::Settings::read(reader),
             base_url: reader.url(&BASE_URL).unwrap_or_default(),

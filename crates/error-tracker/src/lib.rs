@@ -64,7 +64,7 @@ impl Service for ErrorTracker {
         for warning in config.alerts.warnings() {
             tracing::warn!("{warning}");
         }
-        let state = AppState::new(&ctx, config.alerts);
+        let state = AppState::new(&ctx, config.alerts, config.intake);
         tasks::gauges::start(&ctx, &state);
         tasks::ignored::start(&ctx, &state);
         tasks::retention::start(&ctx, &state, config.retention);

@@ -9,6 +9,7 @@ use monlight_shared::service::Context;
 use monlight_shared::store::Store;
 
 use crate::domain::group::{Recorded, State};
+use crate::store::record::Intake;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -21,16 +22,19 @@ pub struct AppState {
     pub tally: Arc<Tally>,
     /// See [`Settings`].
     pub alerts: Arc<Settings>,
+    /// See [`Intake`].
+    pub intake: Arc<Intake>,
 }
 
 impl AppState {
     /// Of a service that is about to start.
-    pub fn new(ctx: &Context, alerts: Settings) -> Self {
+    pub fn new(ctx: &Context, alerts: Settings, intake: Intake) -> Self {
         Self {
             store: ctx.store.clone(),
             clock: ctx.clock.clone(),
             tally: Arc::new(Tally::new(&ctx.metrics)),
             alerts: Arc::new(alerts),
+            intake: Arc::new(intake),
         }
     }
 }

@@ -9,11 +9,12 @@ use monlight_shared::store::{Import, StoreError, TakeOver, TakenOver};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use self::rows::{LegacyGroup, LegacyReport, Reports};
-use super::record::{ORIGINAL, text_hashes};
+use super::record::text_hashes;
 use super::seen_by::{self, Audience};
 use super::{HOUR_MS, KEPT_HOURS, SLOTS, facets};
 use crate::domain::facet::{Facet, FacetKind, facets_of};
 use crate::domain::group::{KEPT_OCCURRENCES, Source, State};
+use crate::domain::grouping::GroupingKey;
 
 mod rows;
 
@@ -269,8 +270,8 @@ fn identify(
     group: &LegacyGroup,
     taken: &mut TakenOver,
 ) -> Result<(), StoreError> {
-    let mut key = vec![ORIGINAL];
-    key.extend(group.fingerprint.as_bytes());
+    let key = GroupingKey::original(group.fingerprint);
+    let key = key.as_bytes();
     let holder: Option<i64> = conn
         .prepare_cached("SELECT group_id FROM group_keys WHERE project = ?1 AND key = ?2")?
         .query_row((project, &key), |row| row.get(0))

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::page::{Effort, Page, find_with};
 use super::plan::{Order, Plan};
-use super::record::{self, Incoming};
+use super::record::{self, Incoming, Intake};
 use super::{MIGRATIONS, list, search, sets};
 use crate::domain::cursor::Cursor;
 use crate::domain::facet::{FacetId, FacetKind};
@@ -140,7 +140,7 @@ impl Reported {
         let report = || ErrorReport::from_json(body.to_string().as_bytes()).expect("a report");
         self.times
             .iter()
-            .map(|time| Incoming::new(report(), *time))
+            .map(|time| Incoming::new(report(), *time, &Intake::default()))
             .collect()
     }
 

@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use serde_json::json;
 
 use super::merge::{self, Merged};
-use super::record::{self, Incoming};
+use super::record::{self, Incoming, Intake};
 use super::{MIGRATIONS, lifecycle, seen_by};
 use crate::domain::group::{GroupId, Recorded, State};
 use crate::domain::lifecycle::Ignore;
@@ -44,7 +44,7 @@ fn report(conn: &Connection, place: &str, name: &str, details: &Details, time: i
         "extra": details.session.map(|session| json!({"session_id": session.to_string()})),
     });
     let report = ErrorReport::from_json(body.to_string().as_bytes()).expect("a report");
-    record::record(conn, &Incoming::new(report, time)).expect("is recorded")
+    record::record(conn, &Incoming::new(report, time, &Intake::default())).expect("is recorded")
 }
 
 fn id_of(recorded: Recorded) -> GroupId {
@@ -357,7 +357,9 @@ fn only_groups_of_one_project_can_be_one() {
     let a = id_of(report(&conn, "a", "a", &PLAIN, HOUR));
     let body = json!({"project": "other", "exception_type": "E", "message": "", "traceback": ""});
     let other = ErrorReport::from_json(body.to_string().as_bytes()).expect("a report");
-    let other = id_of(record::record(&conn, &Incoming::new(other, 0)).expect("is recorded"));
+    let other = id_of(
+        record::record(&conn, &Incoming::new(other, 0, &Intake::default())).expect("is recorded"),
+    );
     let nobody = GroupId::from_stored(99);
     let merge = |into, other| merge::merge(&conn, into, other, 0).expect("is answered");
     assert_eq!(merge(a, other), Merged::OtherProject(other));

@@ -4,7 +4,7 @@ use monlight_shared::clock::Clock;
 use monlight_shared::metrics::Registry;
 use monlight_shared::store::{Lane, QueueLimits, Store};
 
-use super::record::{self, Incoming};
+use super::record::{self, Incoming, Intake};
 use super::{MIGRATIONS, detail, list};
 use crate::domain::filter::Filter;
 use crate::domain::group::{GroupId, Recorded, State};
@@ -29,7 +29,7 @@ fn incoming(traceback: &str, time_ms: i64) -> Incoming {
         "project": "shop", "exception_type": "E", "message": "m", "traceback": traceback,
     });
     let report = ErrorReport::from_json(body.to_string().as_bytes()).expect("a report");
-    Incoming::new(report, time_ms)
+    Incoming::new(report, time_ms, &Intake::default())
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::lifecycle::Decided;
-use super::record::Incoming;
+use super::record::{Incoming, Intake};
 use super::{MIGRATIONS, detail, lifecycle, list, record, retention};
 use crate::domain::filter::Filter;
 use crate::domain::group::{GroupId, Recorded, Source, State};
@@ -231,7 +231,7 @@ fn incoming(
         "request_method": if browser { "BROWSER" } else { "GET" }, "extra": {"session_id": session},
     });
     let report = ErrorReport::from_json(body.to_string().as_bytes()).expect("a report");
-    Incoming::new(report, now)
+    Incoming::new(report, now, &Intake::default())
 }
 
 fn take(database: &Database, model: &mut Model, step: &Step) {
@@ -388,7 +388,7 @@ fn users_are_counted_exactly_up_to_a_thousand_and_about_right_beyond() {
             "project": "a", "exception_type": "E", "message": "m", "traceback": "t", "user_id": format!("u{user}"),
         });
         let report = ErrorReport::from_json(body.to_string().as_bytes()).expect("a report");
-        Incoming::new(report, 0)
+        Incoming::new(report, 0, &Intake::default())
     };
     let users = || -> (i64, i64) {
         database.read(|conn| {

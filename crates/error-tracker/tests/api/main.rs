@@ -4,6 +4,7 @@ mod auth;
 mod bulk;
 mod detail;
 mod fingerprint;
+mod grouping;
 mod hostile;
 mod json;
 mod legacy;
@@ -15,6 +16,7 @@ mod move_in;
 mod pages;
 mod resolve;
 mod restart;
+mod scrub;
 mod submit;
 
 use error_tracker::ErrorTracker;

@@ -15,7 +15,7 @@ use crate::domain::query::ListQuery;
 use crate::domain::report::ErrorReport;
 use crate::domain::session::SessionId;
 use crate::store::detail::{self, GroupDetail};
-use crate::store::record::{self, Incoming};
+use crate::store::record::{self, Incoming, Intake};
 use crate::store::{MIGRATIONS, list};
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -112,7 +112,7 @@ impl Moved {
     /// Reports something without a place in its traceback.
     fn report(&self, project: &str, exception_type: &str, traceback: &str) -> Recorded {
         let report = report(project, exception_type, traceback);
-        let incoming = Incoming::new(report, WRITTEN_MS + 1);
+        let incoming = Incoming::new(report, WRITTEN_MS + 1, &Intake::default());
         self.store
             .write_blocking(Lane::Ingest, 0, move |conn| record::record(conn, &incoming))
             .expect("is written")

@@ -79,8 +79,15 @@ pub struct Config {
     pub retention: Retention,
     /// How reports are taken in.
     pub intake: Intake,
-    /// How alerts are to be sent.
-    pub alerts: notify::Settings,
+    /// Telling people of errors.
+    pub alerts: AlertSettings,
+}
+
+/// Telling people of errors.
+#[derive(Clone, Debug)]
+pub struct AlertSettings {
+    /// Over which channels, and how many.
+    pub channels: notify::Settings,
     /// Where people reach this service, without a slash at the end.
     pub base_url: String,
 }
@@ -116,8 +123,10 @@ impl Config {
                 grouping: reader.choice(&GROUPING, &MODES).unwrap_or_default(),
                 scrubber: Scrubber::new(&reader.list(&SCRUB_KEYS)),
             },
-            alerts: notify::Settings::read(reader),
-            base_url: reader.url(&BASE_URL).unwrap_or_default(),
+            alerts: AlertSettings {
+                channels: notify::Settings::read(reader),
+                base_url: reader.url(&BASE_URL).unwrap_or_default(),
+            },
         }
     }
 }
@@ -151,7 +160,7 @@ mod tests {
             let mut reader = Reader::new(&env);
             let config = Config::read(&mut reader);
             reader.finish().expect("usable settings");
-            assert_eq!(config.alerts.missing(), missing);
+            assert_eq!(config.alerts.channels.missing(), missing);
             assert_eq!(config.retention.resolved_days, 90);
             assert_eq!(config.retention.open_days, None);
         }

@@ -3,12 +3,13 @@
 //! ```text
 //! POST /api/errors ─▶ domain::report (parse) ─▶ domain::fingerprint ─▶ store::record (one transaction) ─▶ 200 or 201
 //! GET  /api/errors ─▶ domain::query ─▶ store::list ─▶ JSON in chunks
+//! new or back      ─▶ store::alerts (in the report's transaction) ─▶ outbox ─▶ mail, webhooks, chats
 //! daily            ─▶ tasks::retention ─▶ store::retention (slices)
 //! ```
 //!
 //! Invariants: a report that was answered with 2xx is on disk; a group is unique by project and fingerprint; the cost of
 //! a report is linear in its length; no list reads more groups than it skips and shows; nothing of a report is ever
-//! executed, shown as markup, or logged.
+//! executed, shown as markup, or logged; whoever is to be told of an error is told at least once.
 
 pub mod domain;
 pub mod store;
@@ -61,10 +62,8 @@ impl Service for ErrorTracker {
     }
 
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
-        for warning in config.alerts.warnings() {
-            tracing::warn!("{warning}");
-        }
         let state = AppState::new(&ctx, config.alerts, config.intake);
+        tasks::alerts::start(&state);
         tasks::gauges::start(&ctx, &state);
         tasks::ignored::start(&ctx, &state);
         tasks::retention::start(&ctx, &state, config.retention);

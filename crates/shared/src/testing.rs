@@ -22,6 +22,8 @@ use crate::store::{QueueLimits, Store};
 
 pub use process::{TestConnection, TestProcess};
 
+pub mod receiver;
+
 /// The key that test services are given, and that [`TestService`] sends.
 pub const TEST_KEY: &str = "test-key";
 

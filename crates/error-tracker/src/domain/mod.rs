@@ -1,6 +1,7 @@
 //! What the error tracker knows about errors: pure functions and types. Nothing here reads a
 //! clock, a socket or a database.
 
+pub mod alert;
 pub mod bulk;
 pub mod cursor;
 pub mod decision;

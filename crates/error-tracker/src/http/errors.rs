@@ -13,6 +13,7 @@ use crate::domain::fingerprint::Fingerprint;
 use crate::domain::group::Recorded;
 use crate::domain::report::ErrorReport;
 use crate::state::AppState;
+use crate::store::alerts;
 use crate::store::record::{self, Incoming};
 
 #[derive(Serialize)]
@@ -41,12 +42,16 @@ pub(super) async fn submit(
     })?;
     drop(body);
     let size = report.size_bytes();
-    let incoming = Incoming::new(report, state.clock.now_ms(), &state.intake);
+    let now = state.clock.now_ms();
+    let incoming = Incoming::new(report, now, &state.intake);
     let fingerprint = incoming.fingerprint();
+    let outbox = state.alerts.outbox.clone();
     let recorded = state
         .store
         .write(Lane::Ingest, size, move |conn| {
-            record::record(conn, &incoming)
+            let recorded = record::record(conn, &incoming)?;
+            alerts::note(&outbox, conn, recorded, now)?;
+            Ok(recorded)
         })
         .await
         .inspect_err(|_| state.tally.failed.inc())?;

@@ -44,6 +44,7 @@ pub fn router(ctx: &Context, state: AppState) -> Router {
         .route("/api/errors/bulk", post(bulk::bulk))
         .route("/api/projects", get(list::projects))
         .route("/api/test-alert", post(alerts::test_alert))
+        .route("/api/alerts", get(alerts::list))
         .with_state(state.clone());
     App::new(ctx, &ErrorTracker::INFO)
         .api(api)

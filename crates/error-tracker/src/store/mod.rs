@@ -3,6 +3,7 @@
 
 use monlight_shared::store::Migration;
 
+pub mod alerts;
 pub mod bulk;
 mod comeback;
 pub mod detail;
@@ -33,6 +34,11 @@ pub static MIGRATIONS: &[Migration] = &[
         version: 101,
         name: "keys, facets, users, decisions, search; texts and hours apart from the groups",
         sql: include_str!("migrations/0101_life_cycle.sql"),
+    },
+    Migration {
+        version: 102,
+        name: "alerts",
+        sql: monlight_shared::notify::outbox::SCHEMA,
     },
 ];
 

@@ -1,5 +1,6 @@
 //! The service from outside: requests through its real router, on a real database.
 
+mod alerts;
 mod auth;
 mod bulk;
 mod detail;

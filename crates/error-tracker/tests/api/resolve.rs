@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::http::Method;
 use error_tracker::config::{Config, Retention};
 use error_tracker::state::AppState;
 use error_tracker::tasks::{gauges, retention};
@@ -184,34 +183,4 @@ async fn a_database_over_its_budget_loses_the_least_useful_first() {
     let size = "monlight_error_groups_deleted_total{reason=\"size\"}";
     assert_eq!(metric(&service, size).await, (40 - left.len()) as f64);
     accepted(&service, &report(41)).await;
-}
-
-#[tokio::test]
-async fn the_test_alert_says_what_is_missing() {
-    for (settings, detail) in [
-        (vec![], "SMTP not configured: SMTP_HOST is not set"),
-        (
-            vec![("SMTP_HOST", ""), ("ALERT_EMAILS", "")],
-            "SMTP not configured: SMTP_HOST is not set",
-        ),
-        (
-            vec![("SMTP_HOST", "127.0.0.1")],
-            "SMTP not configured: ALERT_EMAILS is not set",
-        ),
-        (
-            vec![
-                ("SMTP_HOST", "127.0.0.1"),
-                ("ALERT_EMAILS", "a@example.com"),
-            ],
-            "Mail delivery is not part of this version yet; the mail settings were read and are complete",
-        ),
-    ] {
-        let service = TestService::new::<error_tracker::ErrorTracker>(&settings);
-        let answer = service.post("/api/test-alert", "").await.expect(503);
-        assert_eq!(answer.json(), json!({"detail": detail}));
-        let request = service
-            .request(Method::GET, "/api/test-alert")
-            .body("".into());
-        service.send(request.expect("a request")).await.expect(404);
-    }
 }

@@ -186,11 +186,12 @@ struct Set {
 }
 
 impl Channels {
-    /// The channels that the settings make possible. `host`: what this machine calls itself towards mail servers.
-    pub fn new(settings: &Settings, service: &'static str, host: &str) -> Self {
+    /// The channels that the settings make possible. `base_url`: where people reach the service.
+    pub fn new(settings: &Settings, service: &'static str, base_url: &str) -> Self {
         let mut set = Builder::default();
         if let Some(smtp) = &settings.smtp {
-            let smtp = Arc::new(Smtp::new(smtp, host));
+            let host = own_name(base_url, smtp.from.email.domain());
+            let smtp = Arc::new(Smtp::new(smtp, &host));
             set.mail(Kind::Smtp, &settings.recipients, |to| {
                 Sender::Smtp(Arc::clone(&smtp), to)
             });
@@ -274,6 +275,15 @@ impl Channels {
             http: Http::new(false),
         }))
     }
+}
+
+/// What this machine calls itself towards mail servers: they want a full name, and a container's own is none.
+pub(super) fn own_name(base_url: &str, domain_of_sender: &str) -> String {
+    let url = Url::parse(base_url).ok();
+    let host = url.as_ref().and_then(Url::domain).unwrap_or_default();
+    let usable = |name: &&str| name.contains('.') && name.is_ascii();
+    let name = [host, domain_of_sender].into_iter().find(usable);
+    name.unwrap_or("localhost").to_owned()
 }
 
 #[derive(Default)]

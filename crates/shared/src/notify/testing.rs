@@ -1,8 +1,8 @@
-//! A channel that does what a test tells it, and receivers on loopback.
+//! A channel that does what a test tells it, and a mail server that follows a script.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use super::channel::Failure;
@@ -49,94 +49,6 @@ impl Fake {
     pub(super) fn taken(&self) -> Vec<Message> {
         self.0.lock().unwrap().taken.clone()
     }
-}
-
-/// A request that a [`WebServer`] got.
-#[derive(Clone, Debug)]
-pub(super) struct Received {
-    /// As in `POST /x HTTP/1.1`.
-    pub(super) line: String,
-    /// Names in lower case.
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: String,
-}
-
-impl Received {
-    pub(super) fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(known, _)| known == name);
-        found.map_or("", |(_, value)| value)
-    }
-
-    pub(super) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).expect("JSON")
-    }
-}
-
-/// A receiver on loopback: keeps each request and sends the bytes it was told to.
-pub(super) struct WebServer {
-    port: u16,
-    received: Arc<Mutex<Vec<Received>>>,
-}
-
-impl WebServer {
-    /// Answers each request with `status` (as in `204 No Content`), `headers` (each ended by CR LF) and `body`.
-    pub(super) fn start(status: &str, headers: &str, body: &str) -> Self {
-        let length = body.len();
-        let answer =
-            format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
-        Self::raw(answer.into_bytes())
-    }
-
-    /// Answers each request with these bytes and closes.
-    pub(super) fn raw(answer: Vec<u8>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        let received = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&received);
-        std::thread::spawn(move || {
-            for socket in listener.incoming() {
-                let mut socket = socket.expect("a connection");
-                // A client that goes away early is part of some tests.
-                if let Ok(request) = read_request(&socket) {
-                    seen.lock().unwrap().push(request);
-                    drop(socket.write_all(&answer));
-                }
-            }
-        });
-        Self { port, received }
-    }
-
-    pub(super) fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
-    }
-
-    pub(super) fn received(&self) -> Vec<Received> {
-        self.received.lock().unwrap().clone()
-    }
-}
-
-fn read_request(socket: &TcpStream) -> std::io::Result<Received> {
-    let mut reader = BufReader::new(socket);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let mut headers = Vec::new();
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header)?;
-        let Some((name, value)) = header.trim_end().split_once(':') else {
-            break;
-        };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-    }
-    let length = headers.iter().find(|(name, _)| name == "content-length");
-    let length = length.and_then(|(_, value)| value.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    Ok(Received {
-        line: line.trim_end().to_owned(),
-        headers,
-        body: String::from_utf8(body).expect("UTF-8"),
-    })
 }
 
 /// A mail server on loopback that follows a script and keeps all lines it got. It speaks no TLS; the end-to-end test

@@ -3,16 +3,16 @@
 use reqwest::Url;
 use serde_json::json;
 
-use super::testing::WebServer;
 use super::*;
 use crate::config::{Env, Reader};
+use crate::testing::receiver::Receiver;
 
 fn channels(settings: &[(&str, &str)]) -> Channels {
     let env = Env::of(settings.iter().copied());
     let mut reader = Reader::new(&env);
     let settings = Settings::read(&mut reader);
     reader.finish().expect("usable settings");
-    Channels::new(&settings, "error-tracker", "m.example")
+    Channels::new(&settings, "error-tracker", "https://m.example")
 }
 
 fn message() -> Message {
@@ -37,7 +37,7 @@ async fn sent(settings: &[(&str, &str)]) -> Result<String, Failure> {
 
 #[tokio::test]
 async fn a_webhook_gets_signed_json() {
-    let server = WebServer::start("200 OK", "", "thanks");
+    let server = Receiver::start("200 OK", "", "thanks");
     let url = server.url("/hook?k=1");
     let said = sent(&[("ALERT_WEBHOOK_URLS", &url), ("ALERT_WEBHOOK_SECRET", "s3")]).await;
     assert_eq!(said, Ok("taken (status 200: thanks)".to_owned()));
@@ -58,7 +58,7 @@ async fn a_webhook_gets_signed_json() {
 
 #[tokio::test]
 async fn without_a_secret_there_is_no_signature() {
-    let server = WebServer::start("204 No Content", "", "");
+    let server = Receiver::start("204 No Content", "", "");
     sent(&[("ALERT_WEBHOOK_URLS", &server.url("/"))])
         .await
         .expect("taken");
@@ -67,7 +67,7 @@ async fn without_a_secret_there_is_no_signature() {
 
 #[tokio::test]
 async fn slack_discord_and_ntfy_get_their_json() {
-    let server = WebServer::start("200 OK", "", "ok");
+    let server = Receiver::start("200 OK", "", "ok");
     sent(&[("SLACK_WEBHOOK_URLS", &server.url("/slack"))])
         .await
         .expect("taken");
@@ -92,7 +92,7 @@ async fn slack_discord_and_ntfy_get_their_json() {
 
 #[tokio::test]
 async fn postmark_gets_a_mail_with_both_parts() {
-    let server = WebServer::start("200 OK", "", "{\"ErrorCode\":0}");
+    let server = Receiver::start("200 OK", "", "{\"ErrorCode\":0}");
     let settings = [
         ("POSTMARK_API_URL", server.url("")),
         ("POSTMARK_API_TOKEN", "token-1".to_owned()),
@@ -127,7 +127,7 @@ async fn postmark_gets_a_mail_with_both_parts() {
 }
 
 async fn verdict(status: &str, headers: &str, body: &str) -> String {
-    let server = WebServer::start(status, headers, body);
+    let server = Receiver::start(status, headers, body);
     let result = sent(&[("ALERT_WEBHOOK_URLS", &server.url("/x"))]).await;
     assert_eq!(server.received().len(), 1, "a redirect was followed");
     shown(result)
@@ -173,7 +173,7 @@ async fn answers_are_sorted_by_what_helps() {
 #[tokio::test]
 async fn postmark_says_whose_fault_it_is() {
     let run = async |status: &str, body: &str| {
-        let server = WebServer::start(status, "", body);
+        let server = Receiver::start(status, "", body);
         let url = server.url("");
         let settings = [
             ("POSTMARK_API_URL", url.as_str()),
@@ -217,7 +217,7 @@ async fn of_a_long_answer_the_beginning_is_read() {
 
 #[tokio::test]
 async fn what_is_no_http_and_what_is_not_there_can_be_tried_again() {
-    let server = WebServer::raw(b"SSH-2.0-OpenSSH\r\n".to_vec());
+    let server = Receiver::raw(b"SSH-2.0-OpenSSH\r\n".to_vec());
     let said = shown(sent(&[("ALERT_WEBHOOK_URLS", &server.url("/secret-path"))]).await);
     assert!(
         said.starts_with("later None: the connection broke"),
@@ -235,7 +235,7 @@ async fn what_is_no_http_and_what_is_not_there_can_be_tried_again() {
 
 #[tokio::test]
 async fn a_name_of_a_private_address_is_refused_when_it_is_connected_to() {
-    let server = WebServer::start("200 OK", "", "");
+    let server = Receiver::start("200 OK", "", "");
     // The settings refuse `localhost`; a name that resolves to the same addresses only shows at the look-up.
     let url = Url::parse(&server.url("/").replace("127.0.0.1", "localhost")).expect("a URL");
     let client = http::Http::new(false);
@@ -259,6 +259,23 @@ async fn a_name_of_a_private_address_is_refused_when_it_is_connected_to() {
         .post(&url, headers(), String::new())
         .await;
     assert_eq!(allowed.map(|answer| answer.status.as_u16()), Ok(200));
+}
+
+#[test]
+fn mail_servers_are_told_a_full_name() {
+    #[track_caller]
+    fn check(base_url: &str, domain: &str, expected: &str) {
+        assert_eq!(channel::own_name(base_url, domain), expected, "{base_url}");
+    }
+    check(
+        "https://errors.m.example:8443/x",
+        "b.example",
+        "errors.m.example",
+    );
+    check("http://localhost:5010", "b.example", "b.example");
+    check("http://10.0.0.1:5010", "b.example", "b.example");
+    check("http://tracker", "intern", "localhost");
+    check("", "ü.example", "localhost");
 }
 
 #[test]

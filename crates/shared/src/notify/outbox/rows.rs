@@ -126,6 +126,9 @@ pub(super) fn dispatch(
     }
 }
 
+pub(super) const TOLD: &str =
+    "SELECT count(*) FROM alerts WHERE told_at > ?1 AND told_at <= ?2 AND kind <> ?3";
+
 /// Up to where alerts were told, and what decides about the others.
 pub(super) fn standing(conn: &Connection, now: i64) -> Result<(i64, Standing), StoreError> {
     let (dispatched, collecting_since) = conn
@@ -138,9 +141,7 @@ pub(super) fn standing(conn: &Connection, now: i64) -> Result<(i64, Standing), S
         .query_row([dispatched], |row| row.get(0))
         .optional()?;
     let told = conn
-        .prepare_cached(
-            "SELECT count(*) FROM alerts WHERE told_at > ?1 AND told_at <= ?2 AND kind <> ?3",
-        )?
+        .prepare_cached(TOLD)?
         .query_row((now - HOUR, now, DIGEST), |row| row.get(0))?;
     let digest_at = conn
         .prepare_cached(
@@ -240,6 +241,10 @@ pub(super) struct Due {
     pub(super) at: i64,
 }
 
+pub(super) const NEXT_DUE: &str = "SELECT d.alert, d.tries, coalesce(a.told_at, ?2), d.due
+                 FROM alert_deliveries d LEFT JOIN alerts a ON a.id = d.alert
+                 WHERE d.channel = ?1 AND d.state = 0 ORDER BY d.due, d.alert LIMIT 1";
+
 /// The next delivery over any of some channels, whether it is due already or not.
 pub(super) fn next_due(
     conn: &Connection,
@@ -253,11 +258,7 @@ pub(super) fn next_due(
             .query_row([key], |row| row.get(0))
             .optional()?;
         let found = conn
-            .prepare_cached(
-                "SELECT d.alert, d.tries, coalesce(a.told_at, ?2), d.due
-                 FROM alert_deliveries d LEFT JOIN alerts a ON a.id = d.alert
-                 WHERE d.channel = ?1 AND d.state = 0 ORDER BY d.due, d.alert LIMIT 1",
-            )?
+            .prepare_cached(NEXT_DUE)?
             .query_row((key, now), |row| {
                 Ok(Due {
                     alert: row.get(0)?,
@@ -441,11 +442,12 @@ pub(super) fn failures(conn: &Connection, key: &str) -> Result<i64, StoreError> 
     Ok(failures.unwrap_or(0))
 }
 
+pub(super) const PENDING: &str =
+    "SELECT channel, count(*) FROM alert_deliveries WHERE state = 0 GROUP BY channel";
+
 /// The channel of each delivery that waits, with their number.
 pub(super) fn pending(conn: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT channel, count(*) FROM alert_deliveries WHERE state = 0 GROUP BY channel",
-    )?;
+    let mut statement = conn.prepare_cached(PENDING)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -405,3 +405,32 @@ fn filters_have_the_names_that_are_shown() {
     }
     assert_eq!(Filter::parse("other"), None);
 }
+
+#[tokio::test]
+async fn no_look_reads_more_than_it_needs() {
+    #[track_caller]
+    fn check(plan: &[String], expected: &str) {
+        let found = plan.iter().any(|step| step.contains(expected));
+        let sorted = plan.iter().any(|step| step.contains("TEMP B-TREE"));
+        assert!(found && !sorted, "{plan:#?}");
+    }
+    let rig = Rig::new(30, one(&Fake::default()));
+    for (sql, expected) in [
+        (
+            rows::NEXT_DUE,
+            "USING INDEX alert_deliveries_due (channel=?)",
+        ),
+        (
+            rows::TOLD,
+            "USING INDEX alerts_told (told_at>? AND told_at<?)",
+        ),
+        (rows::PENDING, "USING COVERING INDEX alert_deliveries_due"),
+    ] {
+        let read = move |conn: &Connection| {
+            let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let rows = statement.raw_query().mapped(|row| row.get::<_, String>(3));
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        };
+        check(&rig.store.read(read).await.expect("a plan"), expected);
+    }
+}

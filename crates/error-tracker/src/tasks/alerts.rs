@@ -1,0 +1,11 @@
+//! Tells people of errors. What there is to tell stands in the outbox; this only starts what empties it.
+
+use crate::state::AppState;
+
+/// Starts the tasks.
+pub fn start(state: &AppState) {
+    for warning in &state.alerts.warnings {
+        tracing::warn!("{warning}");
+    }
+    state.alerts.outbox.start();
+}

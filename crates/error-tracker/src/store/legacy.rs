@@ -14,7 +14,7 @@ use super::seen_by::{self, Audience};
 use super::{HOUR_MS, KEPT_HOURS, SLOTS, facets};
 use crate::domain::facet::{Facet, FacetKind, facets_of};
 use crate::domain::group::{KEPT_OCCURRENCES, Source, State};
-use crate::domain::grouping::GroupingKey;
+use crate::domain::grouping::{self, GroupingKey};
 
 mod rows;
 
@@ -262,37 +262,56 @@ fn insert(
     Ok(())
 }
 
-/// Gives a group its key. The original does not enforce that there is one group for each; new reports go where it would
-/// send them, which is an unresolved group first and then the one seen last.
+/// Gives a group its keys. The original does not enforce that there is one group for each of its fingerprints, and several
+/// of them may be one by the stable key.
 fn identify(
     conn: &Connection,
     project: i64,
     group: &LegacyGroup,
     taken: &mut TakenOver,
 ) -> Result<(), StoreError> {
-    let key = GroupingKey::original(group.fingerprint);
-    let key = key.as_bytes();
-    let holder: Option<i64> = conn
+    let original = GroupingKey::original(group.fingerprint);
+    if let Some(other) = claim(conn, project, &original, group.id)? {
+        taken.remark(|| format!("groups {other} and {} have one fingerprint", group.id));
+    }
+    let stable = grouping::stable_key(
+        &group.project,
+        &group.exception_type,
+        &group.message,
+        &group.traceback,
+    );
+    claim(conn, project, &stable, group.id)?;
+    Ok(())
+}
+
+/// Gives a key to a group, or leaves it to the other one that has it, which is then the answer: new reports go where the
+/// original would send them, to an unresolved group first and else to the one that was seen last.
+fn claim(
+    conn: &Connection,
+    project: i64,
+    key: &GroupingKey,
+    group: i64,
+) -> Result<Option<i64>, StoreError> {
+    let other: Option<i64> = conn
         .prepare_cached("SELECT group_id FROM group_keys WHERE project = ?1 AND key = ?2")?
-        .query_row((project, &key), |row| row.get(0))
+        .query_row((project, key.as_bytes()), |row| row.get(0))
         .optional()?;
-    if let Some(holder) = holder {
-        taken.remark(|| format!("groups {holder} and {} are of one kind", group.id));
-        let comes_first: i64 = conn
+    let comes_first = match other {
+        None => group,
+        Some(other) => conn
             .prepare_cached(
                 "SELECT id FROM error_groups WHERE id IN (?1, ?2)
                  ORDER BY state, CASE state WHEN 0 THEN 0 ELSE -last_seen END, id LIMIT 1",
             )?
-            .query_row((holder, group.id), |row| row.get(0))?;
-        if comes_first == holder {
-            return Ok(());
-        }
+            .query_row((other, group), |row| row.get(0))?,
+    };
+    if comes_first == group {
+        conn.prepare_cached(
+            "INSERT OR REPLACE INTO group_keys (project, key, group_id) VALUES (?1, ?2, ?3)",
+        )?
+        .execute((project, key.as_bytes(), group))?;
     }
-    conn.prepare_cached(
-        "INSERT OR REPLACE INTO group_keys (project, key, group_id) VALUES (?1, ?2, ?3)",
-    )?
-    .execute((project, key, group.id))?;
-    Ok(())
+    Ok(other)
 }
 
 /// Puts the reports into the group's ring, in such a way that the next one goes on in it, and counts them by the hour.
@@ -360,6 +379,9 @@ fn seen(conn: &Connection, group: i64, count: i64, kept: &Kept) -> Result<(), St
             counted.push(user);
         }
     }
+    // Otherwise the ranks follow only when a group is seen again.
+    conn.prepare_cached("UPDATE error_groups SET users_rank = users WHERE id = ?1")?
+        .execute([group])?;
     Ok(())
 }
 

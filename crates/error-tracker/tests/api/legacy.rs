@@ -147,6 +147,15 @@ async fn filters_find_them() {
     );
     assert_eq!(with("?session_id=s-2").await.1, 0);
     assert_eq!(with("?source=server&resolved=all").await.1, 18);
+    assert_eq!(
+        with("?sort=users&limit=2&project=shop").await,
+        (vec![6, 5], 5)
+    );
+    assert_eq!(
+        with("?sort=count&limit=2&project=shop").await,
+        (vec![6, 5], 5)
+    );
+    assert_eq!(with("?user=u-5").await.0.len(), 3);
     assert_eq!(with("?since=2026-11-22T02:38:26Z").await.1, 0);
 }
 

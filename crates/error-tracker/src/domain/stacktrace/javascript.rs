@@ -97,7 +97,9 @@ fn named(rest: &str) -> Option<Frame<'_>> {
 fn bare(rest: &str) -> Option<Frame<'_>> {
     let place = rest.strip_prefix("async ").unwrap_or(rest);
     let place = Place::read(place).filter(Place::has_path)?;
-    place.column?;
+    if place.column.is_none() || place.file.contains(" (") {
+        return None;
+    }
     Some(frame("", place.file, Some(place.line), place.column))
 }
 
@@ -140,7 +142,16 @@ fn is_name(name: &str) -> bool {
     let mut words = name.rsplit(' ');
     let last = words.next().unwrap_or_default();
     let marks = [
-        "async", "new", "get", "set", "static", "global", "eval", "module",
+        "async",
+        "new",
+        "get",
+        "set",
+        "static",
+        "global",
+        "eval",
+        "module",
+        "Global",
+        "Anonymous",
     ];
     !last.ends_with([':', ',']) && words.all(|word| marks.contains(&word))
 }
@@ -165,6 +176,7 @@ fn is_library(file: &str) -> bool {
         return true;
     }
     let of_webpack = file.starts_with("webpack");
+    let versioned = host.is_some() && file.contains('@');
     let mut name = "";
     let mut first = scheme.is_empty();
     let library = path::components(file).any(|component| {
@@ -175,6 +187,7 @@ fn is_library(file: &str) -> bool {
             "node_modules" | "(webpack)" | "@vite" | "@react-refresh"
         ) || of_webpack && component == "webpack"
             || is_first && component == "internal"
+            || versioned && is_package(component)
     });
     if host.is_some() {
         return library || is_library_chunk(name);
@@ -184,6 +197,13 @@ fn is_library(file: &str) -> bool {
         NODE_MODULES.contains(&file) || file.starts_with("_http_") || file.starts_with("_stream_")
     };
     library || bare && of_node()
+}
+
+/// `react@18.2.0`, as hosts of packages name them.
+fn is_package(component: &str) -> bool {
+    component.rsplit_once('@').is_some_and(|(name, version)| {
+        !name.is_empty() && version.starts_with(|letter: char| letter.is_ascii_digit())
+    })
 }
 
 /// `vendors~main.3f2a.js`, `framework-0a1b.js`
@@ -221,7 +241,7 @@ pub(super) fn is_bundle(file: &str, hashed: bool) -> bool {
 /// are left out.
 pub(super) fn stable_function(name: &str) -> &str {
     let name = without_alias(name);
-    if name.ends_with("/<") || name.ends_with(" code") {
+    if name.ends_with("/<") || name.ends_with(" code") || name == "Anonymous function" {
         return "";
     }
     let name = name.rsplit('*').next().unwrap_or_default();

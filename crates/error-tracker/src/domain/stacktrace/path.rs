@@ -82,6 +82,7 @@ pub(super) fn push_stable(file: &str, language: Language, out: &mut String) -> b
 /// What is behind the host of a URL and before its query.
 fn web_path(file: &str) -> &str {
     let path = file.split(['?', '#']).next().unwrap_or_default();
+    let path = path.strip_prefix("blob:").unwrap_or(path);
     match behind_scheme(path) {
         Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
         None => path,
@@ -167,14 +168,19 @@ fn push_name(name: &str, script: bool, numbered: bool, out: &mut String) -> bool
         Some(stem) => (stem, true),
         None => (stem, false),
     };
+    let shortest = match (script, numbered) {
+        (true, true) => 4,
+        (true, false) => 6,
+        _ => 7,
+    };
     let start = out.len();
-    let mut rest = stem;
+    let mut rest = if is_uuid(stem) { "" } else { stem };
     let mut separator = None;
     loop {
         let end = rest.find(['.', '-', '_', '~']);
         let part = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
         let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let hash = is_hash(part, if script { 6 } else { 7 }) || is_random(part);
+        let hash = is_hash(part, shortest) || is_random(part);
         let build_number = digits && (numbered && script || part.len() >= 6);
         hashed |= hash && script;
         if !hash && !build_number {

@@ -35,6 +35,11 @@ fn is_library(file: &str) -> bool {
     if file.starts_with("<frozen ") || file.starts_with("/var/runtime/") {
         return true;
     }
+    // Compiled extensions name their sources as they were at the build.
+    let ending = file.rsplit('.').next().unwrap_or_default();
+    if matches!(ending, "pyx" | "pxi") && !file.starts_with('/') {
+        return true;
+    }
     let mut before = "";
     path::components(file).any(|component| {
         let above = std::mem::replace(&mut before, component);

@@ -58,6 +58,17 @@ ValueError: see File "x.py", line 4, in y
             "(full_dispatch_request|/app/.venv/lib/python3.12/site-packages/flask/app.py:880)",
         ],
     );
+    check(
+        "  File \"/app/frame.py\", line 9, in col
+    return df[\"col\"]
+  File \"pandas/_libs/index.pyx\", line 153, in pandas._libs.index.IndexEngine.get_loc
+KeyError: 'col'",
+        Language::Python,
+        &[
+            "(pandas._libs.index.IndexEngine.get_loc|pandas/_libs/index.pyx:153)",
+            "col|/app/frame.py:9",
+        ],
+    );
     // Frames without their heading, and stripped of the blanks at the beginning.
     check(
         "File \"/app/shop/views.py\", line 31, in checkout
@@ -245,6 +256,7 @@ fn gecko_and_safari_frames() {
          @https://unpkg.com/react@18.2.0/react.js:4:4\n\
          global code@https://shop.example/:12:5\n\
          https://shop.example/vendors~main.0a1b2c3d.js:1:9\n\
+         setup@https://cdn.example/npm/@scope/vue@3.4.21/vue.js:12:7\n\
          [native code]\n\
          forEach@[native code]\n\
          relay refused for bob@mail.example:25\n\
@@ -259,6 +271,7 @@ fn gecko_and_safari_frames() {
             "(|https://unpkg.com/react@18.2.0/react.js:4)",
             "global code|https://shop.example/:12",
             "(|https://shop.example/vendors~main.0a1b2c3d.js:1)",
+            "(setup|https://cdn.example/npm/@scope/vue@3.4.21/vue.js:12)",
         ],
     );
 }

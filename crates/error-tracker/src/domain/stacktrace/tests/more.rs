@@ -221,6 +221,7 @@ fn sentences_are_no_frames() {
         "error in: x",
         "goroutine leak",
         "see cart.go:12 and cart.rb:12",
+        "at f (https://shop.example/app.js:3:4",
     ] {
         assert_eq!(frames(text).frames().count(), 0, "{text:?}");
     }
@@ -310,6 +311,16 @@ fn files_without_releases_and_hashes() {
         "total",
     );
     identity(
+        &script("https://shop.example/main.4f2a.js"),
+        "main.js",
+        "total",
+    );
+    identity(
+        &script("blob:https://shop.example/550e8400-e29b-41d4-a716-446655440000"),
+        "",
+        "total",
+    );
+    identity(
         &script("https://shop.example/products/42"),
         "products/",
         "total",
@@ -322,6 +333,7 @@ fn functions_without_numbers() {
     identity(&script("async Cart.total"), "app/src/cart.js", "total");
     identity(&script("Object.<anonymous>"), "app/src/cart.js", "");
     identity(&script("new Cart"), "app/src/cart.js", "Cart");
+    identity(&script("Anonymous function"), "app/src/cart.js", "");
     identity(&script("Cart.a [as total]"), "app/src/cart.js", "a");
     identity("at t.a (https://h.example/main.js:1:2)", "main.js", "");
     identity(

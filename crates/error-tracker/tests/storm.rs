@@ -1,10 +1,11 @@
 //! A storm of new errors against the real process, killed in the middle of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use monlight_shared::testing::TestProcess;
+use monlight_shared::testing::receiver::Receiver;
 use serde_json::json;
 
 const SENDERS: usize = 8;
@@ -79,7 +80,14 @@ fn kill_at(process: &TestProcess, number: usize) -> impl Fn(usize) + Sync {
 fn killed_in_a_storm_of_new_errors_every_acknowledged_one_is_there_once() {
     const ERRORS: usize = 2_000;
     let dir = tempfile::tempdir().expect("a directory");
-    let process = start(dir.path(), &[]);
+    let receiver = Receiver::start("204 No Content", "", "");
+    let url = receiver.url("/alerts");
+    let settings = [
+        ("ALERT_WEBHOOK_URLS", url.as_str()),
+        ("ALERT_ALLOW_PRIVATE", "true"),
+        ("ALERTS_PER_HOUR", "5"),
+    ];
+    let process = start(dir.path(), &settings);
     let numbers: Vec<usize> = (1..=ERRORS).collect();
     let first = storm(&process, &numbers, kill_at(&process, ERRORS / 2));
     assert!(
@@ -89,7 +97,7 @@ fn killed_in_a_storm_of_new_errors_every_acknowledged_one_is_there_once() {
     );
     process.kill();
 
-    let process = start(dir.path(), &[]);
+    let process = start(dir.path(), &settings);
     let rest: Vec<usize> = numbers
         .iter()
         .copied()
@@ -111,4 +119,29 @@ fn killed_in_a_storm_of_new_errors_every_acknowledged_one_is_there_once() {
         unheard += group["count"].as_i64().expect("a count") - 1;
     }
     assert!((0..=SENDERS as i64).contains(&unheard), "{unheard}");
+    every_error_is_told_or_collected(&process, &receiver, ERRORS);
+}
+
+/// Five alerts of their own, the others wait for their digest; none is missing, none is there twice.
+fn every_error_is_told_or_collected(process: &TestProcess, receiver: &Receiver, errors: usize) {
+    let mut shown = process.get("/api/alerts");
+    // Each question is a pause in itself.
+    for _ in 0..5_000 {
+        if shown["collecting"]["alerts"] == errors - 5 && shown["channels"][0]["pending"] == 0 {
+            break;
+        }
+        shown = process.get("/api/alerts");
+    }
+    assert_eq!(shown["collecting"]["alerts"], errors - 5, "{shown}");
+    assert_eq!(shown["told_last_hour"], 5);
+    let told: BTreeSet<String> = receiver
+        .received()
+        .iter()
+        .map(|request| request.header("x-monlight-delivery").to_owned())
+        .collect();
+    assert_eq!(
+        told.len(),
+        5,
+        "one that was repeated after the kill has the same id"
+    );
 }

@@ -22,6 +22,8 @@ const FIRST_PAUSE: i64 = 10 * SECOND;
 const LONGEST_PAUSE: i64 = HOUR;
 /// A channel that fails is tried again at the latest after this, if any alert is due: another one may pass.
 const LONGEST_GATE: i64 = MINUTE;
+/// How much later than `now` an alert may have been noted: reports come in while the question is on its way to the writer.
+const STALE: i64 = MINUTE;
 /// A time further ahead than any pause comes from another setting of the clock.
 const PLAUSIBLE: i64 = 2 * HOUR;
 
@@ -74,7 +76,13 @@ pub(super) fn next(standing: Standing, per_hour: u32, now: i64) -> Step {
 
 /// When the digest of what is being collected is made, as far as can be said now.
 pub(super) fn digest_due(since: i64, newest: i64, digest_at: Option<i64>, now: i64) -> i64 {
-    let past = |time: i64| if time > now { i64::MIN / 2 } else { time };
+    let past = |time: i64| {
+        if time > now + STALE {
+            i64::MIN / 2
+        } else {
+            time
+        }
+    };
     let calm = (past(newest) + QUIET).min(past(since) + LONGEST_STORM);
     let allowed = digest_at.map_or(i64::MIN, |last| past(last) + BETWEEN_DIGESTS);
     calm.max(allowed)
@@ -155,6 +163,24 @@ mod tests {
             ..storm
         };
         check(longer, Step::Digest);
+    }
+
+    /// The writer is asked with the time before all reports that went in ahead of the question. The newest of them then
+    /// counted as noted before a step of the clock, and each storm was told of in two digests.
+    #[test]
+    fn an_alert_noted_while_the_question_was_under_way_is_new() {
+        let storm = Standing {
+            told: 30,
+            collecting_since: Some(NOW - 200),
+            newest: Some(NOW + 3),
+            digest_at: None,
+        };
+        check(storm, Step::WaitUntil(NOW + 3 + QUIET));
+        let begun = Standing {
+            collecting_since: Some(NOW + 3),
+            ..storm
+        };
+        check(begun, Step::WaitUntil(NOW + 3 + QUIET));
     }
 
     #[test]

@@ -66,6 +66,8 @@ impl Service for ErrorTracker {
         tasks::alerts::start(&state);
         tasks::gauges::start(&ctx, &state);
         tasks::ignored::start(&ctx, &state);
+        tasks::search_index::start(&ctx, &state);
+        tasks::ranks::start(&ctx, &state);
         tasks::retention::start(&ctx, &state, config.retention);
         Ok(http::router(&ctx, state))
     }

@@ -83,6 +83,10 @@ pub struct Tally {
     resolved: Gauge,
     ignored: Gauge,
     deleted: [Counter; Reason::ALL.len()],
+    /// Groups that the index of texts does not hold yet.
+    pub not_indexed: Gauge,
+    /// Groups whose place in lists by count or users was behind at the last look.
+    pub stale_ranks: Gauge,
 }
 
 /// Why the service deletes groups by itself.
@@ -133,6 +137,16 @@ impl Tally {
                 let labels = [("reason", reason.name())];
                 registry.counter("monlight_error_groups_deleted_total", help, &labels)
             }),
+            not_indexed: registry.gauge(
+                "monlight_error_groups_not_indexed",
+                "Groups that the full-text index does not hold yet; searches read their texts.",
+                &[],
+            ),
+            stale_ranks: registry.gauge(
+                "monlight_error_stale_ranks",
+                "Groups whose place in lists by count or users was behind at the last look.",
+                &[],
+            ),
         }
     }
 

@@ -77,6 +77,26 @@ impl ListQuery {
         pairs: impl IntoIterator<Item = (&'q str, &'q str)>,
         now_ms: i64,
     ) -> Result<Self, BadParameter> {
+        Self::read(pairs, now_ms, Sort::LastSeen)
+    }
+
+    /// The same for an export. Unless it is told otherwise, it goes by the first report, which never changes: groups
+    /// that are seen meanwhile are then neither left out nor written twice.
+    pub fn for_export<'q>(
+        pairs: impl IntoIterator<Item = (&'q str, &'q str)>,
+        now_ms: i64,
+    ) -> Result<Self, BadParameter> {
+        Ok(Self {
+            offset: 0,
+            ..Self::read(pairs, now_ms, Sort::FirstSeen)?
+        })
+    }
+
+    fn read<'q>(
+        pairs: impl IntoIterator<Item = (&'q str, &'q str)>,
+        now_ms: i64,
+        usual: Sort,
+    ) -> Result<Self, BadParameter> {
         let mut query = Self::default();
         let mut filter = FilterReader::new(now_ms);
         let (mut sort, mut cursor) = (None, None);
@@ -109,7 +129,7 @@ impl ListQuery {
             }
         }
         query.filter = filter.finish();
-        query.sort = sort.unwrap_or_default();
+        query.sort = sort.unwrap_or(usual);
         query.after = cursor.map(|text| after(text, query.sort)).transpose()?;
         Ok(query)
     }
@@ -235,6 +255,16 @@ mod tests {
             &[("sparkline", "1h")],
             "sparkline: \"1h\" is not understood; expected 24h, 7d or 30d",
         );
+    }
+
+    #[test]
+    fn an_export_goes_by_what_never_changes() {
+        let export = |query: &[(&str, &str)]| {
+            let query = ListQuery::for_export(query.iter().copied(), NOW).expect("sensible");
+            (query.sort, query.offset)
+        };
+        assert_eq!(export(&[("offset", "5")]), (Sort::FirstSeen, 0));
+        assert_eq!(export(&[("sort", "last_seen")]), (Sort::LastSeen, 0));
     }
 
     #[test]

@@ -70,6 +70,12 @@ pub(super) fn append_to_list(text: &mut Vec<u8>, group: &GroupSummary<'_>) {
     append(text, group);
 }
 
+/// Appends an entry as a line.
+pub(super) fn append_line(text: &mut Vec<u8>, group: &GroupSummary<'_>) {
+    append(text, group);
+    text.push(b'\n');
+}
+
 fn append(text: &mut Vec<u8>, group: &GroupSummary<'_>) {
     // Texts and numbers always have a JSON form.
     let written = write(text, &Entry::from(group));

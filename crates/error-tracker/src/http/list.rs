@@ -71,7 +71,7 @@ pub(super) async fn list(
         })
         .await?;
     let took = state.clock.monotonic().saturating_sub(started);
-    let end = end(&page, (limit, offset), window, took.as_secs_f64() * 1e3)?;
+    let end = end(&page, (limit, offset), window, super::milliseconds(took))?;
     let rest: Vec<GroupId> = page.ids.into_iter().skip(done).collect();
     Ok(json_text(
         StatusCode::OK,
@@ -97,7 +97,7 @@ fn end(
         offset,
         total_exact: page.total_exact,
         next_cursor: page.next.map(Cursor::encode),
-        took_ms: (took_ms * 100.0).round() / 100.0,
+        took_ms,
         sparkline_from: window.map(|window| iso_seconds(window.start_ms(0))),
         sparkline_step_seconds: window.map(Window::step_seconds),
     };

@@ -4,11 +4,16 @@ mod alerts;
 mod bulk;
 mod entry;
 mod errors;
+mod export;
 mod groups;
 mod lifecycle;
 mod list;
+mod occurrence;
+mod stats;
 mod text;
 pub mod ui;
+
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post, put};
@@ -42,6 +47,11 @@ pub fn router(ctx: &Context, state: AppState) -> Router {
         )
         .route("/api/errors/{id}/merge", post(bulk::merge))
         .route("/api/errors/bulk", post(bulk::bulk))
+        .route("/api/errors/{id}/occurrences", get(groups::occurrences))
+        .route("/api/errors/{id}/stats", get(stats::of_group))
+        .route("/api/errors/export", get(export::export))
+        .route("/api/stats", get(stats::of_all))
+        .route("/api/facets", get(stats::facets))
         .route("/api/projects", get(list::projects))
         .route("/api/test-alert", post(alerts::test_alert))
         .route("/api/alerts", get(alerts::list))
@@ -65,4 +75,9 @@ async fn health(database: Store) -> Result<Map<String, Value>, String> {
 /// A parameter that makes no sense is told as it is.
 fn refused(fault: BadParameter) -> ApiError {
     ApiError::invalid(fault.to_string())
+}
+
+/// As shown: hundredths are enough.
+fn milliseconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 100_000.0).round() / 100.0
 }

@@ -75,6 +75,12 @@ pub fn read(
     Ok((page, done))
 }
 
+/// As [`ids`], without a total.
+pub fn uncounted(conn: &Connection, query: &ListQuery) -> Result<Page, StoreError> {
+    let _snapshot = conn.unchecked_transaction()?;
+    page::find_uncounted(conn, query)
+}
+
 /// Only the numbers of the groups of a page.
 pub fn ids(conn: &Connection, query: &ListQuery) -> Result<Page, StoreError> {
     let _snapshot = conn.unchecked_transaction()?;

@@ -7,6 +7,7 @@ pub mod alerts;
 pub mod bulk;
 mod comeback;
 pub mod detail;
+pub mod facet_list;
 mod facets;
 mod history;
 mod id_set;
@@ -16,12 +17,14 @@ pub mod list;
 pub mod merge;
 mod page;
 mod plan;
+pub mod ranks;
 pub mod record;
 pub mod remove;
 pub mod retention;
 pub mod search;
 mod seen_by;
 mod sets;
+pub mod stats;
 
 /// The steps of the schema.
 pub static MIGRATIONS: &[Migration] = &[

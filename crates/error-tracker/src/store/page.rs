@@ -76,6 +76,15 @@ pub(super) fn find(conn: &Connection, query: &ListQuery) -> Result<Page, StoreEr
     find_with(conn, query, USUAL)
 }
 
+/// As [`find`], without a total.
+pub(super) fn find_uncounted(conn: &Connection, query: &ListQuery) -> Result<Page, StoreError> {
+    let effort = Effort {
+        counted: 0,
+        ..USUAL
+    };
+    find_with(conn, query, effort)
+}
+
 /// As [`find`], with bounds of one's own.
 pub(super) fn find_with(
     conn: &Connection,

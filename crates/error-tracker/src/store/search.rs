@@ -5,7 +5,7 @@
 
 use monlight_shared::search_text::{Expression, Matcher, SearchText};
 use monlight_shared::store::StoreError;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{CachedStatement, Connection, Row};
 
 /// So much of a message and of a traceback is searched.
 const SEARCHED_BYTES: usize = 16 * 1024;
@@ -23,17 +23,15 @@ pub fn watermark(conn: &Connection) -> Result<i64, StoreError> {
     Ok(id)
 }
 
-/// How many groups are not indexed yet, counted up to `most`.
-pub fn behind(conn: &Connection, most: i64) -> Result<i64, StoreError> {
-    let groups = conn
-        .prepare_cached(
-            "SELECT count(*) FROM (SELECT 1 FROM group_texts WHERE group_id > ?1 LIMIT ?2)",
-        )?
-        .query_row((watermark(conn)?, most), |row| row.get(0))?;
-    Ok(groups)
+/// How far the index is behind: at most so many groups are not in it.
+pub fn behind(conn: &Connection) -> Result<i64, StoreError> {
+    let newest: Option<i64> = conn
+        .prepare_cached("SELECT max(group_id) FROM group_texts")?
+        .query_row([], |row| row.get(0))?;
+    Ok((newest.unwrap_or(0) - watermark(conn)?).max(0))
 }
 
-/// Indexes some groups, and answers whether there may be more.
+/// Indexes some groups, and answers whether there were any.
 pub fn index_some(conn: &Connection) -> Result<bool, StoreError> {
     let mut read = conn.prepare_cached(TEXTS_ABOVE)?;
     let mut insert = conn.prepare_cached(
@@ -89,7 +87,7 @@ fn texts<'r>(row: &'r Row<'_>) -> Result<[&'r str; 3], StoreError> {
 
 /// Whether the texts of single groups match.
 pub(super) struct TextTest<'c, 's> {
-    texts: rusqlite::CachedStatement<'c>,
+    texts: CachedStatement<'c>,
     matcher: Matcher<'s>,
 }
 
@@ -139,13 +137,4 @@ pub(super) fn visit(
         }
     }
     Ok(unwanted)
-}
-
-/// Whether the newest group is indexed; the cheapest question whether there is something to do.
-pub fn is_current(conn: &Connection) -> Result<bool, StoreError> {
-    let newest: Option<i64> = conn
-        .prepare_cached("SELECT group_id FROM group_texts ORDER BY group_id DESC LIMIT 1")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    Ok(newest.is_none_or(|newest| watermark(conn).is_ok_and(|indexed| indexed >= newest)))
 }

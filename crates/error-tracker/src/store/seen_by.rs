@@ -83,6 +83,14 @@ fn beyond_the_list(conn: &Connection, seen: Audience, user: UserId) -> Result<i6
     Ok(seen.users.max(sketch.estimate().cast_signed()))
 }
 
+/// Whether the number of a group's users is an estimate.
+pub(super) fn is_estimated(conn: &Connection, group: i64) -> Result<bool, StoreError> {
+    let estimated = conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM group_user_sketches WHERE group_id = ?1)")?
+        .query_row([group], |row| row.get(0))?;
+    Ok(estimated)
+}
+
 /// The sketch of a group's users; `None` as long as they are all listed.
 pub(super) fn sketch(conn: &Connection, group: i64) -> Result<Option<UserSketch>, StoreError> {
     let stored: Option<Vec<u8>> = conn

@@ -177,3 +177,97 @@ async fn what_is_not_there_is_404() {
         assert_eq!(answer.json(), json!({"detail": text}), "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_first_report_is_kept_for_good() {
+    let service = service();
+    for number in 1..=8 {
+        let fields = json!({"message": format!("m{number}"), "release": format!("1.{number}")});
+        accepted(&service, &report_with(1, fields)).await;
+        let detail = detail_of(&service, 1).await;
+        assert_eq!(detail["first_occurrence"]["id"], 1, "after {number}");
+        assert_eq!(detail["first_occurrence"]["message"], "m1");
+        assert_eq!(detail["first_release"], "1.1");
+        assert_eq!(detail["last_release"], format!("1.{number}"));
+        let kept = detail["occurrences"].as_array().map(Vec::len);
+        assert_eq!(kept, Some(number.min(5)));
+        let occurrences = service
+            .get("/api/errors/1/occurrences")
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(occurrences["occurrences"], detail["occurrences"]);
+        assert_eq!(occurrences["first_occurrence"], detail["first_occurrence"]);
+        assert_eq!(occurrences["count"], number);
+    }
+    for id in ["2", "0", "x"] {
+        let path = format!("/api/errors/{id}/occurrences");
+        service.get(&path).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn what_was_decided_and_what_happened_is_shown() {
+    let service = service();
+    let fields = json!({"release": "1.0", "level": "error", "user_id": "ann"});
+    accepted(&service, &report_with(1, fields)).await;
+    let new = detail_of(&service, 1).await;
+    for (name, value) in [
+        ("state", json!("open")),
+        ("reopened", json!(false)),
+        ("users", json!(1)),
+        ("users_exact", json!(true)),
+        ("note", json!(null)),
+        ("resolved_in_release", json!(null)),
+        ("ignored_until", json!(null)),
+        ("ignored_until_count", json!(null)),
+        ("history", json!([])),
+    ] {
+        assert_eq!(new[name], value, "{name}");
+    }
+    assert_eq!(new["facets"]["release"], json!(["1.0"]));
+    assert_eq!(new["facets"]["tag"], json!([]));
+    let own = json!({"kind": new["grouping"]["kind"], "fingerprint": new["fingerprint"]});
+    let keys = new["grouping"]["keys"].as_array().expect("a list");
+    assert!(keys.contains(&own), "{keys:?}");
+
+    let body = json!({"in_release": "1.1"});
+    service
+        .post_json("/api/errors/1/resolve", &body)
+        .await
+        .expect(200);
+    let note = json!({"note": "known to the vendor"});
+    service
+        .post_json("/api/errors/1/note", &note)
+        .await
+        .expect(200);
+    let resolved = detail_of(&service, 1).await;
+    assert_eq!(resolved["state"], "resolved");
+    assert_eq!(resolved["resolved_in_release"], "1.1");
+    assert_eq!(resolved["note"], "known to the vendor");
+    service.clock.advance(Duration::from_secs(5));
+    accepted(&service, &report_with(1, json!({"release": "1.2"}))).await;
+    let back = detail_of(&service, 1).await;
+    assert_eq!(
+        (
+            &back["state"],
+            &back["reopened"],
+            &back["resolved_in_release"]
+        ),
+        (&json!("open"), &json!(true), &json!(null))
+    );
+    let newest = &back["history"][0];
+    assert_eq!(newest["action"], "reopened");
+    assert_eq!(newest["time"], "2025-01-20T10:00:05Z");
+    assert_eq!(newest["time_ms"], 1_737_367_205_000_i64);
+    assert_eq!(newest["detail"]["release"], "1.2");
+
+    let body = json!({"for": "24h", "count": 100});
+    service
+        .post_json("/api/errors/1/ignore", &body)
+        .await
+        .expect(200);
+    let ignored = detail_of(&service, 1).await;
+    assert_eq!(ignored["ignored_until"], "2025-01-21T10:00:05Z");
+    assert_eq!(ignored["ignored_until_count"], 102);
+}

@@ -3,7 +3,11 @@
 mod alerts;
 mod auth;
 mod bulk;
+mod cursor;
 mod detail;
+mod export;
+mod facets;
+mod filters;
 mod fingerprint;
 mod grouping;
 mod hostile;
@@ -18,6 +22,8 @@ mod pages;
 mod resolve;
 mod restart;
 mod scrub;
+mod search;
+mod stats;
 mod submit;
 
 use error_tracker::ErrorTracker;

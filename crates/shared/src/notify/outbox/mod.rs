@@ -256,11 +256,11 @@ impl Outbox {
     async fn dispatch(&self) -> Result<Option<i64>, StoreError> {
         let inner = &self.0;
         loop {
-            let (keys, per_hour, now) = (inner.keys.clone(), inner.per_hour, inner.clock.now_ms());
+            let (keys, per_hour, clock) = (inner.keys.clone(), inner.per_hour, inner.clock.clone());
             let done = inner
                 .store
                 .write(Lane::Upkeep, 0, move |conn| {
-                    rows::dispatch(conn, per_hour, &keys, now)
+                    rows::dispatch(conn, per_hour, &keys, clock.now_ms())
                 })
                 .await?;
             match done {

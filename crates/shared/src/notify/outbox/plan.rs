@@ -1,7 +1,8 @@
 //! When to do what: pure functions over times in unix milliseconds.
 //!
-//! The clock of the day can step. A remembered time that lies in the future was remembered before a step back; it counts
-//! as long past, so that nothing waits for a time that may never come.
+//! The clock of the day can step. A remembered time that lies well in the future was remembered before a step back; it
+//! counts as long past, so that nothing waits for a time that may never come. One that is a little ahead is only of
+//! somebody who looked at the clock a little later.
 
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ const FIRST_PAUSE: i64 = 10 * SECOND;
 const LONGEST_PAUSE: i64 = HOUR;
 /// A channel that fails is tried again at the latest after this, if any alert is due: another one may pass.
 const LONGEST_GATE: i64 = MINUTE;
-/// How much later than `now` an alert may have been noted: reports come in while the question is on its way to the writer.
-const STALE: i64 = MINUTE;
+/// How much later than `now` something may have happened: reports come in while the question is on its way to the writer.
+pub(super) const STALE: i64 = MINUTE;
 /// A time further ahead than any pause comes from another setting of the clock.
 const PLAUSIBLE: i64 = 2 * HOUR;
 

@@ -142,7 +142,7 @@ pub(super) fn standing(conn: &Connection, now: i64) -> Result<(i64, Standing), S
         .optional()?;
     let told = conn
         .prepare_cached(TOLD)?
-        .query_row((now - HOUR, now, DIGEST), |row| row.get(0))?;
+        .query_row((now - HOUR, now + plan::STALE, DIGEST), |row| row.get(0))?;
     let digest_at = conn
         .prepare_cached(
             "SELECT told_at FROM alerts WHERE covers_to IS NOT NULL ORDER BY covers_to DESC LIMIT 1",

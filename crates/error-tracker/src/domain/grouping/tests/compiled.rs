@@ -148,8 +148,8 @@ stack backtrace:
    2: shop::api::checkout::{{closure}}
              at /build/9fceb02d/src/api.rs:17:5
    3: <core::pin::Pin<P> as core::future::future::Future>::poll
-   4: tokio::runtime::task::core::Core<T,S>::poll
-             at /usr/local/cargo/registry/src/index.crates.io-6f17d22bba15001f/tokio-1.37.0/src/runtime/task/core.rs:328:17
+   4: hyper_util::rt::task::Core<T,S>::poll
+             at /usr/local/cargo/registry/src/index.crates.io-6f17d22bba15001f/hyper-util-0.1.20/src/rt/task.rs:328:17
 ";
 
 #[test]
@@ -162,7 +162,7 @@ fn rust_over_a_release() {
             "0123456789abcdef0123456789abcdef01234567",
             "89abcdef0123456789abcdef0123456789abcdef",
         )
-        .replace("tokio-1.37.0", "tokio-1.40.0")
+        .replace("hyper-util-0.1.20", "hyper-util-0.1.21")
         .replace("index is 5", "index is 8");
     same(
         ("panic", "the index is 5", RUST),

@@ -67,7 +67,9 @@ fn code(path: &Path) -> String {
 fn check_absent(dir: &Path, banned: &[&str]) {
     let sources = files_below(dir, &[".rs"]);
     assert!(!sources.is_empty(), "{} holds no code", dir.display());
-    for source in sources {
+    // What tests read, such as stack traces, may name anything.
+    let of_tests = |source: &PathBuf| source.iter().any(|part| part == "tests");
+    for source in sources.into_iter().filter(|source| !of_tests(source)) {
         let code = code(&source);
         for word in banned {
             assert!(

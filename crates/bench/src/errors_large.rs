@@ -17,7 +17,7 @@ const REPORTS_OF_A_GROUP: u64 = 5;
 /// How often, and how many times, each page is asked for: as a busy dashboard, not as a load of its own.
 const PAGES_A_SECOND: f64 = 75.0;
 const PAGES: usize = 150;
-/// How many pages a reader turns before the one that is measured.
+/// Which page of the list is the one far down.
 const DEEP: usize = 300;
 
 const LIST: &[Goal] = &[Goal::P95(10.0)];
@@ -104,10 +104,10 @@ const READS: &[(&str, &str, &[Goal])] = &[
         "/api/errors?search=gateway&sort=count",
         SEARCH,
     ),
-    ("a group", "/api/errors/4711", OTHER),
+    ("a group", "/api/errors/1000", OTHER),
     (
         "statistics of a group",
-        "/api/errors/4711/stats?range=30d",
+        "/api/errors/1000/stats?range=30d",
         OTHER,
     ),
     ("statistics", "/api/stats?range=24h", OTHER),
@@ -149,6 +149,7 @@ pub(crate) async fn large(options: &Options, report: &mut Report) -> anyhow::Res
     settled(&full).await?;
     let fastest = ingest([&empty, &full], options.time, &all, &size, report).await?;
     empty.stop()?;
+    settled(&full).await?;
     read(&full, &all, fastest / 2.0, report).await?;
     full.stop()
 }
@@ -243,7 +244,6 @@ async fn read(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let headers = [("X-API-Key", &*target.key)];
-    let deep = deep_cursor(target).await?;
     let mut reads: Vec<_> = READS
         .iter()
         .map(|(name, path, goals)| (*name, load::get(path, &headers), *goals))
@@ -255,10 +255,8 @@ async fn read(
         load::get(&lately, &headers),
         LIST,
     ));
-    match &deep {
-        Some(path) => reads.push(("list, page 301 by cursor", load::get(path, &headers), LIST)),
-        None => eprintln!("there are no cursors: the deep page is left out"),
-    }
+    let deep = deep_cursor(target).await?;
+    reads.push(("list, page 300 by cursor", load::get(&deep, &headers), LIST));
     let each = Duration::from_secs_f64(PAGES as f64 / PAGES_A_SECOND);
     let beside = Pace {
         connections: 64,
@@ -310,17 +308,17 @@ async fn alone(target: SocketAddr, pace: Pace, requests: Requests) -> anyhow::Re
     .await?
 }
 
-/// The path of a page far down the list, reached page by page; `None` when there are no cursors.
-async fn deep_cursor(target: &Target) -> anyhow::Result<Option<String>> {
+/// The path of a page far down the list, reached page by page, or of the last one.
+async fn deep_cursor(target: &Target) -> anyhow::Result<String> {
     let mut connection = Connection::open(target.address).await?;
     let mut path = "/api/errors".to_owned();
-    for _ in 0..DEEP {
+    for _ in 1..DEEP {
         let request = load::get(&path, &[("X-API-Key", &target.key)]);
         let (status, body) = connection.exchange_for_body(&request).await?;
         ensure!(status == 200, "GET {path}: {status}");
         let answer: serde_json::Value = serde_json::from_slice(body).context("a list")?;
         let Some(cursor) = answer["next_cursor"].as_str() else {
-            return Ok(None);
+            break;
         };
         ensure!(
             cursor
@@ -330,5 +328,5 @@ async fn deep_cursor(target: &Target) -> anyhow::Result<Option<String>> {
         );
         path = format!("/api/errors?cursor={cursor}");
     }
-    Ok(Some(path))
+    Ok(path)
 }

@@ -8,6 +8,7 @@ import hmac
 import http.client
 import json
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -201,6 +202,38 @@ class Mail(AlertTest):
         self.assertIsNotNone(delivery["next_try"])
         self.assertEqual(tracker.end(), 0)
         self.assertNotIn("hush", "".join(tracker.log))
+
+
+class Silence(AlertTest):
+    """A mail server that takes connections and never says a word."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        self.slack = self.receiver()
+        self.silent = self.tracker(
+            SMTP_HOST="127.0.0.1",
+            SMTP_PORT=str(silent.getsockname()[1]),
+            ALERT_EMAILS="ops@team.example",
+            SLACK_WEBHOOK_URLS=self.slack.url("/slack"),
+            ALERT_ALLOW_PRIVATE="true",
+        )
+
+    def test_a_test_alert_waits_ten_seconds_for_it(self) -> None:
+        began = time.monotonic()
+        mail, slack = self.silent.test_alert()
+        self.assertLess(time.monotonic() - began, 15)
+        self.assertEqual((mail["ok"], mail["detail"]), (False, "no answer within 10 s"))
+        self.assertTrue(slack["ok"])
+
+    def test_it_holds_up_neither_others_nor_the_end(self) -> None:
+        for number in range(1, 4):
+            self.silent.report(number)
+        eventually("all in Slack", lambda: len(self.slack.requests) == 3)
+        began = time.monotonic()
+        self.assertEqual(self.silent.end(), 0)
+        self.assertLess(time.monotonic() - began, 6)
 
 
 class Loss(AlertTest):

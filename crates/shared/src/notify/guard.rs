@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::lookup;
+
 /// Whether an address is one of the public Internet. Everything the IANA registries of special-purpose addresses list as
 /// not globally reachable is not (RFC 6890 and its updates), nor is multicast.
 pub fn is_public(address: IpAddr) -> bool {
@@ -67,24 +69,28 @@ pub(super) fn url_fault(url: &Url) -> Option<&'static str> {
 pub(super) const PRIVATE: &str =
     "leads to a private address, which ALERT_ALLOW_PRIVATE=true would allow";
 
-/// Looks names up and leaves out every address that is not public.
+/// Looks names up and leaves out what may not be connected to.
 #[derive(Debug)]
-pub(super) struct PublicOnly;
+pub(super) struct Names {
+    /// Whether addresses that are not public may.
+    pub(super) allow_private: bool,
+}
 
 /// A name has no address that may be connected to.
 #[derive(Debug, thiserror::Error)]
 #[error("the name {PRIVATE}")]
 pub(super) struct NotPublic;
 
-impl Resolve for PublicOnly {
+impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
+        let allow_private = self.allow_private;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
+            let mut found = lookup::addresses(name.as_str(), 0).await?;
+            found.retain(|address| allow_private || is_public(address.ip()));
+            if found.is_empty() {
                 return Err(NotPublic.into());
             }
-            let addresses: Addrs = Box::new(public.into_iter());
+            let addresses: Addrs = Box::new(found.into_iter());
             Ok(addresses)
         })
     }
@@ -227,7 +233,10 @@ mod tests {
     #[tokio::test]
     async fn a_name_of_this_machine_has_no_public_address() {
         let name: Name = "localhost".parse().expect("a name");
-        let Err(fault) = PublicOnly.resolve(name).await else {
+        let public_only = Names {
+            allow_private: false,
+        };
+        let Err(fault) = public_only.resolve(name).await else {
             panic!("localhost must not resolve");
         };
         assert!(fault.is::<NotPublic>(), "{fault}");

@@ -92,7 +92,7 @@ impl Http {
 }
 
 fn build(allow_private: bool) -> anyhow::Result<Client> {
-    let mut builder = Client::builder()
+    let builder = Client::builder()
         .tls_backend_preconfigured(tls::client(&[])?)
         .no_proxy()
         .redirect(redirect::Policy::none())
@@ -101,10 +101,8 @@ fn build(allow_private: bool) -> anyhow::Result<Client> {
         .timeout(TOTAL_TIMEOUT)
         // Alerts are rare; a connection is not kept for the next one.
         .pool_max_idle_per_host(0)
+        .dns_resolver(guard::Names { allow_private })
         .user_agent(concat!("monlight/", env!("CARGO_PKG_VERSION")));
-    if !allow_private {
-        builder = builder.dns_resolver(guard::PublicOnly);
-    }
     Ok(builder.build()?)
 }
 

@@ -14,6 +14,7 @@ mod channel;
 mod chat;
 mod guard;
 mod http;
+mod lookup;
 mod mail;
 mod message;
 pub mod outbox;

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use super::channel::Failure;
 use super::message::Message;
 use super::settings::{SmtpSettings, TlsMode};
-use super::{mail, text, tls};
+use super::{lookup, mail, text, tls};
 
 mod stream;
 
@@ -105,8 +105,11 @@ impl Smtp {
     /// Connects, and encrypts as the settings say and the server can.
     async fn connect(&self) -> Result<Session, Failure> {
         let SmtpSettings { host, port, .. } = &self.settings;
-        let address = (host.trim_matches(['[', ']']), *port);
-        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        let connecting = async {
+            let addresses = lookup::addresses(host.trim_matches(['[', ']']), *port).await?;
+            TcpStream::connect(addresses.as_slice()).await
+        };
+        let connected = timeout(CONNECT_TIMEOUT, connecting).await;
         let socket = match connected {
             Ok(Ok(socket)) => socket,
             Ok(Err(fault)) => {

@@ -59,11 +59,12 @@ export interface Occurrence {
   tags?: Json;
 }
 
-/** A change of an issue. What else there is depends on the action. */
+/** A change of an issue. */
 export interface HistoryEntry {
   time: string;
   action: string;
-  [detail: string]: Json | undefined;
+  /** What there is to say about it depends on the action. */
+  detail: { [key: string]: Json } | null;
 }
 
 export interface GroupDetail extends Omit<Group, "source"> {
@@ -72,6 +73,8 @@ export interface GroupDetail extends Omit<Group, "source"> {
   /** Newest first, at most five. */
   occurrences: Occurrence[];
   first_occurrence?: Occurrence | null;
+  first_release?: string | null;
+  last_release?: string | null;
   users_exact?: boolean;
   note?: string | null;
   /** Only a newer release reopens it. */
@@ -158,10 +161,25 @@ export interface FacetValue {
   groups: number;
 }
 
-export type Facets = Partial<Record<"level" | "release" | "environment" | "server_name" | "tag", FacetValue[]>>;
+/** At most 100 values of each kind. */
+export type Facets = Partial<Record<"level" | "release" | "environment" | "server_name" | "tag", { values: FacetValue[] }>>;
 
 export function listFacets(project: string, signal: AbortSignal): Promise<Answer<Facets>> {
   return request<Facets>("api/facets", { query: { project }, signal });
+}
+
+/** Where alerts go. */
+export interface AlertChannel {
+  /** Its kind: `slack`. */
+  channel: string;
+  target: string;
+  /** In a row, up to now. */
+  failures: number;
+  last_error: string | null;
+}
+
+export function listChannels(signal: AbortSignal): Promise<Answer<{ channels: AlertChannel[] }>> {
+  return request<{ channels: AlertChannel[] }>("api/alerts", { query: { limit: 1 }, signal });
 }
 
 export function listProjects(signal: AbortSignal): Promise<Answer<{ projects: string[] }>> {

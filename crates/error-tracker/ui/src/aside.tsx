@@ -9,7 +9,7 @@ import { href, withQuery } from "@kit/url";
 import type { GroupDetail, Occurrence } from "./api";
 import { byDay, dayOf, DAYS_SHOWN, lifeOf, usersText } from "./history";
 import { Note } from "./note";
-import { releaseOf, text } from "./occurrence";
+import { text } from "./occurrence";
 import { Spark } from "./spark";
 
 export function Aside({ group, occurrence }: { group: GroupDetail; occurrence: Occurrence | undefined }) {
@@ -25,7 +25,7 @@ export function Aside({ group, occurrence }: { group: GroupDetail; occurrence: O
 }
 
 /** Marks over the days on which something was decided. */
-const MARKS = { resolved: { icon: "check", hue: "green" }, reopened: { icon: "undo", hue: "amber" } } as const;
+const MARKS = { resolved: { icon: "check", hue: "green" }, "came back": { icon: "undo", hue: "amber" } } as const;
 /** Days that a mark takes. */
 const APART = 2;
 
@@ -33,11 +33,10 @@ const APART = 2;
 function Days({ group, hourly }: { group: GroupDetail; hourly: { hour: string; count: number }[] }) {
   const { counts, from } = byDay(hourly, now.value);
   const marks: { at: number; icon: IconName; hue: string; title: string }[] = [];
-  for (const { action, text: words, time } of lifeOf(group, now.value)) {
-    const mark = MARKS[action as keyof typeof MARKS];
+  for (const { mark, text: words, time } of lifeOf(group, now.value)) {
     const at = dayOf(new Date(time), from);
     // The newest of those that would lie on each other stands for them.
-    if (mark && at !== null && marks.every((other) => Math.abs(other.at - at) >= APART)) marks.push({ ...mark, at, title: `${words}, ${dayTime(new Date(time), now.value)}` });
+    if (mark && at !== null && marks.every((other) => Math.abs(other.at - at) >= APART)) marks.push({ ...MARKS[mark], at, title: `${words}, ${dayTime(new Date(time), now.value)}` });
   }
   return (
     <section aria-labelledby="days">
@@ -62,8 +61,6 @@ function Days({ group, hourly }: { group: GroupDetail; hourly: { hour: string; c
 }
 
 function Facts({ group }: { group: GroupDetail }) {
-  const [newest] = group.occurrences;
-  const first = group.first_occurrence ?? (group.count <= group.occurrences.length ? group.occurrences.at(-1) : null);
   return (
     <dl class="facts">
       <div>
@@ -80,8 +77,8 @@ function Facts({ group }: { group: GroupDetail }) {
           </dd>
         </div>
       )}
-      <Seen name="First seen" time={group.first_seen} release={releaseOf(first)} />
-      <Seen name="Last seen" time={group.last_seen} release={releaseOf(newest)} />
+      <Seen name="First seen" time={group.first_seen} release={group.first_release} />
+      <Seen name="Last seen" time={group.last_seen} release={group.last_release} />
       <div>
         <dt>Fingerprint</dt>
         <dd>
@@ -94,7 +91,7 @@ function Facts({ group }: { group: GroupDetail }) {
   );
 }
 
-function Seen({ name, time, release }: { name: string; time: string; release: string | null }) {
+function Seen({ name, time, release }: { name: string; time: string; release: string | null | undefined }) {
   return (
     <div>
       <dt>{name}</dt>

@@ -20,7 +20,7 @@ import { decide, decided, type Decision, STATES } from "./decisions";
 import { decisionText } from "./history";
 import { markdown } from "./markdown";
 import { groups, listed, listQuery, reload } from "./model";
-import { isBrowser, LONG_MESSAGE, OccurrenceBar, occurrenceOf, opened, releaseOf, RequestAndContext } from "./occurrence";
+import { isBrowser, LONG_MESSAGE, OccurrenceBar, occurrenceOf, opened, RequestAndContext } from "./occurrence";
 import { service } from "./service";
 import { Stack } from "./stack";
 import { readSymbolication } from "./symbolication";
@@ -159,7 +159,7 @@ interface DecisionsProps extends Pick<HeadProps, "ignoring" | "deleting" | "onDe
 
 function Decisions({ group, ignoring, deleting, onDecide }: DecisionsProps) {
   const state = stateOf(group);
-  const release = releaseOf(group.occurrences[0]);
+  const release = group.last_release;
   const more: ActionItem[] = [];
   if (release && state !== "resolved") more.push({ label: `Resolve in ${release.slice(0, 40)}`, icon: "check", run: () => onDecide({ action: "resolve", in_release: release }) });
   more.push({ label: "Delete …", icon: "trash", danger: true, run: () => (deleting.value = true) });

@@ -1,12 +1,14 @@
-/** Parts of the list that are seldom seen: nothing found, nothing sent yet, the bar of a selection. */
+/** Parts of the list that are seldom seen: nothing found, nothing sent yet, the bar of a selection, what ails the alerts. */
 import { useSignal } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
 import { FirstRun, serviceUrl } from "@kit/first-run";
 import { Icon } from "@kit/icons";
 import { Kbd } from "@kit/menu";
 import { rangeLabel } from "@kit/range";
+import { Source } from "@kit/source";
 import { Empty } from "@kit/states";
 import { setParams } from "@kit/url";
-import { FACTS, stateOf } from "./api";
+import { FACTS, listChannels, stateOf } from "./api";
 import { copyGroups } from "./copying";
 import { decide } from "./decisions";
 import { DeleteDialog, IgnoreMenu } from "./choices";
@@ -109,4 +111,31 @@ export function SelectionBar() {
       <DeleteDialog open={deleting} ids={ids} />
     </>
   );
+}
+
+/** Set one of these, and alerts are sent. */
+const CHANNELS = "ALERT_EMAILS with SMTP_HOST or POSTMARK_API_TOKEN, ALERT_WEBHOOK_URLS, SLACK_WEBHOOK_URLS, DISCORD_WEBHOOK_URLS or NTFY_URLS";
+
+/** In the status line: that nobody is told of new issues. Nothing while all is well. */
+export function AlertState() {
+  const source = useMemo(() => new Source(listChannels), []);
+  useEffect(() => {
+    void source.load();
+    return () => source.stop();
+  }, []);
+  const channels = source.data.value?.channels;
+  const failing = channels?.find(({ failures }) => failures > 0);
+  if (failing) {
+    const why = `Alerts fail on ${failing.channel}: ${failing.last_error ?? ""}`;
+    return (
+      <span class="red cut" title={`${failing.target}\n${why}`}>
+        {why.slice(0, 200)}
+      </span>
+    );
+  }
+  return channels?.length === 0 ? (
+    <span class="amber cut" title={`Set ${CHANNELS}.`}>
+      No alerts: no channel is set
+    </span>
+  ) : null;
 }

@@ -57,7 +57,7 @@ export function FilterBar() {
           onChange={(next) => setParams({ source: next })}
         />
         {OF_FACETS.map(({ name, label }) => {
-          const known = facets.data.value?.[name] ?? [];
+          const known = facets.data.value?.[name]?.values ?? [];
           if (known.length === 0 && !wanted[name]) return null;
           return <Filter key={name} label={label} value={wanted[name]} choices={known.map(({ value, groups }) => ({ value, label: value, count: String(groups) }))} onChange={(next) => setParams({ [name]: next })} />;
         })}

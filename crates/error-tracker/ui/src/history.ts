@@ -11,24 +11,30 @@ export interface Line {
   text: string;
   /** ISO 8601. */
   time: string;
-  action: string;
+  /** What it is over the days: nobody has to be shown that somebody opened an issue by hand. */
+  mark: "resolved" | "came back" | null;
 }
 
 /** Everything known about the life of an issue, the newest first. */
 export function lifeOf(group: GroupDetail, now: Date): Line[] {
-  const lines: Line[] = (group.history ?? []).map((entry) => ({ text: sentence(entry, now), time: entry.time, action: entry.action }));
+  const lines: Line[] = (group.history ?? []).map((entry) => ({ text: sentence(entry, now), time: entry.time, mark: markOf(entry) }));
   // An issue taken over from the original was resolved before anybody wrote a history.
-  if (group.resolved_at && !lines.some(({ action }) => action === "resolved")) lines.push({ text: "Resolved", time: group.resolved_at, action: "resolved" });
-  lines.push({ text: group.count === 1 ? "The only event" : "First event", time: group.first_seen, action: "first" });
+  if (group.resolved_at && !lines.some(({ mark }) => mark === "resolved")) lines.push({ text: "Resolved", time: group.resolved_at, mark: "resolved" });
+  lines.push({ text: group.count === 1 ? "The only event" : "First event", time: group.first_seen, mark: null });
   // Equal times keep the order in which the service told them; the first event is the oldest of all.
   return lines.map((line, at) => ({ line, at })).sort((left, right) => Date.parse(right.line.time) - Date.parse(left.line.time) || left.at - right.at).map(({ line }) => line);
 }
 
+function markOf({ action, detail }: HistoryEntry): Line["mark"] {
+  if (action === "reopened") return detail?.["by"] === "person" ? null : "came back";
+  return action === "resolved" ? action : null;
+}
+
 /** A change in words: `Reopened by an event in 2026.11.3`. */
-export function sentence(entry: HistoryEntry, now: Date): string {
-  const text = (key: string) => (typeof entry[key] === "string" ? (entry[key] as string) : "");
-  const number = (key: string) => (typeof entry[key] === "number" ? (entry[key] as number) : 0);
-  switch (entry.action) {
+export function sentence({ action, detail }: Pick<HistoryEntry, "action" | "detail">, now: Date): string {
+  const text = (key: string) => (typeof detail?.[key] === "string" ? detail[key] : "");
+  const number = (key: string) => (typeof detail?.[key] === "number" ? detail[key] : 0);
+  switch (action) {
     case "resolved":
       return text("in_release") ? `Resolved in ${text("in_release")}` : "Resolved";
     case "reopened":
@@ -41,7 +47,7 @@ export function sentence(entry: HistoryEntry, now: Date): string {
     case "merged":
       return `Issue ${number("id")} merged into this one, with ${plural(number("reports"), "event")}`;
     default:
-      return entry.action.charAt(0).toUpperCase() + entry.action.slice(1).replaceAll("_", " ");
+      return action.charAt(0).toUpperCase() + action.slice(1);
   }
 }
 

@@ -18,6 +18,7 @@ import { Table } from "./table";
 
 const Nothing = lazy<object>("Nothing");
 const SelectionBar = lazy<object>("SelectionBar");
+const AlertState = lazy<object>("AlertState");
 
 const TABS: { state: State; label: string }[] = [
   { state: "open", label: "Open" },
@@ -73,6 +74,7 @@ export function IssueList() {
         <>
           <span>{total === null ? "…" : `${groups.value.length} of ${totalText(total)}`}</span>
           {source.took.value !== null && <span>{Math.max(1, Math.round(source.took.value))}{THIN}ms</span>}
+          {source.data.value && <AlertState />}
         </>
       }
       hints={[

@@ -13,27 +13,28 @@ const group = (more: Partial<GroupDetail>): GroupDetail => ({
 });
 
 test("changes are said in plain sentences", () => {
-  const said = (entry: Omit<HistoryEntry, "time">) => sentence({ time: "2026-11-20T10:00:00Z", ...entry } as HistoryEntry, NOW);
-  assert.equal(said({ action: "resolved" }), "Resolved");
-  assert.equal(said({ action: "resolved", in_release: "2.4.1" }), "Resolved in 2.4.1");
-  assert.equal(said({ action: "reopened", by: "person" }), "Reopened");
-  assert.equal(said({ action: "reopened", by: "report", release: "2026.11.3" }), "Reopened by an event in 2026.11.3");
-  assert.equal(said({ action: "reopened", by: "report", release: null }), "Reopened by an event");
-  assert.equal(said({ action: "ignored", until_ms: null, reports: null }), "Ignored for ever");
-  assert.equal(said({ action: "ignored", until_ms: Date.parse("2026-11-24T08:12:00Z"), reports: null }), "Ignored until 24 Nov 09:12");
-  assert.equal(said({ action: "ignored", until_ms: null, reports: 1 }), "Ignored until 1 more event");
-  assert.equal(said({ action: "ignored", until_ms: Date.parse("2026-11-24T08:12:00Z"), reports: 1200 }), "Ignored until 24 Nov 09:12 or 1,200 more events");
-  assert.equal(said({ action: "reopened", by: "time" }), "Open again, its time was over");
-  assert.equal(said({ action: "merged", id: 12, reports: 1204 }), "Issue 12 merged into this one, with 1,204 events");
-  assert.equal(said({ action: "noted" }), "Note written");
-  assert.equal(said({ action: "note removed" }), "Note removed");
+  const said = (action: string, detail: HistoryEntry["detail"] = null) => sentence({ action, detail }, NOW);
+  const until_ms = Date.parse("2026-11-24T08:12:00Z");
+  assert.equal(said("resolved"), "Resolved");
+  assert.equal(said("resolved", { in_release: "2.4.1" }), "Resolved in 2.4.1");
+  assert.equal(said("reopened", { by: "person" }), "Reopened");
+  assert.equal(said("reopened", { by: "report", release: "2026.11.3" }), "Reopened by an event in 2026.11.3");
+  assert.equal(said("reopened", { by: "report", release: null }), "Reopened by an event");
+  assert.equal(said("reopened", { by: "time" }), "Open again, its time was over");
+  assert.equal(said("ignored", { until_ms: null, reports: null }), "Ignored for ever");
+  assert.equal(said("ignored", { until_ms, reports: null }), "Ignored until 24 Nov 09:12");
+  assert.equal(said("ignored", { until_ms: null, reports: 1 }), "Ignored until 1 more event");
+  assert.equal(said("ignored", { until_ms, reports: 1200 }), "Ignored until 24 Nov 09:12 or 1,200 more events");
+  assert.equal(said("merged", { id: 12, reports: 1204 }), "Issue 12 merged into this one, with 1,204 events");
+  assert.equal(said("noted"), "Note written");
+  assert.equal(said("note removed"), "Note removed");
 });
 
 test("a life is told from its end to its beginning", () => {
   const texts = (more: Partial<GroupDetail>) => lifeOf(group(more), NOW).map(({ text }) => text);
   const history = [
-    { time: "2026-11-21T21:07:00Z", action: "reopened", by: "report", release: "3" },
-    { time: "2026-11-19T15:40:00Z", action: "resolved" },
+    { time: "2026-11-21T21:07:00Z", action: "reopened", detail: { by: "report", release: "3" } },
+    { time: "2026-11-19T15:40:00Z", action: "resolved", detail: null },
   ];
   assert.deepEqual(texts({ history }), ["Reopened by an event in 3", "Resolved", "First event"]);
   assert.deepEqual(texts({ history: [...history].reverse() }), ["Reopened by an event in 3", "Resolved", "First event"]);
@@ -41,6 +42,16 @@ test("a life is told from its end to its beginning", () => {
   // Without a history, as from an older service, the time of resolving is still known, and told once.
   assert.deepEqual(texts({ resolved: true, resolved_at: "2026-11-19T15:40:00Z" }), ["Resolved", "First event"]);
   assert.deepEqual(texts({ resolved: true, resolved_at: "2026-11-19T15:40:00Z", history: history.slice(1) }), ["Resolved", "First event"]);
+});
+
+test("over the days only what was resolved and what came back is marked", () => {
+  const time = "2026-11-20T10:00:00Z";
+  const marks = (action: string, detail: HistoryEntry["detail"] = null) => lifeOf(group({ history: [{ time, action, detail }] }), NOW).map(({ mark }) => mark);
+  assert.deepEqual(marks("resolved"), ["resolved", null]);
+  assert.deepEqual(marks("reopened", { by: "report", release: null }), ["came back", null]);
+  assert.deepEqual(marks("reopened", { by: "time" }), ["came back", null]);
+  assert.deepEqual(marks("reopened", { by: "person" }), [null, null]);
+  assert.deepEqual(marks("ignored", { until_ms: null, reports: null }), [null, null]);
 });
 
 test("what was decided, and what ends it", () => {

@@ -79,6 +79,8 @@ test("a session that ends asks for the key and comes back to the same place", as
   const { page, context, close } = await openPage(browser, service);
   await page.goto(`${service.url}/?source=browser`);
   await row(page, "TypeError").waitFor();
+  // Whatever is still asked would hear of it before the button is pressed.
+  await page.waitForLoadState("networkidle");
   await context.clearCookies();
   await page.getByRole("button", { name: "Reload" }).click();
   await page.getByLabel("API key").fill(KEY);

@@ -18,7 +18,7 @@ const SAID_CHARS: usize = 300;
 /// How long an attempt may go on once the service is asked to end. What is cut is repeated after the start.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// A result that cannot be stored is tried again after this: repeating the delivery instead would tell people twice.
-const STORE_PAUSE: Duration = Duration::from_secs(2);
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Outbox {
     /// Delivers everything that is due over one server. Answers when there is more to do, in unix milliseconds.

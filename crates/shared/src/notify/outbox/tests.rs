@@ -1,7 +1,5 @@
 //! The outbox on a real database, with a clock that stands still and channels that do as they are told.
 
-use std::path::PathBuf;
-
 use jiff::Timestamp;
 
 use super::plan::{BETWEEN_DIGESTS, GIVE_UP, HOUR, QUIET};
@@ -70,7 +68,6 @@ struct Rig {
     hand: ManualClock,
     metrics: Registry,
     life: Lifecycle,
-    path: PathBuf,
     dir: Arc<tempfile::TempDir>,
 }
 
@@ -110,7 +107,6 @@ impl Rig {
             hand,
             metrics,
             life,
-            path,
             dir,
         }
     }
@@ -156,6 +152,11 @@ impl Rig {
         let now = self.clock.now_ms();
         let read = move |conn: &Connection| list(conn, filter, 100_000, now);
         self.store.read(read).await.expect("a list")
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        let job = move |conn: &Connection| Ok(conn.execute_batch(sql)?);
+        self.store.write(Lane::Ingest, 0, job).await.expect("done");
     }
 
     async fn count(&self, sql: &'static str) -> i64 {
@@ -245,11 +246,7 @@ async fn a_subject_that_is_gone_is_skipped_and_shown_so() {
     let fake = Fake::default();
     let rig = Rig::new(30, one(&fake));
     rig.note(&["one", "two"]).await;
-    let delete = |conn: &Connection| Ok(conn.execute("DELETE FROM thing WHERE id = 1", [])?);
-    rig.store
-        .write(Lane::Ingest, 0, delete)
-        .await
-        .expect("deleted");
+    rig.execute("DELETE FROM thing WHERE id = 1").await;
     rig.step().await;
     assert_eq!(titles(&fake), ["two"]);
     let skipped = rig.listed(Filter::Delivery(DeliveryState::Skipped)).await;

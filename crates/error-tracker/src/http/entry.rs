@@ -28,10 +28,19 @@ struct Entry<'a> {
     level: Option<&'a str>,
     release: Option<&'a str>,
     environment: Option<&'a str>,
+    location: Option<Place<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sparkline: Option<&'a [i64]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceback: Option<&'a str>,
+}
+
+/// A frame of the traceback.
+#[derive(Serialize)]
+struct Place<'a> {
+    function: &'a str,
+    file: &'a str,
+    line: Option<u32>,
 }
 
 impl<'a> From<&GroupSummary<'a>> for Entry<'a> {
@@ -55,6 +64,11 @@ impl<'a> From<&GroupSummary<'a>> for Entry<'a> {
             level: group.level,
             release: group.release,
             environment: group.environment,
+            location: group.location.map(|frame| Place {
+                function: frame.function,
+                file: frame.file,
+                line: frame.line,
+            }),
             sparkline: group.sparkline,
             traceback: group.traceback,
         }

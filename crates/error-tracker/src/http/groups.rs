@@ -14,6 +14,7 @@ use super::occurrence::{JsonText, Shown};
 use super::text::answer;
 use crate::domain::facet::FacetKind;
 use crate::domain::group::{GroupId, State as GroupState};
+use crate::domain::grouping::{GroupingKey, KeyKind};
 use crate::state::AppState;
 use crate::store::detail::{self, Change, GroupDetail, Occurrence};
 
@@ -173,22 +174,17 @@ pub(super) fn by_kind(facets: &[(FacetKind, String, i64)]) -> BTreeMap<&'static 
 }
 
 fn grouping(group: &GroupDetail) -> Grouping {
-    let kind = |kind: u8| match kind {
-        b's' => "stable",
-        b'c' => "client",
-        _ => "original",
+    let own = group
+        .keys
+        .iter()
+        .find(|key| key.fingerprint() == group.fingerprint);
+    let key = |key: &GroupingKey| Key {
+        kind: key.kind().as_str(),
+        fingerprint: key.fingerprint().to_string(),
     };
-    let own = group.keys.iter().find(|(_, key)| *key == group.fingerprint);
     Grouping {
-        kind: kind(own.map_or(b'o', |(kind, _)| *kind)),
-        keys: group
-            .keys
-            .iter()
-            .map(|(of, key)| Key {
-                kind: kind(*of),
-                fingerprint: key.to_string(),
-            })
-            .collect(),
+        kind: own.map_or(KeyKind::Original, GroupingKey::kind).as_str(),
+        keys: group.keys.iter().map(key).collect(),
     }
 }
 

@@ -7,6 +7,7 @@ use super::{FIRST_SLOT, HOUR_MS, KEPT_HOURS, SLOTS, seen_by, stats};
 use crate::domain::facet::FacetKind;
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::group::{GroupId, Source, State};
+use crate::domain::grouping::GroupingKey;
 
 /// Everything that is known of a group. Times are unix milliseconds.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ pub struct GroupDetail {
     pub first: Option<Occurrence>,
     /// What its newest reports named: kind, value, when its project named that first. By kind, the newest value first.
     pub facets: Vec<(FacetKind, String, i64)>,
-    /// What it answers to: the kind of the key and its 16 bytes; at most [`SHOWN_KEYS`].
-    pub keys: Vec<(u8, Fingerprint)>,
+    /// What it answers to, at most [`SHOWN_KEYS`].
+    pub keys: Vec<GroupingKey>,
     /// What happened to it, the newest first.
     pub history: Vec<Change>,
     /// Start of an hour and the reports in it, the oldest first, for the last 30 days; hours without
@@ -178,7 +179,7 @@ pub fn detail(
     Ok(Some(group))
 }
 
-fn keys(conn: &Connection, id: GroupId) -> Result<Vec<(u8, Fingerprint)>, StoreError> {
+fn keys(conn: &Connection, id: GroupId) -> Result<Vec<GroupingKey>, StoreError> {
     let mut statement = conn.prepare_cached(
         "SELECT key FROM group_keys WHERE group_id = ?1 ORDER BY project, key LIMIT ?2",
     )?;
@@ -186,11 +187,7 @@ fn keys(conn: &Connection, id: GroupId) -> Result<Vec<(u8, Fingerprint)>, StoreE
     let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
         let key = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-        if let Some((kind, hash)) = key.split_first()
-            && let Ok(hash) = hash.try_into()
-        {
-            keys.push((*kind, Fingerprint::from_bytes(hash)));
-        }
+        keys.extend(GroupingKey::from_bytes(key));
     }
     Ok(keys)
 }

@@ -9,6 +9,7 @@ use super::page;
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::group::{GroupId, Source, State};
 use crate::domain::query::ListQuery;
+use crate::domain::stacktrace::{self, Frame};
 use crate::domain::window::Window;
 
 pub use super::page::{COUNTED, Page};
@@ -28,6 +29,8 @@ pub struct GroupSummary<'r> {
     pub message: &'r str,
     /// As first reported, when it was asked for.
     pub traceback: Option<&'r str>,
+    /// Where to look first.
+    pub location: Option<Frame<'r>>,
     /// Reports so far.
     pub count: i64,
     /// Different users so far.
@@ -51,6 +54,9 @@ pub struct GroupSummary<'r> {
     /// The reports in each part of the window that was asked for.
     pub sparkline: Option<&'r [i64]>,
 }
+
+/// A longer traceback is not read for the place it names: a list may hold many of them.
+const MOST_BYTES_FOR_A_PLACE: usize = 32 * 1024;
 
 /// What a list shows beside the usual.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,7 +95,8 @@ pub fn ids(conn: &Connection, query: &ListQuery) -> Result<Page, StoreError> {
 
 pub(super) const SUMMARY: &str =
     "SELECT g.fingerprint, p.name, t.exception_type, t.message, g.count, g.users, g.first_seen, g.last_seen, g.fresh_at,
-       g.state, g.source, o.level, o.release, o.environment, g.hour, g.hour_count, iif(?2, t.traceback, NULL)
+       g.state, g.source, o.level, o.release, o.environment, g.hour, g.hour_count,
+       iif(?2 OR octet_length(t.traceback) <= ?3, t.traceback, NULL)
      FROM error_groups g
      JOIN projects p ON p.id = g.project
      JOIN group_texts t ON t.group_id = g.id
@@ -107,13 +114,18 @@ pub fn summaries(
 ) -> Result<usize, StoreError> {
     let mut statement = conn.prepare_cached(SUMMARY)?;
     for (position, id) in ids.iter().enumerate() {
-        let mut rows = statement.query((id.get(), extras.traceback))?;
+        let mut rows =
+            statement.query((id.get(), extras.traceback, MOST_BYTES_FOR_A_PLACE as i64))?;
         let Some(row) = rows.next()? else { continue };
         let sparkline = match extras.sparkline {
             None => None,
             Some(window) => Some(over_time(conn, *id, (row.get(14)?, row.get(15)?), window)?),
         };
-        if visit(summary(*id, row, sparkline.as_deref())?).is_break() {
+        let mut summary = summary(*id, row, sparkline.as_deref())?;
+        if !extras.traceback {
+            summary.traceback = None;
+        }
+        if visit(summary).is_break() {
             return Ok(position + 1);
         }
     }
@@ -130,6 +142,8 @@ fn summary<'r>(
         row.get_ref(column)
             .and_then(|value| Ok(value.as_str_or_null()?))
     };
+    let traceback = maybe(16)?;
+    let read = traceback.filter(|text| text.len() <= MOST_BYTES_FOR_A_PLACE);
     Ok(GroupSummary {
         id,
         fingerprint: Fingerprint::from_bytes(row.get(0)?),
@@ -146,7 +160,8 @@ fn summary<'r>(
         level: maybe(11)?,
         release: maybe(12)?,
         environment: maybe(13)?,
-        traceback: maybe(16)?,
+        traceback,
+        location: read.and_then(|text| stacktrace::frames(text).location().copied()),
         sparkline,
     })
 }

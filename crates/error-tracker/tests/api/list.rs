@@ -19,7 +19,8 @@ async fn an_entry_has_the_contract_s_keys_in_order() {
          \"first_seen\": \"2025-01-20T10:00:00Z\", \"last_seen\": \"2025-01-20T10:00:00Z\", \"resolved\": false, \
          \"source\": \"server\", \"first_seen_ms\": 1737367200250, \"last_seen_ms\": 1737367200250, \
          \"state\": \"open\", \"reopened\": false, \"users\": 0, \"level\": null, \"release\": null, \
-         \"environment\": null}}], \"total\": 1, \"limit\": 50, \"offset\": 0, \"total_exact\": true, \
+         \"environment\": null, \"location\": {{\"function\": \"f\", \"file\": \"/srv/app/m.py\", \"line\": 1}}}}], \
+         \"total\": 1, \"limit\": 50, \"offset\": 0, \"total_exact\": true, \
          \"next_cursor\": null, \"took_ms\": 0.0}}"
     );
     assert_eq!(text, expected);
@@ -191,4 +192,20 @@ async fn long_messages_are_listed_whole() {
         assert_eq!(entry["message"], json!(format!("{line}{long}")));
     }
     assert_eq!(list["errors"].as_array().map(Vec::len), Some(12));
+}
+
+#[tokio::test]
+async fn an_entry_says_where_to_look_first() {
+    let service = service();
+    let javascript =
+        "TypeError: x\n    at lineTotal (https://shop.example/src/cart/total.ts:41:28)\n";
+    let long = format!("{}  File \"a.py\", line 1, in f\n", "x\n".repeat(20_000));
+    for traceback in [javascript, "no frames", &long] {
+        accepted(&service, &report_with(1, json!({"traceback": traceback}))).await;
+        service.clock.advance(Duration::from_secs(1));
+    }
+    let list = service.get("/api/errors").await.expect(200).json();
+    let places: Vec<_> = (0..3).map(|at| &list["errors"][at]["location"]).collect();
+    let place = json!({"function": "lineTotal", "file": "https://shop.example/src/cart/total.ts", "line": 41});
+    assert_eq!(places, [&json!(null), &json!(null), &place]);
 }

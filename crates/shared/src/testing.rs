@@ -3,6 +3,7 @@
 
 mod process;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::config::{Common, Env, Reader};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Registry;
 use crate::service::{self, Context, Service};
-use crate::store::{QueueLimits, Store};
+use crate::store::{OpenError, QueueLimits, Store};
 
 pub use process::{TestConnection, TestProcess};
 
@@ -77,14 +78,7 @@ impl TestService {
         let config = S::configure(&mut reader);
         reader.finish().expect("usable settings");
         let metrics = Registry::for_process();
-        let store = Store::open(
-            &common.database_path,
-            service::schema::<S>(),
-            QueueLimits::default(),
-            clock.clone(),
-            &metrics,
-        )
-        .expect("opens");
+        let store = open_store::<S>(&common.database_path, &clock, &metrics);
         let lifecycle = Lifecycle::new(clock.clone());
         let ctx = Context {
             store,
@@ -168,6 +162,25 @@ impl TestService {
             status: parts.status,
             headers: parts.headers,
             body,
+        }
+    }
+}
+
+/// Opens a database that an earlier service may have closed just now. Between the fork and the exec of a process that
+/// another test starts, the child holds all open files of this one, the lock on the database included.
+fn open_store<S: Service>(path: &Path, clock: &Clock, metrics: &Registry) -> Store {
+    let mut attempts = 0..10_000;
+    loop {
+        let opened = Store::open(
+            path,
+            service::schema::<S>(),
+            QueueLimits::default(),
+            clock.clone(),
+            metrics,
+        );
+        match opened {
+            Err(OpenError::InUse(_)) if attempts.next().is_some() => std::thread::yield_now(),
+            opened => return opened.expect("opens"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Options;
+use crate::errors_large::settled;
 use crate::load::{self, NUMBER, Numbered, Prepared, Requests, THING};
 use crate::payload;
 use crate::report::{Goal, Report};
@@ -102,6 +103,7 @@ pub(crate) async fn small(options: &Options, report: &mut Report) -> anyhow::Res
             .measure(&phase, &reports.numbered(0, None), 1.0)
             .await?,
     );
+    settled(&target).await?;
     awkward(&reports, options.time / 5, report).await?;
     target.stop()
 }

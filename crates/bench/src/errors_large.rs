@@ -155,7 +155,7 @@ pub(crate) async fn large(options: &Options, report: &mut Report) -> anyhow::Res
 }
 
 /// Waits until the tracker has indexed what it was sent: that is work of the load before.
-async fn settled(target: &Target) -> anyhow::Result<()> {
+pub(crate) async fn settled(target: &Target) -> anyhow::Result<()> {
     let mut connection = Connection::open(target.address).await?;
     let metrics = load::get("/metrics", &[("X-API-Key", &target.key)]);
     let mut last = None;

@@ -12,6 +12,7 @@ use crate::ErrorTracker;
 use crate::config::AlertSettings;
 use crate::domain::group::{Recorded, State};
 use crate::store::alerts::ErrorAlerts;
+use crate::store::ranks::Changed;
 use crate::store::record::Intake;
 
 /// Cheap to clone.
@@ -27,6 +28,8 @@ pub struct AppState {
     pub alerts: Arc<Alerts>,
     /// See [`Intake`].
     pub intake: Arc<Intake>,
+    /// See [`Changed`].
+    pub changed: Arc<Changed>,
 }
 
 impl AppState {
@@ -38,6 +41,7 @@ impl AppState {
             tally: Arc::new(Tally::new(&ctx.metrics)),
             alerts: Arc::new(Alerts::new(ctx, alerts)),
             intake: Arc::new(intake),
+            changed: Arc::default(),
         }
     }
 }
@@ -85,7 +89,7 @@ pub struct Tally {
     deleted: [Counter; Reason::ALL.len()],
     /// Groups that the index of texts does not hold yet.
     pub not_indexed: Gauge,
-    /// Groups whose place in lists by count or users was behind at the last look.
+    /// Groups that wait for their place in lists by count or users.
     pub stale_ranks: Gauge,
 }
 
@@ -144,7 +148,7 @@ impl Tally {
             ),
             stale_ranks: registry.gauge(
                 "monlight_error_stale_ranks",
-                "Groups whose place in lists by count or users was behind at the last look.",
+                "Groups that wait for their place in lists by count or users, 8192 at most.",
                 &[],
             ),
         }

@@ -1,5 +1,7 @@
 //! Takes in reports.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -45,12 +47,13 @@ pub(super) async fn submit(
     let now = state.clock.now_ms();
     let incoming = Incoming::new(report, now, &state.intake);
     let fingerprint = incoming.fingerprint();
-    let outbox = state.alerts.outbox.clone();
+    let (outbox, changed) = (state.alerts.outbox.clone(), Arc::clone(&state.changed));
     let recorded = state
         .store
         .write(Lane::Ingest, size, move |conn| {
             let recorded = record::record(conn, &incoming)?;
             alerts::note(&outbox, conn, recorded, now)?;
+            changed.note(recorded);
             Ok(recorded)
         })
         .await

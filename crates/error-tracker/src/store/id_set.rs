@@ -1,6 +1,7 @@
 //! Many numbers of groups in little memory.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Numbers in one block, as bits.
 const BLOCK_BITS: u32 = 10;
@@ -9,8 +10,33 @@ const WORDS: usize = 1 << (BLOCK_BITS - 6);
 /// A set of group numbers: two bits for each that is there or might be, as long as the numbers lie close together.
 #[derive(Debug, Default)]
 pub(super) struct IdSet {
-    blocks: BTreeMap<i64, [u64; WORDS]>,
+    blocks: HashMap<i64, [u64; WORDS], BuildHasherDefault<Spread>>,
     len: usize,
+}
+
+/// Numbers of blocks follow each other; who chooses numbers of groups is nobody but this service.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing, see Knuth, The Art of Computer Programming, volume 3, section 6.4.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.write_u64(number.cast_unsigned());
+    }
 }
 
 impl IdSet {
@@ -38,7 +64,9 @@ impl IdSet {
 
     /// Ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = i64> + '_ {
-        self.blocks.iter().flat_map(|(block, words)| {
+        let mut blocks: Vec<_> = self.blocks.iter().collect();
+        blocks.sort_unstable_by_key(|(block, _)| **block);
+        blocks.into_iter().flat_map(|(block, words)| {
             let ids = (0_i64..).zip(words).flat_map(|(index, word)| {
                 let set = (0..64).filter(move |bit| word >> bit & 1 == 1);
                 set.map(move |bit| index * 64 + bit)

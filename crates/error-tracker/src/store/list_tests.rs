@@ -329,17 +329,21 @@ fn found(text: &str, group: &Reported) -> bool {
 
 fn efforts() -> impl Strategy<Value = Effort> {
     let some = || prop_oneof![Just(0_usize), 0..8_usize, Just(1_000)];
-    (some(), some(), some(), some(), some(), some(), some()).prop_map(
-        |(first_look, first_look_at_hits, few, few_texts, looks, counted, counting)| Effort {
-            first_look,
-            first_look_at_hits,
-            few,
-            few_texts,
-            looks,
-            counted: counted as i64,
-            counting: counting as i64,
-        },
-    )
+    let sets = (some(), some(), some());
+    let looks = (some(), some(), some(), some());
+    let totals = (some(), some(), some());
+    (sets, looks, totals).prop_map(|(sets, looks, totals)| Effort {
+        first_look: sets.0,
+        first_look_at_hits: sets.1,
+        some: sets.2,
+        few: looks.0,
+        few_texts: looks.1,
+        probes: looks.2,
+        looks: looks.3,
+        counted: totals.0 as i64,
+        counted_in_sets: totals.1 as i64,
+        counting: totals.2 as i64,
+    })
 }
 
 fn page(database: &Database, query: &ListQuery, effort: Effort) -> (Page, Vec<i64>) {

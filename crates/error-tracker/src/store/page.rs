@@ -25,36 +25,45 @@ use crate::domain::facet::FacetId;
 use crate::domain::group::GroupId;
 use crate::domain::query::ListQuery;
 
-/// Totals are exact up to here, unless they are known anyway.
+/// Totals are exact up to here, unless they are known anyway or take too long.
 pub const COUNTED: i64 = 10_000;
 
 /// What each way may cost before another one is taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
-    /// Groups of a named set that are looked up before it is known whether they are worth it.
+    /// Groups of a named set up to which it is taken whole at first.
     pub(super) first_look: usize,
     /// The same for a search, which costs more a group.
     pub(super) first_look_at_hits: usize,
+    /// Groups of a larger set that are taken all the same, for a total.
+    pub(super) some: usize,
     /// Candidates that are looked at one by one.
     pub(super) few: usize,
     /// The same when the texts of each must be read.
     pub(super) few_texts: usize,
+    /// Texts that are read before an index is asked that will not answer quickly.
+    pub(super) probes: usize,
     /// Groups that are looked at in the order of a list.
     pub(super) looks: usize,
     /// Groups that are counted for a total.
     pub(super) counted: i64,
+    /// The same when each must be looked for in sets.
+    pub(super) counted_in_sets: i64,
     /// Entries of an index that are read for a total.
     pub(super) counting: i64,
 }
 
 /// Each of these takes one to five milliseconds.
 const USUAL: Effort = Effort {
-    first_look: 20_000,
-    first_look_at_hits: 10_000,
+    first_look: 50_000,
+    first_look_at_hits: 20_000,
+    some: 10_000,
     few: 4_000,
-    few_texts: 500,
-    looks: 2_000,
+    few_texts: 300,
+    probes: 150,
+    looks: 1_500,
     counted: COUNTED,
+    counted_in_sets: 1_000,
     counting: 40_000,
 };
 
@@ -133,6 +142,9 @@ struct List<'l> {
 
 impl List<'_> {
     fn page(&self) -> Result<Page, StoreError> {
+        if let Some(page) = self.probe()? {
+            return Ok(page);
+        }
         let sets = Sets::at_first_look(self.conn, self.plan, self.effort)?;
         let covered = self.plan.is_covered_by(self.order.sort);
         if let Some(few) = self.few_candidates(&sets, covered)? {
@@ -142,7 +154,7 @@ impl List<'_> {
             let found = self.walk_index(&sets)?;
             return self.with_total(found, &sets);
         }
-        if let Some(found) = self.walk_groups(&sets)? {
+        if let Some(found) = self.walk_groups(&sets, self.effort)? {
             return self.with_total(found, &sets);
         }
         let sets = Sets::whole(self.conn, self.plan, !covered)?;
@@ -156,6 +168,25 @@ impl List<'_> {
                 self.with_total(found, &sets)
             }
         }
+    }
+
+    /// For the beginning of a word the index puts together all that it has of each word beginning so, however little is
+    /// asked for. When the beginning is a common one, the first groups of the list tell.
+    fn probe(&self) -> Result<Option<Page>, StoreError> {
+        if !self.plan.has_slow_search() {
+            return Ok(None);
+        }
+        let sets = Sets::unknown(&self.plan.sets);
+        let effort = Effort {
+            few_texts: self.effort.probes,
+            ..self.effort
+        };
+        let found = self.walk_groups(&sets, effort)?;
+        // A short walk to the end is the whole list.
+        Ok(found.filter(|found| found.len() > self.limit).map(|found| {
+            let total = self.bound(&found);
+            self.cut(found, total, false)
+        }))
     }
 
     /// The numbers of all groups that can match, if they are few.
@@ -249,8 +280,8 @@ impl List<'_> {
     }
 
     /// Looks at groups in the order of the list. `None` when that would take too long.
-    fn walk_groups(&self, sets: &Sets<'_>) -> Result<Option<Found>, StoreError> {
-        if !sets.open_can_be_tested() || self.offset + self.limit >= self.effort.looks {
+    fn walk_groups(&self, sets: &Sets<'_>, effort: Effort) -> Result<Option<Found>, StoreError> {
+        if !sets.open_can_be_tested() || self.offset + self.limit >= effort.looks {
             return Ok(None);
         }
         let mut statement = self.plan.ordered(self.conn, self.order, true)?;
@@ -262,7 +293,7 @@ impl List<'_> {
                 return Ok(Some(found));
             };
             looks += 1;
-            if looks > self.effort.looks || test.texts_read > self.effort.few_texts {
+            if looks > effort.looks || test.texts_read > effort.few_texts {
                 return Ok(None);
             }
             let id = row.get(0)?;
@@ -280,22 +311,31 @@ impl List<'_> {
 
     fn with_total(&self, found: Found, sets: &Sets<'_>) -> Result<Page, StoreError> {
         let (total, exact) = self.total(sets)?;
-        // What was found is a bound, too, as long as it is known how much stands before it.
+        let total = total.max(self.bound(&found));
+        Ok(self.cut(found, total, exact))
+    }
+
+    /// How many groups match at least, as far as it is known how many stand before what was found.
+    fn bound(&self, found: &Found) -> i64 {
         let before = match self.order.after {
             None if !found.is_empty() => self.offset,
             _ => 0,
         };
-        let total = total.max((before + found.len()) as i64);
-        Ok(self.cut(found, total, exact))
+        (before + found.len()) as i64
     }
 
     fn total(&self, sets: &Sets<'_>) -> Result<(i64, bool), StoreError> {
         if sets.are_none() && !self.plan.is_timed() {
             return Ok((self.groups, true));
         }
+        let most = if sets.are_none() {
+            self.effort.counted
+        } else {
+            self.effort.counted_in_sets
+        };
         let (mut total, mut read, mut all) = (0, 0, true);
         self.plan.visit(self.conn, |id| {
-            all = total < self.effort.counted && read < self.effort.counting;
+            all = total < most && read < self.effort.counting;
             read += 1;
             total += i64::from(all && sets.surely_contain(id));
             all

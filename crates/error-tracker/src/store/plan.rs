@@ -82,6 +82,13 @@ impl<'f> Plan<'f> {
         sort == Sort::LastSeen || !self.is_timed() && self.sources.len() == Source::ALL.len()
     }
 
+    /// Whether the index may take long for the search, however few groups are asked for.
+    pub(super) fn has_slow_search(&self) -> bool {
+        self.sets
+            .iter()
+            .any(|set| matches!(set, Named::Search(search) if search.prefixes().next().is_some()))
+    }
+
     /// How many groups there are of its project, states and sources, seen at whatever time.
     pub(super) fn groups(&self, conn: &Connection) -> Result<i64, StoreError> {
         let mut statement = conn.prepare_cached(match self.project {
@@ -116,8 +123,8 @@ impl<'f> Plan<'f> {
             && (self.since..=self.until).contains(&row.last_seen)
     }
 
-    /// Visits the numbers of all groups that match, the named sets aside, until `visit` says `false`. Reads nothing but
-    /// an index.
+    /// Visits the numbers of all groups that match, the named sets aside, those seen last first within each state and
+    /// source, until `visit` says `false`. Reads nothing but an index.
     pub(super) fn visit(
         &self,
         conn: &Connection,
@@ -145,11 +152,11 @@ impl<'f> Plan<'f> {
         match self.project {
             Some(_) => {
                 "SELECT id FROM error_groups INDEXED BY error_groups_project_seen WHERE project = ?1
-                 AND state = ?4 AND source = ?5 AND last_seen >= ?2 AND last_seen <= ?3"
+                 AND state = ?4 AND source = ?5 AND last_seen >= ?2 AND last_seen <= ?3 ORDER BY last_seen DESC"
             }
             None => {
                 "SELECT id FROM error_groups INDEXED BY error_groups_seen WHERE ?1 IS NULL
-                 AND state = ?4 AND source = ?5 AND last_seen >= ?2 AND last_seen <= ?3"
+                 AND state = ?4 AND source = ?5 AND last_seen >= ?2 AND last_seen <= ?3 ORDER BY last_seen DESC"
             }
         }
     }
@@ -197,9 +204,20 @@ impl<'f> Plan<'f> {
                 })
                 .collect()
         } else {
+            // Nothing was seen first after it was seen last.
+            let time = if order.sort == Sort::FirstSeen && self.until < i64::MAX {
+                " AND first_seen <= ?3"
+            } else {
+                ""
+            };
             self.states
                 .iter()
-                .map(|state| format!("{project}state = {} AND {key} IS NOT NULL", *state as i64))
+                .map(|state| {
+                    format!(
+                        "{project}state = {} AND {key} IS NOT NULL{time}",
+                        *state as i64
+                    )
+                })
                 .collect()
         };
         if order.after.is_some() {

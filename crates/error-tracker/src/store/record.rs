@@ -229,7 +229,7 @@ fn create(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError
     conn.prepare_cached(
         "INSERT INTO error_groups (project, fingerprint, source, first_seen, last_seen, fresh_at, hour, hour_count, texts,
            count_rank, users_rank)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, 1, ?6, 1, 0)",
+         VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, 1, ?6, 1, ?7)",
     )?
     .execute(params![
         project,
@@ -238,6 +238,7 @@ fn create(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError
         time,
         incoming.hour(),
         incoming.texts,
+        i64::from(incoming.user.is_some()),
     ])?;
     let id = conn.last_insert_rowid();
     identify(conn, incoming, project, id)?;

@@ -23,7 +23,7 @@ pub(super) struct Sets<'f> {
 
 struct Open<'f> {
     named: Named<'f>,
-    /// Some of its groups; `None` for a set of what is not wanted.
+    /// Some of its groups; `None` when none are known, or only what is not wanted.
     some: Option<IdSet>,
 }
 
@@ -34,6 +34,21 @@ struct Taken {
 }
 
 impl Named<'_> {
+    /// Takes the set whole if it is small enough for a first look, else a part of it.
+    fn look(&self, conn: &Connection, effort: Effort) -> Result<Taken, StoreError> {
+        match self {
+            Self::Search(_) => self.take(conn, effort.first_look_at_hits),
+            Self::Facet(facet) if groups_of(conn, *facet)? > effort.first_look as i64 => {
+                Ok(Taken {
+                    whole: false,
+                    ..self.take(conn, effort.some)?
+                })
+            }
+            Self::Facet(_) => self.take(conn, usize::MAX),
+            Self::Session(_) | Self::User(_) => self.take(conn, effort.first_look),
+        }
+    }
+
     /// Takes groups of this set until there are `most`.
     fn take(&self, conn: &Connection, most: usize) -> Result<Taken, StoreError> {
         let mut taken = Taken {
@@ -56,13 +71,6 @@ impl Named<'_> {
         }
         Ok(taken)
     }
-
-    fn first_look(&self, effort: Effort) -> usize {
-        match self {
-            Self::Search(_) => effort.first_look_at_hits,
-            _ => effort.first_look,
-        }
-    }
 }
 
 pub(super) const OF_SESSION: &str =
@@ -71,6 +79,14 @@ pub(super) const OF_USER: &str =
     "SELECT group_id FROM group_users WHERE user = ?1 ORDER BY group_id DESC";
 pub(super) const OF_FACET: &str =
     "SELECT group_id FROM group_facets WHERE facet = ?1 ORDER BY group_id DESC";
+
+/// In all projects.
+fn groups_of(conn: &Connection, facet: FacetId) -> Result<i64, StoreError> {
+    let groups = conn
+        .prepare_cached("SELECT coalesce(sum(groups), 0) FROM facets WHERE id = ?1")?
+        .query_row([facet.get()], |row| row.get(0))?;
+    Ok(groups)
+}
 
 fn visit(
     conn: &Connection,
@@ -89,6 +105,18 @@ fn visit(
 }
 
 impl<'f> Sets<'f> {
+    /// Takes nothing of any set.
+    pub(super) fn unknown(named: &[Named<'f>]) -> Self {
+        let open = named.iter().map(|named| Open {
+            named: *named,
+            some: None,
+        });
+        Self {
+            open: open.collect(),
+            ..Self::default()
+        }
+    }
+
     /// Takes the small sets whole, and of the large ones a part.
     pub(super) fn at_first_look(
         conn: &Connection,
@@ -97,7 +125,7 @@ impl<'f> Sets<'f> {
     ) -> Result<Self, StoreError> {
         let mut sets = Self::default();
         for named in &plan.sets {
-            sets.add(*named, named.take(conn, named.first_look(effort))?);
+            sets.add(*named, named.look(conn, effort)?);
         }
         Ok(sets)
     }

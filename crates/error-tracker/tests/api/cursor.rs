@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use error_tracker::tasks::ranks::{self, Done};
+use error_tracker::tasks::ranks::{self, UpTo};
 use monlight_shared::testing::TestService;
 use serde_json::{Value, json};
 
@@ -101,7 +101,7 @@ async fn with_numbers() -> TestService {
         service.clock.advance(Duration::from_secs(1));
     }
     accepted(&service, &report_with(2, json!({"user_id": "u0"}))).await;
-    ranks::step(&state_of(&service), Done::default())
+    ranks::step(&state_of(&service), UpTo::default())
         .await
         .expect("ranks");
     service
@@ -153,7 +153,6 @@ async fn a_new_error_is_in_every_order_at_once() {
 async fn orders_by_numbers_follow_the_reports() {
     let service = with_numbers().await;
     let state = state_of(&service);
-    let done = ranks::step(&state, Done::default()).await.expect("ranks");
     service.clock.advance(Duration::from_mins(1));
     for number in 0..6 {
         accepted(
@@ -162,7 +161,8 @@ async fn orders_by_numbers_follow_the_reports() {
         )
         .await;
     }
-    ranks::step(&state, done).await.expect("ranks");
+    let up_to = ranks::step(&state, UpTo::default()).await.expect("ranks");
+    assert_eq!(up_to, UpTo(None));
     assert_eq!(page(&service, "sort=count").await.0, [4, 3, 1, 2]);
     assert_eq!(page(&service, "sort=users").await.0, [4, 3, 2, 1]);
     let entry = &service.get("/api/errors?sort=users").await.json()["errors"][0];

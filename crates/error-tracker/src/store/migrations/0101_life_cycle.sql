@@ -78,8 +78,6 @@ CREATE INDEX error_groups_users ON error_groups (state, users_rank) WHERE users_
 CREATE INDEX error_groups_project_users ON error_groups (project, state, users_rank) WHERE users_rank IS NOT NULL;
 CREATE INDEX error_groups_fresh ON error_groups (fresh_at);
 CREATE INDEX error_groups_resolved ON error_groups (resolved_at) WHERE resolved_at IS NOT NULL;
--- Groups whose ranks have to be worked out.
-CREATE INDEX error_groups_unranked ON error_groups (id) WHERE count_rank IS NULL;
 
 CREATE TRIGGER error_groups_added AFTER INSERT ON error_groups BEGIN
   INSERT INTO group_counts (project, state, source, groups) VALUES (new.project, new.state, new.source, 1)

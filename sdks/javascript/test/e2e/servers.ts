@@ -20,9 +20,15 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+/** `undefined` when the page went away in the middle of it, as pages do that are closed or left. */
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
   const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
+  try {
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ECONNRESET") return undefined;
+    throw error;
+  }
   return Buffer.concat(chunks).toString("utf8");
 }
 
@@ -63,6 +69,7 @@ export class Relay {
       return;
     }
     const text = await readBody(request);
+    if (text === undefined) return;
     const header = request.headers["x-monlight-key"];
     const key = header ?? url.searchParams.get("key");
     const answer = this.answers.shift();
@@ -153,7 +160,9 @@ export class Site {
         .writeHead(200, { "content-type": "text/javascript" })
         .end(readFileSync("node_modules/web-vitals/dist/web-vitals.iife.js"));
     } else if (pathname === "/note") {
-      this.notes.push(JSON.parse(await readBody(request)));
+      const text = await readBody(request);
+      if (text === undefined) return;
+      this.notes.push(JSON.parse(text));
       response.writeHead(204).end();
       this.#events.emit("change");
     } else if (page) {

@@ -8,6 +8,31 @@ pub const EXPECTED: &str = "24h, 7d or 30d";
 /// For how long reports are counted by the hour, and so the longest stretch there is.
 pub const LONGEST_HOURS: i64 = 30 * 24;
 
+/// Longest windows with steps of one hour and of six hours.
+const HOURLY: i64 = 72;
+const SIX_HOURLY: i64 = 14 * 24;
+
+/// A window begins up to a part before the time it is to cover, and its last part ends up to one behind.
+const SIX_HOURLY_WITH_PARTS: i64 = SIX_HOURLY + 2 * 6;
+const DAILY_WITH_PARTS: i64 = LONGEST_HOURS + 2 * 24;
+
+/// Stands for an hour before all windows.
+pub const LONG_AGO: i64 = -1_000_000_000;
+
+/// From which hour on a group's reports of `hour` are those of a new error, when the group was new or came back in
+/// `fresh`. The longer ago that was, the coarser: a window that reaches back so far has longer parts, and all of its
+/// parts begin at multiples of their length, so the answer lies in the same windows as `fresh` does.
+pub fn new_since(fresh: i64, hour: i64) -> i64 {
+    let fresh = fresh.min(hour);
+    let rounded = |step: i64| fresh.div_euclid(step) * step;
+    match hour - fresh {
+        age if age <= HOURLY => fresh,
+        age if age <= SIX_HOURLY_WITH_PARTS => rounded(6),
+        age if age <= DAILY_WITH_PARTS => rounded(24),
+        _ => LONG_AGO,
+    }
+}
+
 /// Parts of equal length, whole hours, one after the other. They begin at multiples of their length, so that a part
 /// stays the same part while time goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +95,8 @@ impl Window {
             .div_euclid(HOUR_MS)
             .max(last_hour - LONGEST_HOURS + 1);
         let step_hours = match last_hour - since_hour + 1 {
-            ..=72 => 1,
-            73..=336 => 6,
+            hours if hours <= HOURLY => 1,
+            hours if hours <= SIX_HOURLY => 6,
             _ => 24,
         };
         let first = since_hour.div_euclid(step_hours);
@@ -170,6 +195,48 @@ mod tests {
         assert_eq!(Window::covering(NOW, NOW - 1), None);
         assert!(Window::covering(i64::MIN, NOW).is_some());
         assert!(Window::covering(0, i64::MAX).is_some());
+    }
+
+    #[test]
+    fn what_is_new_in_a_window_is_told_by_the_coarser_hour_too() {
+        for hours in [1, 24, 72, 73, 168, 336, 337, 720] {
+            for late in 0..30 {
+                let until = HOUR + late;
+                let covering =
+                    Window::covering((until - hours + 1) * HOUR_MS, until * HOUR_MS).expect("some");
+                for window in [covering, covering.before()] {
+                    for fresh in window.first_hour - 50..window.end_hour() {
+                        for hour in [
+                            fresh,
+                            fresh + 71,
+                            fresh + 200,
+                            fresh + 500,
+                            window.end_hour() - 1,
+                        ] {
+                            let is_shown = fresh <= hour && window.part(hour).is_some();
+                            let since = new_since(fresh, hour);
+                            if is_shown {
+                                let is_new = window.part(since).is_some();
+                                assert_eq!(
+                                    is_new,
+                                    window.part(fresh).is_some(),
+                                    "{window:?} {fresh} {hour}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_hours_a_group_can_be_new_since_are_few() {
+        let mut since: Vec<i64> = (0..5_000).map(|age| new_since(HOUR - age, HOUR)).collect();
+        since.dedup();
+        assert_eq!(since.last(), Some(&LONG_AGO));
+        assert!(since.len() < 150, "{}", since.len());
+        assert_eq!(new_since(HOUR + 1, HOUR), HOUR);
     }
 
     #[test]

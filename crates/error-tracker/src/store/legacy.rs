@@ -9,7 +9,7 @@ use monlight_shared::store::{Import, StoreError, TakeOver, TakenOver};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use self::rows::{LegacyGroup, LegacyReport, Reports};
-use super::record::text_hashes;
+use super::record::{count_report, text_hashes};
 use super::seen_by::{self, Audience};
 use super::{HOUR_MS, KEPT_HOURS, SLOTS, facets};
 use crate::domain::facet::{Facet, FacetKind, facets_of};
@@ -344,11 +344,8 @@ fn keep(
             report.environment,
         ])?;
         let hour = times.hour_of_report(kept);
-        conn.prepare_cached(
-            "INSERT INTO project_hours (hour, project, source, count) VALUES (?1, ?2, ?3, 1)
-             ON CONFLICT (hour, project, source) DO UPDATE SET count = count + 1",
-        )?
-        .execute((hour, project, report.source() as i64))?;
+        let fresh = times.first.div_euclid(HOUR_MS);
+        count_report(conn, project, report.source(), (hour, fresh))?;
         if hour < times.hour() && hour > times.hour() - KEPT_HOURS {
             conn.prepare_cached(
                 "INSERT INTO group_hours (group_id, hour, count) VALUES (?1, ?2, 1)

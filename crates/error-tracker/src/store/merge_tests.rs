@@ -85,7 +85,9 @@ fn state_of(conn: &Connection, id: GroupId) -> Vec<Vec<Value>> {
          FROM group_facets x JOIN facets f ON f.id = x.facet JOIN error_groups g ON g.id = x.group_id
          WHERE x.group_id = ?1 ORDER BY f.value",
         // Of the whole database.
-        "SELECT hour || ' ' || source || ' ' || count FROM project_hours WHERE ?1 > 0 ORDER BY hour, source",
+        "SELECT hour || ' ' || source || ' ' || sum(count) FROM project_hours WHERE ?1 > 0 GROUP BY hour, source
+         ORDER BY hour, source",
+        "SELECT hour || ' ' || source || ' ' || groups FROM fresh_groups WHERE ?1 > 0 AND groups > 0",
         "SELECT value || ' ' || groups FROM facets WHERE ?1 > 0 ORDER BY value",
         "SELECT state || ' ' || source || ' ' || groups FROM group_counts WHERE ?1 > 0 AND groups > 0",
         "SELECT count(*) FROM error_groups WHERE ?1 > 0",

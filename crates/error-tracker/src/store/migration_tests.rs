@@ -5,11 +5,13 @@ use monlight_shared::metrics::Registry;
 use monlight_shared::store::{Lane, QueueLimits, Store};
 
 use super::record::{self, Incoming, Intake};
+use super::stats::{self, Scope};
 use super::{MIGRATIONS, detail, list};
 use crate::domain::filter::Filter;
 use crate::domain::group::{GroupId, Recorded, State};
 use crate::domain::query::ListQuery;
 use crate::domain::report::ErrorReport;
+use crate::domain::window::Range;
 
 const HOUR: i64 = 3_600_000;
 
@@ -107,5 +109,42 @@ fn a_database_of_version_100_keeps_everything() {
     let recorded = store.write_blocking(Lane::Ingest, 0, move |conn| record::record(conn, &new));
     let id = GroupId::from_stored(10);
     assert_eq!(recorded.expect("is written"), Recorded::Created { id });
+    store.close();
+}
+
+#[test]
+fn reports_are_split_into_new_and_known_in_a_database_of_version_102() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("errors.db");
+    let (before, _) = MIGRATIONS.split_at(3);
+    let store = open(&path, before);
+    // A group of long ago with reports in a finished and in the running hour, a new one that was resolved, and reports
+    // of one that was deleted.
+    let fill = |conn: &rusqlite::Connection| {
+        conn.execute_batch(
+            "INSERT INTO projects (name) VALUES ('shop');
+             INSERT INTO error_groups (id, project, fingerprint, state, source, count, first_seen, last_seen, fresh_at,
+                 resolved_at, hour, hour_count)
+               VALUES (1, 1, zeroblob(16), 0, 0, 5, 0, 3600000000, 36000000, NULL, 1000, 2),
+                 (2, 1, zeroblob(16), 1, 1, 4, 3600000000, 3600000000, 3600000000, 3600000001, 1000, 4);
+             INSERT INTO group_hours (group_id, hour, count) VALUES (1, 999, 3);
+             INSERT INTO project_hours (hour, project, source, count) VALUES (999, 1, 0, 3), (1000, 1, 0, 9), (1000, 1, 1, 4);",
+        )?;
+        Ok(())
+    };
+    store
+        .write_blocking(Lane::Ingest, 0, fill)
+        .expect("is written");
+    store.close();
+
+    let store = open(&path, MIGRATIONS);
+    let window = Range::Day.window(1000 * HOUR);
+    let of_all = move |conn: &rusqlite::Connection| {
+        stats::of_all(conn, &Scope::default(), window, 1000 * HOUR)
+    };
+    let found = store.read_blocking(of_all).expect("is read");
+    assert_eq!(found.new[22..], [0, 4]);
+    assert_eq!(found.known[22..], [3, 9]);
+    assert_eq!((found.fresh_groups, found.groups), (0, [1, 1, 0]));
     store.close();
 }

@@ -43,6 +43,11 @@ pub static MIGRATIONS: &[Migration] = &[
         name: "alerts",
         sql: monlight_shared::notify::outbox::SCHEMA,
     },
+    Migration {
+        version: 103,
+        name: "reports and groups counted by when they were new",
+        sql: include_str!("migrations/0103_new_since.sql"),
+    },
 ];
 
 /// The slots of a group's occurrences are these numbers apart: five for the newest, one for the first, two to spare.

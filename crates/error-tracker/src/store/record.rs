@@ -20,6 +20,7 @@ use crate::domain::report::ErrorReport;
 use crate::domain::scrub::Scrubber;
 use crate::domain::session::SessionId;
 use crate::domain::user::UserId;
+use crate::domain::window::new_since;
 
 /// How reports are taken in.
 #[derive(Debug, Default)]
@@ -97,6 +98,8 @@ struct Known {
     hour: i64,
     hour_count: i64,
     users: i64,
+    /// When it was new or came back last. Unix milliseconds.
+    fresh_at: i64,
     same_message: bool,
     same_traceback: bool,
     /// What has to be written because of its facets, if anything.
@@ -130,7 +133,14 @@ pub fn record(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreE
         set_first_aside(conn, known.id)?;
     }
     let same = (known.same_message, known.same_traceback);
-    keep(conn, incoming, (known.project, known.id), count, same)?;
+    keep(conn, incoming, known.id, count, same)?;
+    let fresh_at = if back {
+        incoming.time_ms
+    } else {
+        known.fresh_at
+    };
+    let hour = (incoming.hour(), fresh_at.div_euclid(HOUR_MS));
+    count_report(conn, known.project, incoming.source, hour)?;
     if let Some(facets) = &known.facets {
         facets.write(conn, known.project, known.id, incoming.time_ms)?;
     }
@@ -149,7 +159,7 @@ pub fn record(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreE
 }
 
 pub(super) const FIND: &str =
-    "SELECT g.id, g.project, g.state, g.source, g.count, g.hour, g.hour_count, g.users, g.texts, g.facets
+    "SELECT g.id, g.project, g.state, g.source, g.count, g.hour, g.hour_count, g.users, g.texts, g.facets, g.fresh_at
     FROM group_keys k JOIN error_groups g ON g.id = k.group_id
     WHERE k.project = (SELECT id FROM projects WHERE name = ?1) AND k.key = ?2";
 
@@ -171,6 +181,7 @@ fn find(
             hour: row.get(5)?,
             hour_count: row.get(6)?,
             users: row.get(7)?,
+            fresh_at: row.get(10)?,
             same_message: texts.starts_with(message),
             same_traceback: texts.ends_with(traceback),
             facets: facets::changed(facets, &incoming.facets),
@@ -249,7 +260,13 @@ fn create(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError
     if let Some(facets) = facets::changed(&[], &incoming.facets) {
         facets.write(conn, project, id, time)?;
     }
-    keep(conn, incoming, (project, id), 1, (true, true))?;
+    keep(conn, incoming, id, 1, (true, true))?;
+    count_report(
+        conn,
+        project,
+        incoming.source,
+        (incoming.hour(), incoming.hour()),
+    )?;
     let audience = Audience {
         group: id,
         users: 0,
@@ -312,12 +329,11 @@ fn set_first_aside(conn: &Connection, id: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Puts a report among the newest of its group and counts it. `group`: the numbers of its project and its own. `same`:
-/// whether its message and its traceback are the group's.
+/// Puts a report among the newest of its group. `same`: whether its message and its traceback are the group's.
 fn keep(
     conn: &Connection,
     incoming: &Incoming,
-    (project, id): (i64, i64),
+    id: i64,
     count: i64,
     same: (bool, bool),
 ) -> Result<(), StoreError> {
@@ -349,11 +365,21 @@ fn keep(
         report.server_name,
         report.tags,
     ])?;
+    Ok(())
+}
+
+/// Counts a report for its project: the hour it arrived in, and the hour in which its group was new or came back.
+pub(super) fn count_report(
+    conn: &Connection,
+    project: i64,
+    source: Source,
+    (hour, fresh): (i64, i64),
+) -> Result<(), StoreError> {
     conn.prepare_cached(
-        "INSERT INTO project_hours (hour, project, source, count) VALUES (?1, ?2, ?3, 1)
-         ON CONFLICT (hour, project, source) DO UPDATE SET count = count + 1",
+        "INSERT INTO project_hours (hour, project, source, new_since, count) VALUES (?1, ?2, ?3, ?4, 1)
+         ON CONFLICT (hour, project, source, new_since) DO UPDATE SET count = count + 1",
     )?
-    .execute((incoming.hour(), project, incoming.source as i64))?;
+    .execute((hour, project, source as i64, new_since(fresh, hour)))?;
     Ok(())
 }
 

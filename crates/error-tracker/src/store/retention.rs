@@ -118,12 +118,17 @@ pub fn delete_group_hours(
 pub fn delete_project_hours(conn: &Connection, now_ms: i64) -> Result<bool, StoreError> {
     // The period before the last 30 days is what they are compared with.
     let before = now_ms.div_euclid(HOUR_MS) - 2 * KEPT_HOURS;
-    let deleted = conn
-        .prepare_cached(
-            "DELETE FROM project_hours WHERE (hour, project, source) IN
-               (SELECT hour, project, source FROM project_hours WHERE hour <= ?1 LIMIT ?2)",
-        )?
-        .execute((before, HOURS_IN_SLICE))?;
+    let mut deleted = 0;
+    for sql in [
+        "DELETE FROM project_hours WHERE (hour, project, source, new_since) IN
+           (SELECT hour, project, source, new_since FROM project_hours WHERE hour <= ?1 LIMIT ?2)",
+        "DELETE FROM fresh_groups WHERE (hour, project, source) IN
+           (SELECT hour, project, source FROM fresh_groups WHERE hour <= ?1 LIMIT ?2)",
+    ] {
+        deleted += conn
+            .prepare_cached(sql)?
+            .execute((before, HOURS_IN_SLICE))?;
+    }
     Ok(deleted > 0)
 }
 
@@ -131,6 +136,7 @@ pub fn delete_project_hours(conn: &Connection, now_ms: i64) -> Result<bool, Stor
 pub fn delete_empty(conn: &Connection) -> Result<(), StoreError> {
     conn.execute("DELETE FROM group_counts WHERE groups <= 0", [])?;
     conn.execute("DELETE FROM facets WHERE groups <= 0", [])?;
+    conn.execute("DELETE FROM fresh_groups WHERE groups <= 0", [])?;
     conn.execute(
         "DELETE FROM project_hours WHERE project IN
            (SELECT id FROM projects p WHERE NOT EXISTS (SELECT 1 FROM group_counts c WHERE c.project = p.id))",

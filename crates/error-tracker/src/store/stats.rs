@@ -60,42 +60,30 @@ pub fn of_all(
     let before = window.before();
     let is_kept = before.first_hour > now_ms.div_euclid(HOUR_MS) - KEPT_HOURS;
     let since = if is_kept { before } else { window };
-    let (mut all, mut all_before) = (window.zeros(), before.zeros());
+    let mut known_before = before.zeros();
+    let mut new_before = before.zeros();
     for_hours(
         conn,
         scope,
-        since.first_hour,
-        window.end_hour(),
-        |hour, count| {
-            add(&mut all, window, hour, count);
-            add(&mut all_before, before, hour, count);
+        (since.first_hour, window.end_hour()),
+        |hour, new_since, count| {
+            let is_new = |window: Window| window.part(new_since).is_some();
+            let parts = if is_new(window) {
+                &mut stats.new
+            } else {
+                &mut stats.known
+            };
+            add(parts, window, hour, count);
+            let parts = if is_new(before) {
+                &mut new_before
+            } else {
+                &mut known_before
+            };
+            add(parts, before, hour, count);
         },
     )?;
-    let mut new_before = before.zeros();
-    for_fresh_hours(
-        conn,
-        scope,
-        since.first_hour,
-        window.end_hour(),
-        |group, hour, count| {
-            if group.is_new_in(window, hour) {
-                add(&mut stats.new, window, hour, count);
-            }
-            if group.is_new_in(before, hour) {
-                add(&mut new_before, before, hour, count);
-            }
-        },
-    )?;
+    stats.before = is_kept.then(|| (new_before.iter().sum(), known_before.iter().sum()));
     stats.fresh_groups = fresh_groups(conn, scope, window)?;
-    // The hours of groups that were deleted went with them, and a group counts as one of browsers as a whole, its
-    // reports one by one.
-    let known = all
-        .iter()
-        .zip(&stats.new)
-        .map(|(all, new)| (all - new).max(0));
-    stats.known = known.collect();
-    let (all_before, new_before): (i64, i64) = (all_before.iter().sum(), new_before.iter().sum());
-    stats.before = is_kept.then_some((new_before, (all_before - new_before).max(0)));
     for (groups, state) in stats.groups.iter_mut().zip(State::ALL) {
         *groups = groups_in(conn, scope, *state)?;
     }
@@ -112,20 +100,19 @@ fn add(parts: &mut [i64], window: Window, hour: i64, count: i64) {
 }
 
 pub(super) const HOURS: &str =
-    "SELECT hour, sum(count) FROM project_hours WHERE hour >= ?1 AND hour < ?2
-       AND (?3 IS NULL OR project = ?3) AND (?4 IS NULL OR source = ?4) GROUP BY hour";
+    "SELECT hour, new_since, count FROM project_hours WHERE hour >= ?1 AND hour < ?2
+       AND (?3 IS NULL OR project = ?3) AND (?4 IS NULL OR source = ?4)";
 
 fn for_hours(
     conn: &Connection,
     (project, source): ScopeIds,
-    first_hour: i64,
-    end_hour: i64,
-    mut visit: impl FnMut(i64, i64),
+    (first_hour, end_hour): (i64, i64),
+    mut visit: impl FnMut(i64, i64, i64),
 ) -> Result<(), StoreError> {
     let mut statement = conn.prepare_cached(HOURS)?;
     let mut rows = statement.query(params![first_hour, end_hour, project, source])?;
     while let Some(row) = rows.next()? {
-        visit(row.get(0)?, row.get(1)?);
+        visit(row.get(0)?, row.get(1)?, row.get(2)?);
     }
     Ok(())
 }
@@ -144,73 +131,21 @@ fn groups_in(
     Ok(groups)
 }
 
-pub(super) const FRESH_GROUPS: &str =
-    "SELECT count(*) FROM error_groups INDEXED BY error_groups_fresh WHERE fresh_at >= ?1 AND fresh_at < ?2 AND state = 0
-       AND (?3 IS NULL OR project = ?3) AND (?4 IS NULL OR source = ?4)";
-
 fn fresh_groups(
     conn: &Connection,
     (project, source): ScopeIds,
     window: Window,
 ) -> Result<i64, StoreError> {
-    let (first, end) = (window.first_hour * HOUR_MS, window.end_hour() * HOUR_MS);
     let groups = conn
-        .prepare_cached(FRESH_GROUPS)?
-        .query_row(params![first, end, project, source], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT coalesce(sum(groups), 0) FROM fresh_groups WHERE hour >= ?1 AND hour < ?2
+               AND (?3 IS NULL OR project = ?3) AND (?4 IS NULL OR source = ?4)",
+        )?
+        .query_row(
+            params![window.first_hour, window.end_hour(), project, source],
+            |row| row.get(0),
+        )?;
     Ok(groups)
-}
-
-/// When a group was new and when it came back last, in hours since 1970.
-#[derive(Clone, Copy)]
-struct FreshAt {
-    first: i64,
-    last: i64,
-}
-
-impl FreshAt {
-    /// Whether a report in `hour` is one of a group that was new or came back in the window.
-    fn is_new_in(self, window: Window, hour: i64) -> bool {
-        let is_in = |fresh: i64| window.part(fresh).is_some();
-        let since = if is_in(self.first) {
-            self.first
-        } else if is_in(self.last) {
-            self.last
-        } else {
-            return false;
-        };
-        hour >= since
-    }
-}
-
-/// The finished hours of groups that were new or came back since then, and their running ones.
-pub(super) const FRESH_HOURS: [&str; 2] = [
-    "SELECT g.first_seen, g.fresh_at, h.hour, h.count FROM error_groups g INDEXED BY error_groups_fresh
-     CROSS JOIN group_hours h ON h.group_id = g.id AND h.hour >= ?1 AND h.hour < ?2
-     WHERE g.fresh_at >= ?1 * 3600000 AND (?3 IS NULL OR g.project = ?3) AND (?4 IS NULL OR g.source = ?4)",
-    "SELECT first_seen, fresh_at, hour, hour_count FROM error_groups INDEXED BY error_groups_fresh
-     WHERE fresh_at >= ?1 * 3600000 AND hour >= ?1 AND hour < ?2
-       AND (?3 IS NULL OR project = ?3) AND (?4 IS NULL OR source = ?4)",
-];
-
-fn for_fresh_hours(
-    conn: &Connection,
-    (project, source): ScopeIds,
-    first_hour: i64,
-    end_hour: i64,
-    mut visit: impl FnMut(FreshAt, i64, i64),
-) -> Result<(), StoreError> {
-    for sql in FRESH_HOURS {
-        let mut statement = conn.prepare_cached(sql)?;
-        let mut rows = statement.query(params![first_hour, end_hour, project, source])?;
-        while let Some(row) = rows.next()? {
-            let group = FreshAt {
-                first: row.get::<_, i64>(0)?.div_euclid(HOUR_MS),
-                last: row.get::<_, i64>(1)?.div_euclid(HOUR_MS),
-            };
-            visit(group, row.get(2)?, row.get(3)?);
-        }
-    }
-    Ok(())
 }
 
 /// Reports of one group.

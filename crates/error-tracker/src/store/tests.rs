@@ -280,7 +280,30 @@ fn take(database: &Database, model: &mut Model, step: &Step) {
     }
 }
 
+/// What is counted as reports arrive and as groups change is what counting it anew gives.
+fn compare_counters(database: &Database, reports: i64) {
+    let rows = |sql: &'static str| -> Vec<(i64, i64, i64, i64)> {
+        database.read(move |conn| {
+            let mut statement = conn.prepare(sql)?;
+            let rows = statement.query_map([], |row| row.try_into())?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    };
+    assert_eq!(
+        rows("SELECT hour, project, source, groups FROM fresh_groups WHERE groups <> 0"),
+        rows(
+            "SELECT fresh_at / 3600000, project, source, count(*) FROM error_groups WHERE state = 0
+             GROUP BY 1, 2, 3"
+        )
+    );
+    assert_eq!(
+        rows("SELECT 0, 0, 0, coalesce(sum(count), 0) FROM project_hours"),
+        [(0, 0, 0, reports)]
+    );
+}
+
 fn compare(database: &Database, model: &Model) {
+    compare_counters(database, model.last_number);
     for query in every_query() {
         assert_eq!(database.list(&query), model.list(&query), "{query:?}");
         let second = ListQuery { offset: 4, ..query };

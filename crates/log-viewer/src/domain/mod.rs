@@ -5,6 +5,7 @@ pub mod ansi;
 pub mod cursor;
 pub mod docker_line;
 pub mod entry;
+pub mod fields;
 pub mod filter;
 pub mod level;
 mod level_json;

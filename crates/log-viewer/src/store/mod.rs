@@ -17,11 +17,18 @@ mod walk;
 use monlight_shared::store::Migration;
 
 /// The steps of the schema.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 100,
-    name: "entries in ten slots, counters, cursors",
-    sql: include_str!("migrations/0100_init.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 100,
+        name: "entries in ten slots, counters, cursors",
+        sql: include_str!("migrations/0100_init.sql"),
+    },
+    Migration {
+        version: 101,
+        name: "fields of structured lines in the index",
+        sql: include_str!("migrations/0101_fields.sql"),
+    },
+];
 
 /// How many pairs of row and index tables there are.
 pub const SLOTS: i64 = 10;

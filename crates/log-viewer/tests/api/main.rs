@@ -2,6 +2,7 @@
 
 mod crash;
 mod entries;
+mod fields;
 mod files;
 mod follow_model;
 mod http;

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`service`] puts a process together from the other parts, [`config`] reads its settings,
 //! [`store`] keeps its data, [`http`] serves it, [`lifecycle`] starts and ends its tasks, [`metrics`] lets it speak
-//! about itself. [`clock`] and [`secret`] are small types the others share.
+//! about itself. [`clock`] and [`secret`] are small types the others share, [`search_text`] is what people type into
+//! a search.
 
 pub mod service;
 
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod telemetry;
 
 pub mod clock;
+pub mod search_text;
 pub mod secret;
 
 #[cfg(feature = "testing")]

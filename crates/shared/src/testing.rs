@@ -1,6 +1,8 @@
 //! What the tests of all services need: a service without a port, on a temporary database, with a clock that stands
 //! still until it is moved.
 
+mod process;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Registry;
 use crate::service::{self, Context, Service};
 use crate::store::{QueueLimits, Store};
+
+pub use process::{TestConnection, TestProcess};
 
 /// The key that test services are given, and that [`TestService`] sends.
 pub const TEST_KEY: &str = "test-key";

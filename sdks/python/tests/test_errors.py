@@ -164,6 +164,26 @@ def test_context_is_scrubbed() -> None:
     )
 
 
+def test_level_tags_and_fingerprint_of_the_context() -> None:
+    check_context({"level": "warning"}, level="warning")
+    check_context(
+        {"tags": {"region": "eu", "password": "x"}},
+        tags={"region": "eu", "password": "[redacted]"},
+    )
+    check_context({"tags": "eu", "fingerprint": None})
+    check_context({"fingerprint": "payments"}, fingerprint="payments")
+    check_context({"fingerprint": ("payments", 5)}, fingerprint=["payments", "5"])
+    check_context({"fingerprint": range(1_000)}, fingerprint=[str(part) for part in range(20)])
+    check_context({"fingerprint": b"x"}, fingerprint="b'x'")
+
+
+def test_server_name_is_sent_with_every_report(service: Service) -> None:
+    client = ErrorClient("http://tracker", "k", server_name="web-1", transport=service)
+    client.report_error_sync(ValueError("x"))
+    client.close()
+    assert service.json()[0]["server_name"] == "web-1"
+
+
 def test_context_that_is_not_what_it_should_be() -> None:
     check_context("nonsense")
     check_context({"request_headers": "Authorization: Bearer x"})

@@ -7,6 +7,7 @@ mod comeback;
 pub mod detail;
 mod facets;
 mod history;
+pub mod legacy;
 pub mod lifecycle;
 pub mod list;
 pub mod record;

@@ -5,6 +5,7 @@ mod detail;
 mod fingerprint;
 mod hostile;
 mod json;
+mod legacy;
 mod limits;
 mod list;
 mod pages;

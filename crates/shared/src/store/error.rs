@@ -86,18 +86,6 @@ impl StoreError {
     }
 }
 
-fn expected_of_a_take_over(fault: &anyhow::Error) -> &'static str {
-    let code = fault
-        .downcast_ref()
-        .and_then(rusqlite::Error::sqlite_error_code);
-    match code {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "an undamaged file; `sqlite3 FILE .recover` can save most of a damaged one"
-        }
-        _ => "a writable directory with free space of about three times the size of the file",
-    }
-}
-
 /// Why a database cannot be opened. Each text names the file and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -164,7 +152,7 @@ pub enum OpenError {
     OriginalInUse(PathBuf),
     /// It was written by the original service, and taking it over failed. It is as it was.
     #[error(
-        "DATABASE_PATH: cannot take over {path:?} of the original Monlight: {step} failed ({fault:#}); it keeps what it holds. Expected {}", expected_of_a_take_over(.fault)
+        "DATABASE_PATH: cannot take over {path:?} of the original Monlight: {step} failed ({fault:#}); it keeps what it holds. Expected an undamaged file in a writable directory with free space of about three times its size"
     )]
     TakeOver {
         /// The file.

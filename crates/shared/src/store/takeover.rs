@@ -23,7 +23,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode};
 
 use super::backup;
-use super::error::OpenError;
+use super::error::{OpenError, StoreError};
 use super::migrate::{self, Migration};
 use super::open::{self, FileLock};
 
@@ -41,7 +41,7 @@ pub struct TakeOver {
     /// The newest one.
     pub newest: u32,
     /// Copies all rows. Called inside a transaction, on empty tables; a failure leaves the original's file as it was.
-    pub import: fn(&Import<'_>) -> rusqlite::Result<TakenOver>,
+    pub import: fn(&Import<'_>) -> Result<TakenOver, StoreError>,
 }
 
 impl TakeOver {

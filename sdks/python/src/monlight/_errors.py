@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +35,9 @@ class ErrorClient:
 
     `timeout` is the longest time in seconds that `report_error` and `report_error_sync` may take,
     all in all. `excluded_headers` are names of request headers that are not sent, in addition to
-    those that carry secrets (authorization, cookies, API keys, tokens). `release` and
-    `environment` are sent with every report if given. `transport` replaces the network in tests.
+    those that carry secrets (authorization, cookies, API keys, tokens). `release`, `environment`
+    and `server_name` are sent with every report if given. `transport` replaces the network in
+    tests.
 
     No method raises. What could not be delivered for the moment is tried again in the background
     for up to ten minutes; the queue holds 100 reports or 8 MiB. `stats()` tells what was dropped.
@@ -51,6 +53,7 @@ class ErrorClient:
         *,
         release: str | None = None,
         environment: str | None = None,
+        server_name: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.base_url = safe_str(base_url).rstrip("/")
@@ -59,6 +62,7 @@ class ErrorClient:
         self.timeout = timeout
         self.release = release
         self.environment = environment
+        self.server_name = server_name
         self._excluded_headers = lower_names(excluded_headers)
         self._worker = Worker(_Tracker(self), _LIMITS, logger, automatic=True, transport=transport)
 
@@ -68,8 +72,9 @@ class ErrorClient:
         """Report an exception and wait, at most `timeout` seconds, until it was tried.
 
         `request_context` may hold `request_url`, `request_method`, `request_headers` (a mapping),
-        `user_id` and `extra` (anything); other keys are ignored. A cancellation passes through and
-        leaves the report in the queue.
+        `user_id`, `extra` (anything), `level`, `tags` (a mapping) and `fingerprint` (a text or a
+        list of texts that say which reports belong together); other keys are ignored. A
+        cancellation passes through and leaves the report in the queue.
         """
         ticket = Ticket()
         if self._submit(exception, request_context, ticket):
@@ -143,7 +148,8 @@ class ErrorClient:
         }
         if isinstance(context, Mapping):
             self._add_context(payload, context)
-        for name, value in (("release", self.release), ("environment", self.environment)):
+        for name in ("release", "environment", "server_name"):
+            value = getattr(self, name)
             if value is not None:
                 payload[name] = safe_str(value)
         return _fit(payload)
@@ -157,13 +163,34 @@ class ErrorClient:
             headers = scrub_headers(given["request_headers"], self._excluded_headers)
             if headers is not None:
                 payload["request_headers"] = headers
-        if "user_id" in given:
-            payload["user_id"] = safe_str(given["user_id"])
+        for name in ("user_id", "level"):
+            if name in given:
+                payload[name] = safe_str(given[name])
         if "extra" in given:
             payload["extra"] = scrub_extra(given["extra"])
+        if isinstance(given.get("tags"), Mapping):
+            payload["tags"] = scrub_extra(given["tags"])
+        if "fingerprint" in given:
+            payload["fingerprint"] = _fingerprint(given["fingerprint"])
 
 
-_CONTEXT_KEYS = ("request_url", "request_method", "request_headers", "user_id", "extra")
+_CONTEXT_KEYS = (
+    "request_url",
+    "request_method",
+    "request_headers",
+    "user_id",
+    "extra",
+    "level",
+    "tags",
+    "fingerprint",
+)
+
+
+def _fingerprint(value: object) -> str | list[str]:
+    """Return what the service takes: a text, or at most twenty."""
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        return [safe_str(part) for part in itertools.islice(value, 20)]
+    return safe_str(value)
 
 
 def _traceback(exception: object) -> str:
@@ -188,7 +215,7 @@ def _shrink(value: Any, max_bytes: int) -> Any:
 def _fit(payload: dict[str, Any]) -> bytes:
     body = dumps(payload)
     limits = iter(_SHRINK_TO_BYTES)
-    # The last limit makes every report fit: eleven fields, six bytes per character at worst.
+    # The last limit makes every report fit: fifteen fields, six bytes per character at worst.
     while len(body) > MAX_REPORT_BYTES:
         max_bytes = next(limits)
         payload = {name: _shrink(value, max_bytes) for name, value in payload.items()}

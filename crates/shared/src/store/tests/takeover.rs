@@ -20,7 +20,7 @@ const ORIGINAL: &str = "CREATE TABLE _meta (key TEXT PRIMARY KEY, value TEXT);
 const LATER: &str = "WITH RECURSIVE n(i) AS (SELECT 51 UNION ALL SELECT i + 1 FROM n LIMIT 10)
       INSERT INTO item SELECT 'n' || i, hex(zeroblob(500)) FROM n;";
 
-fn copy_items(import: &Import<'_>) -> rusqlite::Result<TakenOver> {
+fn copy_items(import: &Import<'_>) -> Result<TakenOver, StoreError> {
     let mut names = import
         .from
         .prepare("SELECT name FROM item ORDER BY rowid")?;
@@ -45,7 +45,7 @@ fn copy_items(import: &Import<'_>) -> rusqlite::Result<TakenOver> {
 }
 
 /// Takes over with `import`.
-fn schema(import: fn(&Import<'_>) -> rusqlite::Result<TakenOver>) -> Schema {
+fn schema(import: fn(&Import<'_>) -> Result<TakenOver, StoreError>) -> Schema {
     Schema {
         migrations: &MIGRATIONS,
         take_over: Some(TakeOver {
@@ -257,7 +257,7 @@ fn a_copy_that_is_there_is_kept_and_made_again_only_for_another_file() {
 
 /// Fails with `import`, which must change nothing; then succeeds.
 #[track_caller]
-fn check_failing(import: fn(&Import<'_>) -> rusqlite::Result<TakenOver>, expected: &[&str]) {
+fn check_failing(import: fn(&Import<'_>) -> Result<TakenOver, StoreError>, expected: &[&str]) {
     let legacy = Legacy::new("");
     let before = dump(&Legacy::new("").path);
     for _ in 0..2 {
@@ -371,7 +371,7 @@ fn a_file_that_another_program_has_open_is_left_alone() {
 
 #[test]
 fn nobody_gets_in_while_it_runs() {
-    fn try_to_get_in(import: &Import<'_>) -> rusqlite::Result<TakenOver> {
+    fn try_to_get_in(import: &Import<'_>) -> Result<TakenOver, StoreError> {
         let path = import.from.path().expect("a file");
         let other = open::open_backup_target(Path::new(path))?;
         other.busy_timeout(Duration::ZERO)?;

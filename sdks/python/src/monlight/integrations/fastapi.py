@@ -58,6 +58,7 @@ def setup_monlight(
     excluded_headers: Iterable[str] | None = None,
     release: str | None = None,
     environment: str | None = None,
+    server_name: str | None = None,
 ) -> dict[str, Any]:
     """Connect a FastAPI or Starlette application; call it before the application serves.
 
@@ -82,6 +83,7 @@ def setup_monlight(
                 excluded_headers,
                 release=release,
                 environment=environment,
+                server_name=server_name,
             )
             app.add_middleware(ErrorsMiddleware, error_client=error_client)
             app.state.monlight_error_client = error_client

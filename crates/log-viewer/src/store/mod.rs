@@ -28,6 +28,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "fields of structured lines in the index",
         sql: include_str!("migrations/0101_fields.sql"),
     },
+    Migration {
+        version: 102,
+        name: "cursors in compressed files",
+        sql: include_str!("migrations/0102_compressed.sql"),
+    },
 ];
 
 /// How many pairs of row and index tables there are.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::discover::Container;
-use super::file::{LogFile, RawLine};
+use super::file::{LogFile, RawLine, is_compressed};
+use super::gzip;
 use super::ingest::Meters;
-use super::listing::{Listed, Start, list, start_file};
+use super::listing::{Listed, Start, list, start_files};
 use crate::domain::cursor::{Cursor, Place, Seen, assign};
 use crate::domain::docker_line::{self, Skip};
 use crate::domain::entry::{Line, NewEntry, Stream};
@@ -147,9 +148,7 @@ impl Follower {
     pub(super) fn begin(container: Container, start: Start) -> io::Result<Self> {
         let mut files = Vec::new();
         if let Start::Tail(bytes) = start {
-            for listed in list(&container, &[])? {
-                files.push(start_file(listed, bytes)?);
-            }
+            files = start_files(list(&container, &[])?, bytes)?;
         }
         let mut follower = Self::new(container, files);
         follower.is_changed = true;
@@ -218,6 +217,8 @@ impl Follower {
     }
 
     /// Reads until there is nothing more, the sink is full, or `blocks` blocks were read. `true` when there may be more.
+    ///
+    /// A file that cannot be read now is left for the next look; the ones behind it do not wait for it.
     pub(super) fn read(
         &mut self,
         block: &mut [u8],
@@ -225,7 +226,7 @@ impl Follower {
         now: Now,
         sink: &mut Sink,
         meters: &Meters,
-    ) -> io::Result<bool> {
+    ) -> bool {
         sink.enter(&self.container.name);
         for index in 0..self.files.len() {
             let next_has_content = self
@@ -235,9 +236,7 @@ impl Follower {
             let Some(file) = self.files.get_mut(index) else {
                 break;
             };
-            // Nothing will be written any more to a file that was rotated away or deleted.
-            let is_over = file.is_gone || next_has_content;
-            let has_work = file.is_unread || is_over && file.has_rest();
+            let has_work = file.is_unread || file.is_over(next_has_content) && file.has_rest();
             if !has_work {
                 continue;
             }
@@ -249,19 +248,22 @@ impl Follower {
                     !sink.is_full()
                 });
                 self.is_changed |= file.cursor.position != before;
-                if !took_all {
-                    return Ok(true);
-                }
-                if blocks == 0 {
-                    return Ok(true);
+                if !took_all || blocks == 0 {
+                    return true;
                 }
                 blocks -= 1;
-                let got = file.fill(block)?;
+                let got = file.fill(block).unwrap_or_else(|fault| {
+                    meters.read_errors.inc();
+                    tracing::warn!(%fault, path = %file.path.display(), "cannot read a log file");
+                    0
+                });
                 meters.bytes_read.add(got as u64);
                 if got == 0 {
                     break;
                 }
             }
+            self.is_changed |= file.is_compressed();
+            let is_over = file.is_over(next_has_content);
             if is_over && file.has_rest() {
                 file.finish(|line| take(&line, outputs, now, sink, meters));
                 self.is_changed = true;
@@ -273,7 +275,7 @@ impl Follower {
         }
         self.files.retain(|file| !file.is_gone);
         self.is_unread = false;
-        Ok(false)
+        false
     }
 
     /// Closes the entries that are due. Call it when everything was read.
@@ -414,6 +416,16 @@ fn take(line: &RawLine<'_>, outputs: &mut [Output; 2], now: Now, sink: &mut Sink
 }
 
 impl LogFile {
+    /// Nothing will be written any more to a file that was rotated away or deleted. A compressed one may still be written.
+    fn is_over(&self, next_has_content: bool) -> bool {
+        let is_whole = if self.is_compressed() {
+            self.cursor.read_whole.is_some()
+        } else {
+            next_has_content
+        };
+        self.is_gone || is_whole
+    }
+
     /// The file has no name any more. Whether it can still be read.
     fn mark_gone(&mut self) -> bool {
         let was_gone = std::mem::replace(&mut self.is_gone, true);
@@ -450,6 +462,7 @@ fn place_file(listed: Listed, known: Option<(LogFile, u64)>) -> LogFile {
                 file: listed.seen.file,
                 position,
                 head: std::mem::take(&mut file.cursor.head),
+                read_whole: read_before(&listed, position),
             };
             file.move_to(listed.path, cursor);
             file
@@ -462,6 +475,9 @@ fn place_file(listed: Listed, known: Option<(LogFile, u64)>) -> LogFile {
             },
         ),
     };
+    if file.is_compressed() && file.cursor.read_whole == Some(listed.stamp.0) {
+        file.is_unread = false;
+    }
     file.is_gone = false;
     file.stamp = listed.stamp;
     file.seen_head = listed.seen.head;
@@ -469,4 +485,15 @@ fn place_file(listed: Listed, known: Option<(LogFile, u64)>) -> LogFile {
         file.adopt(listed.handle);
     }
     file
+}
+
+/// The size of a compressed file when all of it was read before it was compressed.
+fn read_before(listed: &Listed, position: u64) -> Option<u64> {
+    let file = listed
+        .handle
+        .as_ref()
+        .filter(|_| is_compressed(&listed.path))?;
+    gzip::inflates_to(file, position)
+        .is_ok_and(|is_whole| is_whole)
+        .then_some(listed.stamp.0)
 }

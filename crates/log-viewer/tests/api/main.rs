@@ -5,6 +5,7 @@ mod entries;
 mod fields;
 mod files;
 mod follow_model;
+mod gzip;
 mod http;
 mod lists;
 mod rig;

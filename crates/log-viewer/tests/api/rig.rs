@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use log_viewer::config::Config;
 use log_viewer::tasks::ingest::{Ingest, Parts, Wake};
 use log_viewer::{LogViewer, assemble};
@@ -154,6 +156,20 @@ impl Rig {
         self.root().join(id).join(format!("{id}-json.log.{number}"))
     }
 
+    /// A rotated log file of a container, compressed.
+    pub(crate) fn compressed(&self, id: &str, number: u32) -> PathBuf {
+        self.root()
+            .join(id)
+            .join(format!("{id}-json.log.{number}.gz"))
+    }
+
+    /// Compresses a rotated log file as Docker does: beside the plain one, which goes afterwards.
+    pub(crate) fn compress(&self, id: &str, number: u32) {
+        let content = fs::read(self.rotated(id, number)).expect("readable");
+        fs::write(self.compressed(id, number), gzip(&content)).expect("written");
+        fs::remove_file(self.rotated(id, number)).expect("removed");
+    }
+
     /// Appends bytes to a container's file.
     pub(crate) fn write_raw(&self, id: &str, bytes: impl AsRef<[u8]>) {
         let mut file = File::options()
@@ -249,6 +265,12 @@ impl Rig {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
+}
+
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(content).expect("in memory");
+    encoder.finish().expect("in memory")
 }
 
 /// One line of a json-file, `second` seconds after 2025-01-20T10:00:00Z.

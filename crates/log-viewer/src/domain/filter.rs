@@ -1,9 +1,9 @@
-//! What people ask for: levels, times, pages.
+//! What people ask for: which entries, in which order, which page.
 
-use jiff::civil::DateTime;
-use jiff::tz::Offset;
-
-use super::entry::Level;
+use super::entry::{Level, Stream};
+use super::field_test::FieldTest;
+use super::names::NameFilter;
+use super::pattern::Pattern;
 use super::search::Search;
 
 /// Entries on a page unless the caller says otherwise.
@@ -12,18 +12,67 @@ pub const DEFAULT_LIMIT: u32 = 100;
 pub const MAX_LIMIT: u32 = 500;
 
 /// Which entries are wanted. All that is given must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    /// The exact name of the container.
-    pub container: Option<String>,
+    /// Names of containers.
+    pub container: Option<NameFilter>,
+    /// Names of compose projects.
+    pub project: Option<NameFilter>,
+    /// Names of compose services.
+    pub service: Option<NameFilter>,
+    /// Which output.
+    pub stream: Option<Stream>,
     /// The levels.
     pub levels: Option<Levels>,
     /// Words in the message.
     pub search: Option<Search>,
+    /// Conditions on fields.
+    pub fields: Vec<FieldTest>,
+    /// A pattern in the message.
+    pub regex: Option<Pattern>,
     /// The earliest time, in nanoseconds since 1970.
     pub since_ns: Option<i64>,
     /// The latest time, in nanoseconds since 1970.
     pub until_ns: Option<i64>,
+}
+
+impl Filter {
+    /// Whether nothing can match, whatever is stored.
+    pub fn is_empty(&self) -> bool {
+        let (since, until) = self.span();
+        self.search == Some(Search::Nothing)
+            || self.levels.is_some_and(Levels::is_empty)
+            || since > until
+    }
+
+    /// The earliest and the latest time.
+    pub fn span(&self) -> (i64, i64) {
+        (
+            self.since_ns.unwrap_or(i64::MIN),
+            self.until_ns.unwrap_or(i64::MAX),
+        )
+    }
+
+    /// Whether it asks for more than levels, streams, containers and times, of which the counters know nothing.
+    pub fn asks_for_text(&self) -> bool {
+        self.search.is_some() || self.regex.is_some() || !self.fields.is_empty()
+    }
+
+    /// Whether it tells containers apart.
+    pub fn picks_containers(&self) -> bool {
+        self.container.is_some() || self.project.is_some() || self.service.is_some()
+    }
+
+    /// Whether a container with these names is wanted.
+    pub fn wants(&self, container: &str, project: &str, service: &str) -> bool {
+        [
+            (&self.container, container),
+            (&self.project, project),
+            (&self.service, service),
+        ]
+        .into_iter()
+        .all(|(wanted, name)| wanted.as_ref().is_none_or(|wanted| wanted.wants(name)))
+    }
 }
 
 /// A set of levels.
@@ -31,9 +80,15 @@ pub struct Filter {
 pub struct Levels(u8);
 
 impl Levels {
-    /// `ERROR` is that level, `>=ERROR` that and all above; names in any case, with the contract's aliases. A name that
-    /// is none is the empty set: nothing matches.
+    /// `ERROR` is that level, `>=ERROR` that and all above, `DEBUG,INFO` both; names in any case, with the contract's
+    /// aliases. A name that is none adds nothing: alone it is the empty set, and nothing matches.
     pub fn parse(text: &str) -> Self {
+        text.split(',')
+            .map(|item| Self::one(item.trim()))
+            .fold(Self(0), |all, one| Self(all.0 | one.0))
+    }
+
+    fn one(text: &str) -> Self {
         let (name, and_above) = match text.strip_prefix(">=") {
             Some(name) => (name, true),
             None => (text, false),
@@ -45,6 +100,12 @@ impl Levels {
             .into_iter()
             .filter(|level| *level == named || and_above && *level > named);
         Self(wanted.fold(0, |bits, level| bits | 1 << (level as u8)))
+    }
+
+    /// The levels that are in both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// Whether a level is in it.
@@ -65,6 +126,26 @@ impl Levels {
     }
 }
 
+/// In which order entries are listed: by time, and for equal times by id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Descending.
+    #[default]
+    Newest,
+    /// Ascending.
+    Oldest,
+}
+
+impl Order {
+    /// `newest` or `oldest`, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        [("newest", Self::Newest), ("oldest", Self::Oldest)]
+            .into_iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text))
+            .map(|(_, order)| order)
+    }
+}
+
 /// The page that a list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -72,16 +153,39 @@ pub struct Page {
     pub limit: u32,
     /// Entries to skip.
     pub offset: u32,
+    /// What comes first.
+    pub order: Order,
+    /// Only what is older than this entry.
+    pub before: Option<i64>,
+    /// Only what is newer than this entry.
+    pub after: Option<i64>,
+    /// Only ids up to this one.
+    pub last_id: i64,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            limit: DEFAULT_LIMIT,
+            offset: 0,
+            order: Order::Newest,
+            before: None,
+            after: None,
+            last_id: i64::MAX,
+        }
+    }
 }
 
 impl Page {
+    /// Whether it begins at an entry.
+    pub fn has_cursor(&self) -> bool {
+        self.before.is_some() || self.after.is_some()
+    }
+
     /// Reads `limit` and `offset` as the contract wants: a limit that is no number leaves an earlier one in force, 0 means
     /// the default, more than the maximum means the maximum; an offset that is no number is 0.
     pub fn parse<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut page = Self {
-            limit: DEFAULT_LIMIT,
-            offset: 0,
-        };
+        let mut page = Self::default();
         for (name, value) in pairs.filter(|(_, value)| !value.is_empty()) {
             match name {
                 "limit" => page.limit = parse_number(value).unwrap_or(page.limit),
@@ -106,223 +210,19 @@ fn parse_number(text: &str) -> Option<u32> {
     digits.replace('_', "").parse().ok()
 }
 
-/// A stated time as the span it covers: `10:00:03` is the whole second, `2025-01-20` the whole day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Its first nanosecond.
-    pub first_ns: i64,
-    /// Its last nanosecond.
-    pub last_ns: i64,
-}
-
-impl Span {
-    /// Understands ISO 8601 with `T` or a blank between date and time, down to nanoseconds, with `Z`, `+01:00`, `+0100` or
-    /// no zone (UTC). A plus sign that a query string turned into a blank is a plus sign.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut rest = Scanner(text.trim());
-        let year = rest.digits(4)?;
-        rest.take('-')?;
-        let month = rest.digits(2)?;
-        rest.take('-')?;
-        let day = rest.digits(2)?;
-        let mut clock = [0_i64; 3];
-        let mut fraction = 0;
-        let mut unit_ns: i64 = 86_400_000_000_000;
-        if !rest.0.is_empty() {
-            rest.take('T')
-                .or_else(|| rest.take('t'))
-                .or_else(|| rest.take(' '))?;
-            for (index, (field, unit)) in clock
-                .iter_mut()
-                .zip([3_600_000_000_000, 60_000_000_000, 1_000_000_000])
-                .enumerate()
-            {
-                if index > 0 && rest.take(':').is_none() {
-                    break;
-                }
-                *field = rest.digits(2)?;
-                unit_ns = unit;
-            }
-            if unit_ns == 1_000_000_000 && rest.take('.').or_else(|| rest.take(',')).is_some() {
-                (fraction, unit_ns) = rest.fraction()?;
-            }
-        }
-        let offset = rest.zone()?;
-        let [hour, minute, second] = clock;
-        let civil = DateTime::new(
-            i16::try_from(year).ok()?,
-            i8::try_from(month).ok()?,
-            i8::try_from(day).ok()?,
-            i8::try_from(hour).ok()?,
-            i8::try_from(minute).ok()?,
-            i8::try_from(second).ok()?,
-            i32::try_from(fraction).ok()?,
-        )
-        .ok()?;
-        // Only the last hours of the year 9999 are beyond what a timestamp can be.
-        let first = offset
-            .to_timestamp(civil)
-            .map_or(i128::MAX / 2, jiff::Timestamp::as_nanosecond);
-        let last = first + i128::from(unit_ns) - 1;
-        Some(Self {
-            first_ns: clamp(first),
-            last_ns: clamp(last),
-        })
-    }
-}
-
-/// Stored times lie between 1677 and 2262; bounds outside of that are as good as those years.
-fn clamp(ns: i128) -> i64 {
-    i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX })
-}
-
-struct Scanner<'t>(&'t str);
-
-impl Scanner<'_> {
-    fn digits(&mut self, count: usize) -> Option<i64> {
-        let digits = self.0.get(..count)?;
-        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        self.0 = self.0.get(count..)?;
-        digits.parse().ok()
-    }
-
-    fn take(&mut self, letter: char) -> Option<()> {
-        self.0 = self.0.strip_prefix(letter)?;
-        Some(())
-    }
-
-    /// Nanoseconds, and the unit of the last digit; digits behind the ninth are dropped.
-    fn fraction(&mut self) -> Option<(i64, i64)> {
-        let count = self.0.bytes().take_while(u8::is_ascii_digit).count();
-        let (digits, rest) = self.0.split_at(count);
-        self.0 = rest;
-        let used = digits.get(..count.min(9))?;
-        let unit = 10_i64.pow(9 - u32::try_from(used.len()).ok()?);
-        Some((used.parse::<i64>().ok()? * unit, unit))
-    }
-
-    /// The zone, which must be the end.
-    fn zone(&mut self) -> Option<Offset> {
-        if matches!(self.0, "" | "Z" | "z") {
-            return Some(Offset::UTC);
-        }
-        let sign = match self.0.chars().next()? {
-            '+' | ' ' => 1,
-            '-' => -1,
-            _ => return None,
-        };
-        self.0 = self.0.get(1..)?;
-        let hours = self.digits(2)?;
-        let minutes = if self.0.is_empty() {
-            0
-        } else {
-            // The colon may be left out.
-            let _ = self.take(':');
-            self.digits(2)?
-        };
-        if !self.0.is_empty() || hours > 23 || minutes > 59 {
-            return None;
-        }
-        Offset::from_seconds(i32::try_from(sign * (hours * 3600 + minutes * 60)).ok()?).ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SECOND: i64 = 1_000_000_000;
-    /// 2025-01-20T10:00:00Z.
-    const TEN: i64 = 1_737_367_200 * SECOND;
-
-    #[track_caller]
-    fn check(text: &str, first_ns: i64, length_ns: i64) {
-        assert_eq!(
-            Span::parse(text),
-            Some(Span {
-                first_ns,
-                last_ns: first_ns + length_ns - 1
-            }),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn a_time_means_its_whole_stated_unit() {
-        check("2025-01-20T10:00:03Z", TEN + 3 * SECOND, SECOND);
-        check("2025-01-20T10:00:03", TEN + 3 * SECOND, SECOND);
-        check("2025-01-20 10:00:03Z", TEN + 3 * SECOND, SECOND);
-        check(
-            "2025-01-20T10:00:03.5Z",
-            TEN + 3 * SECOND + SECOND / 2,
-            SECOND / 10,
-        );
-        check(
-            "2025-01-20T10:00:03.999Z",
-            TEN + 3 * SECOND + 999_000_000,
-            1_000_000,
-        );
-        check(
-            "2025-01-20T10:00:03.123456789Z",
-            TEN + 3 * SECOND + 123_456_789,
-            1,
-        );
-        check(
-            "2025-01-20T10:00:03.1234567891Z",
-            TEN + 3 * SECOND + 123_456_789,
-            1,
-        );
-        check("2025-01-20T10:00", TEN, 60 * SECOND);
-        check("2025-01-20T10Z", TEN, 3600 * SECOND);
-        check("2025-01-20", TEN - 10 * 3600 * SECOND, 86_400 * SECOND);
-    }
-
-    #[test]
-    fn zones_are_applied() {
-        check("2025-01-20T11:00:03+01:00", TEN + 3 * SECOND, SECOND);
-        check("2025-01-20T11:00:03 01:00", TEN + 3 * SECOND, SECOND);
-        check("2025-01-20T11:00:03+0100", TEN + 3 * SECOND, SECOND);
-        check("2025-01-20T11:00:03+01", TEN + 3 * SECOND, SECOND);
-        check("2025-01-20T04:30:00-05:30", TEN, SECOND);
-        check("2025-01-20T10:00:00-00:00", TEN, SECOND);
-    }
-
-    #[test]
-    fn what_is_no_time_is_none() {
-        for text in [
-            "garbage",
-            "",
-            "2025",
-            "2025-13-01",
-            "2025-02-30",
-            "2025-01-20T25:00:00Z",
-            "2025-01-20T10:00:03Zjunk",
-            "2025-01-20T10:00:03.Z",
-            "2025-01-20T10:00:03+1",
-            "2025-1-2",
-            "2025-01-20T",
-            "2025-01-20T10:00:60Z",
-            "2025-01-20T10:00:00+24:00",
-            "２025-01-20",
-        ] {
-            assert_eq!(Span::parse(text), None, "{text}");
-        }
-        assert_eq!(
-            Span::parse("9999-12-31").map(|span| span.last_ns),
-            Some(i64::MAX)
-        );
-        assert_eq!(
-            Span::parse("0001-01-01").map(|span| span.first_ns),
-            Some(i64::MIN)
-        );
-    }
-
     #[track_caller]
     fn page(query: &str, limit: u32, offset: u32) {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        assert_eq!(Page::parse(pairs), Page { limit, offset }, "{query}");
+        let expected = Page {
+            limit,
+            offset,
+            ..Page::default()
+        };
+        assert_eq!(Page::parse(pairs), expected, "{query}");
     }
 
     #[test]
@@ -356,6 +256,8 @@ mod tests {
         levels(">=warn", &[Warning, Error, Critical]);
         levels(">=Fatal", &[Critical]);
         levels(">=debug", &Level::ALL);
+        levels("debug, error", &[Level::Debug, Error]);
+        levels("debug,>=error,x", &[Level::Debug, Error, Critical]);
         levels("bogus", &[]);
         levels(">=", &[]);
         levels(">=bogus", &[]);

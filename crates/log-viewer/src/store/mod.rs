@@ -11,8 +11,11 @@
 pub mod counts;
 pub mod cursors;
 pub mod list;
+mod plan;
 pub mod ring;
-mod walk;
+pub mod scan;
+mod snapshot;
+mod sweep;
 
 use monlight_shared::store::Migration;
 

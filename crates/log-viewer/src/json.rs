@@ -45,9 +45,9 @@ pub fn nanos(time_ns: i64) -> String {
     format!("{at:.9}")
 }
 
-/// Milliseconds with their thousandths, as a number.
-pub fn millis(time: Duration) -> String {
-    format!("{:.3}", time.as_secs_f64() * 1000.0)
+/// Milliseconds with their thousandths.
+pub fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! in, values out; the time is an argument.
 
 pub mod ansi;
+pub mod buckets;
 pub mod cursor;
 pub mod docker_line;
 pub mod entry;

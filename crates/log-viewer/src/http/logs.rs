@@ -73,7 +73,7 @@ fn tail(listing: &Listing, page: Page, took: Duration) -> String {
             progress.entries, progress.is_incomplete
         );
     }
-    let _ = write!(text, "\"took_ms\":{}}}", json::millis(took));
+    let _ = write!(text, "\"took_ms\":{:?}}}", json::millis(took));
     text
 }
 

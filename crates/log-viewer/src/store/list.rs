@@ -401,6 +401,20 @@ pub fn entries(
     Ok((found, ids.len()))
 }
 
+/// Project and service of an entry's container; empty when it has none.
+pub fn origin(conn: &Connection, id: i64) -> Result<(String, String), StoreError> {
+    let _snapshot = conn.unchecked_transaction()?;
+    let snapshot = Snapshot::take(conn)?;
+    let Some((n, _, _)) = snapshot.slots_in(id, id).next() else {
+        return Ok(Default::default());
+    };
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT c.project, c.service FROM e{n} AS e JOIN containers AS c ON c.id = e.container WHERE e.id = ?1"
+    ))?;
+    let found = statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(found.optional()?.unwrap_or_default())
+}
+
 fn entry(row: &Row<'_>, names: &HashMap<i64, String>) -> rusqlite::Result<Entry> {
     Ok(Entry {
         id: row.get(0)?,

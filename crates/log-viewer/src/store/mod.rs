@@ -10,6 +10,7 @@
 
 pub mod counts;
 pub mod cursors;
+pub mod histogram;
 pub mod list;
 mod plan;
 pub mod ring;

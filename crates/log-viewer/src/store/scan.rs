@@ -29,7 +29,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    fn is_over(&self) -> bool {
+    /// Whether there is no more time.
+    pub(super) fn is_over(&self) -> bool {
         self.clock.monotonic() > self.until
     }
 }
@@ -115,10 +116,8 @@ impl Scan {
                 && self.found < self.most
                 && now <= self.budget.count_until;
         }
-        // Nothing certain yet is no place to stop, unless it takes for ever.
-        let patience = if self.last_settled.is_some() { 1 } else { 4 };
-        let spent = self.progress.entries >= self.budget.entries.saturating_mul(patience);
-        !spent && (self.last_settled.is_none() || !self.budget.is_over())
+        // Before anything is certain there is no place to go on from.
+        self.last_settled.is_none() || !spent && !self.budget.is_over()
     }
 }
 

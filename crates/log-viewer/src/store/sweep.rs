@@ -78,7 +78,7 @@ impl Rank {
 pub(super) enum Reads {
     /// Id and time.
     Times,
-    /// The message without its colours too, as column 2.
+    /// The message without its colours too, as column 2, and the level, as column 3.
     Messages,
 }
 
@@ -256,10 +256,11 @@ fn stretches(blocks: &[Block], order: Order) -> Vec<Range<usize>> {
     stretches
 }
 
-fn sql(n: i64, expression: Option<&str>, reads: Reads, order: Order) -> String {
+/// What a query over one slot asks.
+pub(super) fn sql(n: i64, expression: Option<&str>, reads: Reads, order: Order) -> String {
     let columns = match reads {
         Reads::Times => "e.id, e.time",
-        Reads::Messages => "e.id, e.time, coalesce(e.plain, e.message)",
+        Reads::Messages => "e.id, e.time, coalesce(e.plain, e.message), e.level",
     };
     let direction = match order {
         Order::Newest => "DESC",

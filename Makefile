@@ -95,8 +95,8 @@ e2e: ui python-sdk $(E2E) $(JS) ## The whole path with real processes and a real
 	.dev/with-chromium.sh npm --prefix sdks/e2e test
 	BIN_DIR=$(CURDIR)/target/release .dev/with-chromium.sh npm --prefix crates run --silent e2e
 
-bench: ui ## Throughput, latency, memory and disk, beside yardsticks of the same run
-	cargo run --release --locked -p bench --
+bench: release ## Throughput, latency, memory and disk, beside yardsticks of the same run; ARGS="--full" for all of it
+	cargo run --release --locked -p bench -- $(ARGS)
 
 docs: ## Generate docs/configuration.md from the code's declarations
 	cargo build --locked $(SERVICES:%=-p %)

@@ -4,6 +4,7 @@
 //! Latency in an open loop counts from the moment a request was *meant* to be sent, so that a server that stalls cannot
 //! hide the requests that waited behind the stall (coordinated omission; see Gil Tene, "How NOT to Measure Latency").
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +18,127 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// One prepared request.
 pub(crate) type Prepared = Arc<[u8]>;
+
+/// What is sent, by its number in the run.
+#[derive(Clone, Debug)]
+pub(crate) enum Requests {
+    /// These, again and again.
+    Fixed(Arc<[Prepared]>),
+    /// Templates that are filled in when they are sent, so that there can be more different ones than memory.
+    Numbered(Arc<Numbered>),
+}
+
+impl From<Vec<Prepared>> for Requests {
+    fn from(requests: Vec<Prepared>) -> Self {
+        Self::Fixed(requests.into())
+    }
+}
+
+impl From<Prepared> for Requests {
+    fn from(request: Prepared) -> Self {
+        Self::Fixed([request].into())
+    }
+}
+
+impl From<Numbered> for Requests {
+    fn from(numbered: Numbered) -> Self {
+        Self::Numbered(Arc::new(numbered))
+    }
+}
+
+impl Requests {
+    fn nth(&self, sequence: usize) -> Cow<'_, [u8]> {
+        // Neighbouring requests differ, so that connections do not all hit the same group at once.
+        match self {
+            Self::Fixed(requests) => {
+                Cow::Borrowed(&requests[sequence.wrapping_mul(STRIDE) % requests.len()])
+            }
+            Self::Numbered(numbered) => Cow::Owned(numbered.nth(sequence as u64)),
+        }
+    }
+}
+
+/// A prime, so that steps of it visit every one of a number of things.
+const STRIDE: usize = 7919;
+/// Where a template takes the number of the thing it is about, eight digits.
+pub(crate) const THING: &str = "GGGGGGGG";
+/// Where a template takes the number of the request, eight digits.
+pub(crate) const NUMBER: &str = "SSSSSSSS";
+
+/// Requests about numbered things, made from templates.
+#[derive(Debug)]
+pub(crate) struct Numbered {
+    templates: Vec<Template>,
+    /// The number of the first thing.
+    first: u64,
+    /// How many different ones; `None`: each request has a new one.
+    things: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Template {
+    request: Prepared,
+    things: Vec<usize>,
+    numbers: Vec<usize>,
+}
+
+impl Numbered {
+    /// The thing with the number n is described by the template n modulo their number.
+    pub(crate) fn new(templates: &[Prepared], first: u64, things: Option<u64>) -> Self {
+        let places = |request: &[u8], mark: &str| -> Vec<usize> {
+            let windows = request.windows(mark.len()).enumerate();
+            windows
+                .filter_map(|(at, window)| (window == mark.as_bytes()).then_some(at))
+                .collect()
+        };
+        let templates = templates.iter().map(|request| Template {
+            things: places(request, THING),
+            numbers: places(request, NUMBER),
+            request: Arc::clone(request),
+        });
+        Self {
+            templates: templates.collect(),
+            first,
+            things,
+        }
+    }
+
+    fn nth(&self, sequence: u64) -> Vec<u8> {
+        let thing = match self.things {
+            Some(things) => self.first + sequence.wrapping_mul(STRIDE as u64) % things,
+            None => self.first + sequence,
+        };
+        let template = &self.templates[(thing % self.templates.len() as u64) as usize];
+        let mut request = template.request.to_vec();
+        for (places, number) in [(&template.things, thing), (&template.numbers, sequence)] {
+            let digits = format!("{:08}", number % 100_000_000);
+            for at in places {
+                request[*at..at + digits.len()].copy_from_slice(digits.as_bytes());
+            }
+        }
+        request
+    }
+}
+
+/// How a load is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Keep-alive connections, each waiting for its answer before it sends again.
+    pub connections: usize,
+    /// When it ends.
+    pub until: Until,
+    /// Requests a second over all connections, whatever the answers do; `None`: as fast as the answers come.
+    pub rate: Option<f64>,
+}
+
+/// When a load ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    /// After a time.
+    Elapsed(Duration),
+    /// After so many requests.
+    Sent(usize),
+}
 
 /// What a run saw.
 #[derive(Debug, Default)]
@@ -88,45 +210,22 @@ fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
     text
 }
 
-/// As fast as `connections` allow, each waiting for its answer before it sends again.
-pub(crate) async fn closed(
+/// Sends a load and waits for its end.
+pub(crate) async fn run(
     target: SocketAddr,
-    connections: usize,
-    time: Duration,
-    requests: &[Prepared],
+    pace: Pace,
+    requests: &Requests,
 ) -> anyhow::Result<Outcome> {
-    run(target, connections, time, requests, None).await
-}
-
-/// `rate` requests a second over all connections, whatever the answers do.
-pub(crate) async fn open(
-    target: SocketAddr,
-    connections: usize,
-    time: Duration,
-    requests: &[Prepared],
-    rate: f64,
-) -> anyhow::Result<Outcome> {
-    run(target, connections, time, requests, Some(rate)).await
-}
-
-async fn run(
-    target: SocketAddr,
-    connections: usize,
-    time: Duration,
-    requests: &[Prepared],
-    rate: Option<f64>,
-) -> anyhow::Result<Outcome> {
-    let requests: Arc<[Prepared]> = requests.into();
     let started = Instant::now();
-    let tasks: Vec<_> = (0..connections)
+    let tasks: Vec<_> = (0..pace.connections)
         .map(|index| {
-            let requests = Arc::clone(&requests);
+            let requests = requests.clone();
             tokio::spawn(async move {
                 let mut connection = Connection::open(target).await?;
                 let mut outcome = Outcome::default();
                 for turn in 0.. {
-                    let sequence = turn * connections + index;
-                    let meant = match rate {
+                    let sequence = turn * pace.connections + index;
+                    let meant = match pace.rate {
                         None => Instant::now(),
                         Some(rate) => {
                             let meant = started + Duration::from_secs_f64(sequence as f64 / rate);
@@ -136,12 +235,14 @@ async fn run(
                             meant.min(Instant::now())
                         }
                     };
-                    if meant.duration_since(started) >= time {
+                    let over = match pace.until {
+                        Until::Elapsed(time) => meant.duration_since(started) >= time,
+                        Until::Sent(requests) => sequence >= requests,
+                    };
+                    if over {
                         break;
                     }
-                    // Neighbouring requests differ, so that connections do not all hit the same group at once.
-                    let request = &requests[sequence.wrapping_mul(7919) % requests.len()];
-                    let status = connection.exchange(request).await?;
+                    let status = connection.exchange(&requests.nth(sequence)).await?;
                     if (200..300).contains(&status) {
                         outcome.accepted += 1;
                     } else {
@@ -206,18 +307,50 @@ impl Connection {
         };
         let head = std::str::from_utf8(&self.buffer[..head_end])?;
         let status = head.split(' ').nth(1).context("no status")?.parse()?;
-        let length: usize = head
-            .lines()
-            .find_map(|line| {
+        let header = |wanted: &str| {
+            head.lines().find_map(|line| {
                 let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length")
-                    .then(|| value.trim().parse().ok())?
+                name.eq_ignore_ascii_case(wanted).then(|| value.trim())
             })
-            .context("an answer without Content-Length")?;
+        };
+        if header("transfer-encoding").is_some() {
+            self.read_chunks(head_end).await?;
+            return Ok((status, &self.buffer[head_end..]));
+        }
+        let length: usize = header("content-length")
+            .context("an answer without Content-Length")?
+            .parse()?;
         while self.buffer.len() < head_end + length {
             self.fill().await?;
         }
         Ok((status, &self.buffer[head_end..head_end + length]))
+    }
+
+    /// Reads a body in chunks; afterwards the buffer holds its bytes behind the head, without their lengths.
+    async fn read_chunks(&mut self, head_end: usize) -> anyhow::Result<()> {
+        let mut done = head_end;
+        loop {
+            let line_end = loop {
+                let line = &self.buffer[done..];
+                match line.windows(2).position(|window| window == b"\r\n") {
+                    Some(at) => break done + at,
+                    None => self.fill().await?,
+                }
+            };
+            let digits = std::str::from_utf8(&self.buffer[done..line_end])?;
+            let length = usize::from_str_radix(digits, 16).context("no length of a chunk")?;
+            let chunk = line_end + 2;
+            while self.buffer.len() < chunk + length + 2 {
+                self.fill().await?;
+            }
+            if length == 0 {
+                self.buffer.truncate(done);
+                return Ok(());
+            }
+            self.buffer.drain(chunk + length..chunk + length + 2);
+            self.buffer.drain(done..chunk);
+            done += length;
+        }
     }
 
     async fn fill(&mut self) -> anyhow::Result<()> {

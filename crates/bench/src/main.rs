@@ -1,6 +1,6 @@
 //! Drives the release binaries on loopback and compares them with yardsticks of the same run.
 //!
-//! `make bench`, or `cargo run --release -p bench -- [--seconds N] [--service NAME] [--against URL --key KEY]`. Writes
+//! `make bench`, or `cargo run --release -p bench -- [--seconds N] [--service NAME] [--full] [--against URL --key KEY]`. Writes
 //! `target/bench/report.json` and `target/bench/report.md`. The load generator shares the processors with the service, so
 //! a figure is a lower bound; ratios to the yardsticks, which share them in the same way, carry further.
 #![expect(
@@ -13,11 +13,14 @@
     reason = "a program for the terminal"
 )]
 
+mod errors;
+mod errors_large;
 mod load;
 mod payload;
 mod process;
 mod report;
 mod services;
+mod target;
 mod yardstick;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -26,15 +29,21 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use load::Requests;
 use process::Process;
 use report::{Report, Row};
+use target::Phase;
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "error-tracker",
+    LARGE,
     "metrics-collector",
     "log-viewer",
     "browser-relay",
 ];
+
+/// The error tracker with a large database: minutes and 2 GB of disk, so only when it is asked for.
+const LARGE: &str = "error-tracker-large";
 
 /// What was asked for on the command line.
 struct Options {
@@ -42,6 +51,10 @@ struct Options {
     time: Duration,
     /// Only this service.
     service: Option<String>,
+    /// All of them, with the large database.
+    full: bool,
+    /// How many groups the large database has; five times as many reports.
+    groups: u64,
     /// A running server instead of our own binaries, and its key.
     against: Option<(SocketAddr, String)>,
     /// Where the binaries are.
@@ -53,6 +66,8 @@ impl Options {
         let mut options = Self {
             time: Duration::from_secs(5),
             service: None,
+            full: false,
+            groups: 200_000,
             against: None,
             binaries: "target/release".into(),
         };
@@ -70,11 +85,15 @@ impl Options {
                     );
                 }
                 "--service" => options.service = Some(value()?),
+                "--full" => options.full = true,
+                "--groups" => {
+                    options.groups = value()?.parse().context("--groups takes a number")?;
+                }
                 "--against" => url = Some(value()?),
                 "--key" => key = value()?,
                 "--bin-dir" => options.binaries = value()?.into(),
                 _ => bail!(
-                    "unknown argument {name}; expected --seconds N, --service NAME, --bin-dir DIR, --against URL, --key KEY"
+                    "unknown argument {name}; expected --seconds N, --service NAME, --full, --groups N, --bin-dir DIR, --against URL, --key KEY"
                 ),
             }
         }
@@ -106,9 +125,10 @@ impl Options {
     }
 
     fn wants(&self, service: &str) -> bool {
-        self.service
-            .as_deref()
-            .is_none_or(|wanted| wanted == service)
+        match self.service.as_deref() {
+            Some(wanted) => wanted == service,
+            None => self.full || service != LARGE,
+        }
     }
 }
 
@@ -137,7 +157,10 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     Report::print_head();
     yardsticks(options, &mut report).await?;
     if options.wants("error-tracker") {
-        services::error_tracker(options, &mut report).await?;
+        errors::small(options, &mut report).await?;
+    }
+    if options.wants(LARGE) && options.against.is_none() {
+        errors_large::large(options, &mut report).await?;
     }
     if options.wants("metrics-collector") {
         services::metrics_collector(options, &mut report).await?;
@@ -159,25 +182,18 @@ async fn yardsticks(options: &Options, report: &mut Report) -> anyhow::Result<()
         .iter()
         .map(|body| load::post("/", &[], body))
         .collect();
+    let requests = Requests::from(requests);
     for (connections, name) in [
         (8, "empty axum route, 8 connections"),
         (64, "empty axum route, 64 connections"),
     ] {
         let before = server.cpu_seconds();
-        let mut outcome =
-            load::closed(server.address, connections, options.time, &requests).await?;
+        let phase = Phase::reading("yardstick", name, "req", connections, options.time);
+        let outcome = load::run(server.address, phase.pace, &requests).await?;
+        let cpu = (server.cpu_seconds() - before) * 1000.0 / outcome.accepted as f64;
         report.add(Row {
-            service: "yardstick".into(),
-            load: name.into(),
-            per_second: outcome.rate(),
-            unit: "req",
-            p50_ms: Some(outcome.quantile_ms(0.5)),
-            p99_ms: Some(outcome.quantile_ms(0.99)),
-            cpu_s_per_1000: Some(
-                (server.cpu_seconds() - before) * 1000.0 / outcome.accepted as f64,
-            ),
-            refused: outcome.refused,
-            ..Row::default()
+            cpu_s_per_1000: Some(cpu),
+            ..phase.row(outcome, 1.0)
         });
     }
     drop(server);

@@ -48,36 +48,147 @@ const WORDS: [&str; 24] = [
 
 /// Error reports of about 2 KB, `groups` different ones.
 pub(crate) fn reports(groups: usize) -> Vec<String> {
-    (0..groups)
-        .map(|group| {
-            let mut traceback = "Traceback (most recent call last):\n".to_owned();
-            for depth in 0..12 {
-                let _ = writeln!(
-                    traceback,
-                    "  File \"/srv/shop/app/{}/{}.py\", line {}, in {}_{depth}\n    return self.{}.{}(order, customer={depth})",
-                    WORDS[depth % 24],
-                    WORDS[(group + depth) % 24],
-                    10 + group + depth,
-                    WORDS[(group + 5) % 24],
-                    WORDS[(depth + 3) % 24],
-                    WORDS[(depth + 9) % 24],
-                );
-            }
-            let _ = writeln!(traceback, "ValueError: order {group} cannot be paid");
-            serde_json::json!({
-                "project": format!("shop-{}", group % 5),
-                "exception_type": format!("ValueError{}", group % 40),
-                "message": format!("order {group} cannot be paid: the gateway answered 502 after 3 retries"),
-                "traceback": traceback,
-                "request_url": format!("https://shop.example/orders/{group}/pay"),
-                "request_method": "POST",
-                "request_headers": {"user-agent": "Mozilla/5.0 (X11; Linux x86_64)", "accept": "application/json"},
-                "user_id": format!("{}", group * 31 % 1000),
-                "extra": {"release": "2026.11.4", "attempt": 3},
-            })
-            .to_string()
+    let report = |group: usize| {
+        let mut traceback = frames(group, 12, 10 + group);
+        let _ = writeln!(traceback, "ValueError: order {group} cannot be paid");
+        serde_json::json!({
+            "project": format!("shop-{}", group % 5),
+            "exception_type": format!("ValueError{}", group % 40),
+            "message": format!("order {group} cannot be paid: the gateway answered 502 after 3 retries"),
+            "traceback": traceback,
+            "request_url": format!("https://shop.example/orders/{group}/pay"),
+            "request_method": "POST",
+            "request_headers": {"user-agent": "Mozilla/5.0 (X11; Linux x86_64)", "accept": "application/json"},
+            "user_id": format!("{}", group * 31 % 1000),
+            "extra": {"release": "2026.11.4", "attempt": 3},
         })
-        .collect()
+        .to_string()
+    };
+    (0..groups).map(report).collect()
+}
+
+/// The text of a Python traceback.
+fn frames(seed: usize, depth: usize, line: usize) -> String {
+    let mut traceback = "Traceback (most recent call last):\n".to_owned();
+    for depth in 0..depth {
+        let _ = writeln!(
+            traceback,
+            "  File \"/srv/shop/app/{}/{}.py\", line {}, in {}_{depth}\n    return self.{}.{}(order, customer={depth})",
+            WORDS[depth % 24],
+            WORDS[(seed + depth) % 24],
+            line + depth,
+            WORDS[(seed + 5) % 24],
+            WORDS[(depth + 3) % 24],
+            WORDS[(depth + 9) % 24],
+        );
+    }
+    traceback
+}
+
+/// Error reports of about 50 KB in 200 groups: 20 KB of context that differs each time, and 28 KB of traceback, of which
+/// every third quotes values of its own.
+pub(crate) fn long_reports(count: usize) -> Vec<String> {
+    let mut numbers = Numbers::new(11);
+    let report = |number: usize| {
+        let group = number % 200;
+        let mut traceback = frames(group, 230, 10 + group);
+        if number.is_multiple_of(3) {
+            let _ = writeln!(
+                traceback,
+                "locals: order={number}, attempt={}",
+                numbers.below(9)
+            );
+        }
+        let _ = write!(
+            traceback,
+            "  File \"/srv/shop/app/end.py\", line {group}, in end\nValueError: no"
+        );
+        let basket: Vec<_> = (0..350)
+            .map(|item| {
+                format!(
+                    "{} {} {item}",
+                    WORDS[item % 24],
+                    numbers.below(1_000_000_000)
+                )
+            })
+            .collect();
+        serde_json::json!({
+            "project": "shop-long",
+            "exception_type": "ValueError",
+            "message": format!("order {number} cannot be paid"),
+            "traceback": traceback,
+            "user_id": format!("{}", number % 1000),
+            "extra": {"basket": basket, "trace": format!("{number:08}").repeat(1500)},
+        })
+        .to_string()
+    };
+    (0..count).map(report).collect()
+}
+
+/// How many templates [`numbered_reports`] makes.
+const TEMPLATES: usize = 400;
+
+/// Templates of 2 KB reports that differ in what lists can be filtered by; `thing` marks the number of the group and
+/// `number` that of the report.
+pub(crate) fn numbered_reports(thing: &str, number: &str) -> Vec<String> {
+    let report = |template: usize| {
+        let pick = |values: &[&'static str], every: usize| {
+            values[(template / every % (values.len() * 3)).min(values.len() - 1)]
+        };
+        let mut traceback = frames(template, 10, 10 + template);
+        let _ = write!(
+            traceback,
+            "  File \"/srv/shop/app/orders/{thing}.py\", line 12, in pay\nPaymentError: order {thing} was refused",
+        );
+        serde_json::json!({
+            "project": format!("shop-{}", template % 20),
+            "exception_type": format!("PaymentError{}", template % 50),
+            "message": format!(
+                "order {thing} cannot be paid: {} {} answered {} after 3 retries",
+                WORDS[template % 24], WORDS[template / 24 % 24], 400 + template % 120,
+            ),
+            "traceback": traceback,
+            "request_url": format!("https://shop.example/orders/{thing}/pay"),
+            "request_method": if template.is_multiple_of(10) { "BROWSER" } else { "POST" },
+            "request_headers": {"user-agent": "Mozilla/5.0 (X11; Linux x86_64)", "accept": "application/json"},
+            "user_id": number,
+            "level": pick(&["fatal", "warning", "error"], 1),
+            "release": format!("2026.{}.{}", template % 8, template / 8),
+            "environment": pick(&["staging", "production"], 7),
+            "server_name": format!("web-{}", template % 16),
+            "tags": {"region": pick(&["ap", "us", "eu"], 3), "shard": template % 32},
+            "extra": {"session_id": format!("s-{number}"), "attempt": 3},
+        })
+        .to_string()
+    };
+    (0..TEMPLATES).map(report).collect()
+}
+
+/// Reports whose tracebacks cost the most to look at for their length, with a name each; all as long as a report may be.
+pub(crate) fn awkward_reports() -> Vec<(&'static str, String)> {
+    let filled = |part: &str| {
+        part.repeat(
+            250_000
+                / serde_json::json!(part)
+                    .to_string()
+                    .len()
+                    .saturating_sub(2)
+                    .max(1),
+        )
+    };
+    [
+        ("newlines", filled("\n")),
+        ("openings of frames", filled("  File \"")),
+        ("frames", filled("    at f (https://shop.example/assets/app.js:1:4711)\n")),
+        ("colons and digits", filled("1:2:")),
+    ]
+    .map(|(name, traceback)| {
+        let report = serde_json::json!({
+            "project": "shop-awkward", "exception_type": name, "message": "m", "traceback": traceback,
+        });
+        (name, report.to_string())
+    })
+    .into()
 }
 
 /// Metric batches of `points` points over `series` series in random order, five labels each.

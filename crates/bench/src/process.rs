@@ -71,7 +71,13 @@ impl Process {
         (field(11) + field(12)) / 100.0
     }
 
-    /// The highest resident memory so far, in MB.
+    /// Forgets the highest resident memory so far (proc(5), `clear_refs`).
+    pub(crate) fn reset_peak(&self) -> anyhow::Result<()> {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")
+            .context("cannot reset the peak of the resident memory")
+    }
+
+    /// The highest resident memory since [`Process::reset_peak`], in MB.
     pub(crate) fn peak_mb(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .unwrap_or_default();

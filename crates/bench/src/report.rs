@@ -20,26 +20,66 @@ pub(crate) struct Row {
     /// Median latency in ms, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p50_ms: Option<f64>,
+    /// 95th percentile in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p95_ms: Option<f64>,
     /// 99th percentile in ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_ms: Option<f64>,
     /// Processor seconds of the service for 1,000 operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_s_per_1000: Option<f64>,
-    /// Peak resident memory of the service in MB, so far in its run.
+    /// Peak resident memory of the service in MB, in this phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_rss_mb: Option<f64>,
     /// Bytes on disk for each operation stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_bytes_per_op: Option<f64>,
-    /// Rate divided by that of the named yardstick of this run.
+    /// Rate divided by that of the named load of this run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
     /// Which one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub against: Option<&'static str>,
+    pub against: Option<String>,
     /// Requests answered with another status than 2xx.
     pub refused: u64,
+    /// What it should reach.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub goals: Vec<Goal>,
+}
+
+/// What a figure should be.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Goal {
+    /// So many operations a second.
+    PerSecond(f64),
+    /// At least so much of what it is compared with.
+    Ratio(f64),
+    /// The 95th percentile below so many milliseconds.
+    P95(f64),
+    /// The 99th percentile below.
+    P99(f64),
+    /// Peak resident memory below so many MB.
+    PeakMb(f64),
+}
+
+impl Goal {
+    /// Whether a line reaches it, and how it is written.
+    fn judge(self, row: &Row) -> (bool, String) {
+        let below = |value: Option<f64>, goal: f64| value.is_some_and(|value| value < goal);
+        let above = |value: Option<f64>, goal: f64| value.is_some_and(|value| value >= goal);
+        match self {
+            Self::PerSecond(goal) => (
+                above(Some(row.per_second), goal),
+                format!("≥ {}/s", thousands(goal)),
+            ),
+            Self::Ratio(goal) => (above(row.ratio, goal), format!("ratio ≥ {goal}")),
+            Self::P95(goal) => (below(row.p95_ms, goal), format!("p95 < {goal} ms")),
+            Self::P99(goal) => (below(row.p99_ms, goal), format!("p99 < {goal} ms")),
+            Self::PeakMb(goal) => (below(row.peak_rss_mb, goal), format!("RSS < {goal} MB")),
+        }
+    }
 }
 
 /// All lines of a run.
@@ -54,20 +94,18 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// The rate of a yardstick that was measured before.
-    pub(crate) fn yardstick(&self, load: &str) -> Option<f64> {
-        self.rows
-            .iter()
-            .find(|row| row.service == "yardstick" && row.load == load)
-            .map(|row| row.per_second)
+    /// The rate of a load that was measured before.
+    fn rate_of(&self, load: &str) -> Option<f64> {
+        let row = self.rows.iter().find(|row| row.load == load);
+        row.map(|row| row.per_second)
     }
 
-    /// Adds a line, compares it with its yardstick, and prints it.
+    /// Adds a line, compares it with what it is measured against, and prints it.
     pub(crate) fn add(&mut self, mut row: Row) {
-        row.ratio = row
-            .against
-            .and_then(|load| self.yardstick(load))
-            .map(|yardstick| row.per_second / yardstick);
+        let against = row.against.as_deref();
+        row.ratio = against
+            .and_then(|load| self.rate_of(load))
+            .map(|rate| row.per_second / rate);
         println!("{}", line(&row));
         self.rows.push(row);
     }
@@ -98,23 +136,29 @@ impl Report {
     }
 }
 
-const HEAD: &str = "| service | load | per second | p50 ms | p99 ms | CPU s/1000 | peak RSS MB | disk B/op | ratio | refused |\n|---|---|---|---|---|---|---|---|---|---|\n";
+const HEAD: &str = "| service | load | per second | p50 ms | p95 ms | p99 ms | CPU s/1000 | peak RSS MB | disk B/op | ratio | refused | goals |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 
 fn line(row: &Row) -> String {
     let number = |value: Option<f64>, digits: usize| {
         value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
     };
-    let ratio = match (row.ratio, row.against) {
+    let ratio = match (row.ratio, &row.against) {
         (Some(ratio), Some(against)) => format!("{ratio:.3} of {against}"),
         _ => "–".to_owned(),
     };
+    let goals = row.goals.iter().map(|goal| {
+        let (reached, text) = goal.judge(row);
+        format!("{text} {}", if reached { "✓" } else { "**missed**" })
+    });
+    let goals = goals.collect::<Vec<_>>().join(", ");
     format!(
-        "| {} | {} | {} {} | {} | {} | {} | {} | {} | {ratio} | {} |",
+        "| {} | {} | {} {} | {} | {} | {} | {} | {} | {} | {ratio} | {} | {goals} |",
         row.service,
         row.load,
         thousands(row.per_second),
         row.unit,
         number(row.p50_ms, 2),
+        number(row.p95_ms, 2),
         number(row.p99_ms, 2),
         number(row.cpu_s_per_1000, 4),
         number(row.peak_rss_mb, 1),
@@ -124,7 +168,7 @@ fn line(row: &Row) -> String {
 }
 
 /// 1234567.8 as `1,234,568`.
-fn thousands(value: f64) -> String {
+pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -1,7 +1,11 @@
 //! The settings of this service besides those all services have.
 
 use monlight_shared::config::{Reader, Var};
-use monlight_shared::secret::Secret;
+use monlight_shared::notify;
+
+use crate::domain::grouping::GroupingMode;
+use crate::domain::scrub::Scrubber;
+use crate::store::record::Intake;
 
 static RETENTION_DAYS: Var = Var::with_default(
     "RETENTION_DAYS",
@@ -20,31 +24,16 @@ static MAX_DB_MB: Var = Var::with_default(
     "whole number, 0 to 1000000, in megabytes of 1,000,000 bytes; 0: no limit",
     "A database that holds more loses the least useful errors: those resolved longest ago, then the ignored and at last the open ones that were not seen for longest.",
 );
-static SMTP_HOST: Var = Var::optional(
-    "SMTP_HOST",
-    "a host name or address",
-    "Mail server for alerts. This version checks the mail settings but does not send mail yet.",
+static GROUPING: Var = Var::with_default(
+    "GROUPING",
+    "original",
+    "original or stable",
+    "Which reports belong together: `original` compares the file and line of the traceback as the original service does, `stable` the functions of the app, so that a new release does not start all errors anew.",
 );
-static SMTP_PORT: Var = Var::with_default(
-    "SMTP_PORT",
-    "25",
-    "whole number, 1 to 65535",
-    "Port of the mail server.",
-);
-static SMTP_USERNAME: Var =
-    Var::optional("SMTP_USERNAME", "a text", "User name at the mail server.");
-static SMTP_PASSWORD: Var =
-    Var::optional("SMTP_PASSWORD", "a text", "Password at the mail server.").secret();
-static SMTP_FROM: Var = Var::with_default(
-    "SMTP_FROM",
-    "errors@example.com",
-    "a mail address",
-    "Sender of the alerts.",
-);
-static ALERT_EMAILS: Var = Var::optional(
-    "ALERT_EMAILS",
-    "mail addresses, separated by commas",
-    "Who receives the alerts.",
+static SCRUB_KEYS: Var = Var::optional(
+    "SCRUB_KEYS",
+    "names, separated by commas; a * at the beginning or end stands for anything",
+    "Besides passwords, tokens and the like: values of these names in headers, query strings, `extra` and `tags` are not kept.",
 );
 static BASE_URL: Var = Var::with_default(
     "BASE_URL",
@@ -53,27 +42,47 @@ static BASE_URL: Var = Var::with_default(
     "Where people reach this service, for the links in alerts.",
 );
 
-/// In the order of the documentation.
-pub static VARS: &[&Var] = &[
+const OWN: usize = 6;
+static OWN_VARS: [&Var; OWN] = [
     &RETENTION_DAYS,
     &RETENTION_DAYS_OPEN,
     &MAX_DB_MB,
-    &SMTP_HOST,
-    &SMTP_PORT,
-    &SMTP_USERNAME,
-    &SMTP_PASSWORD,
-    &SMTP_FROM,
-    &ALERT_EMAILS,
+    &GROUPING,
+    &SCRUB_KEYS,
     &BASE_URL,
 ];
 
+/// In the order of the documentation.
+pub static VARS: [&Var; OWN + notify::VARS.len()] = {
+    let mut all = [OWN_VARS[0]; OWN + notify::VARS.len()];
+    let mut next = 0;
+    while next < all.len() {
+        all[next] = if next < OWN {
+            OWN_VARS[next]
+        } else {
+            notify::VARS[next - OWN]
+        };
+        next += 1;
+    }
+    all
+};
+
+const MODES: [(&str, GroupingMode); 2] = [
+    ("original", GroupingMode::Original),
+    ("stable", GroupingMode::Stable),
+];
+
 /// The settings as read.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Config {
     /// What is kept for how long.
     pub retention: Retention,
+    /// How reports are taken in.
+    pub intake: Intake,
     /// How alerts are to be sent.
-    pub alerts: AlertSettings,
+    pub alerts: notify::Settings,
+    /// Where people reach this service, without a slash at the end.
+    pub base_url: String,
 }
 
 /// What is kept for how long.
@@ -94,25 +103,6 @@ impl Retention {
     }
 }
 
-/// How alerts are to be sent, once this service does so.
-#[derive(Clone, Debug)]
-pub struct AlertSettings {
-    /// The mail server.
-    pub smtp_host: Option<String>,
-    /// Its port.
-    pub smtp_port: u16,
-    /// For signing in there.
-    pub smtp_username: Option<String>,
-    /// For signing in there.
-    pub smtp_password: Option<Secret>,
-    /// The sender.
-    pub smtp_from: String,
-    /// The recipients.
-    pub recipients: Vec<String>,
-    /// Where links lead.
-    pub base_url: Option<String>,
-}
-
 impl Config {
     /// Reads them; problems stay with the reader.
     pub fn read(reader: &mut Reader<'_>) -> Self {
@@ -122,37 +112,12 @@ impl Config {
                 open_days: reader.optional_integer(&RETENTION_DAYS_OPEN, 1..=36_500),
                 max_mb: reader.integer(&MAX_DB_MB, 0..=1_000_000) as u64,
             },
-            alerts: AlertSettings {
-                smtp_host: reader.text(&SMTP_HOST),
-                smtp_port: reader.integer(&SMTP_PORT, 1..=65_535) as u16,
-                smtp_username: reader.text(&SMTP_USERNAME),
-                smtp_password: reader.secret(&SMTP_PASSWORD),
-                smtp_from: reader.text(&SMTP_FROM).unwrap_or_default(),
-                recipients: reader.list(&ALERT_EMAILS),
-                base_url: reader.url(&BASE_URL),
+            intake: Intake {
+                grouping: reader.choice(&GROUPING, &MODES).unwrap_or_default(),
+                scrubber: Scrubber::new(&reader.list(&SCRUB_KEYS)),
             },
-        }
-    }
-}
-
-impl AlertSettings {
-    /// What is missing before mail could be sent at all; the texts are the contract's.
-    pub fn missing(&self) -> Option<&'static str> {
-        if self.smtp_host.is_none() {
-            return Some("SMTP not configured: SMTP_HOST is not set");
-        }
-        if self.recipients.is_empty() {
-            return Some("SMTP not configured: ALERT_EMAILS is not set");
-        }
-        None
-    }
-
-    /// Nobody should wait for mail that does not come.
-    pub fn warn_if_set(&self) {
-        if self.missing().is_none() {
-            tracing::warn!(
-                "SMTP_HOST and ALERT_EMAILS are set, but this version does not send mail yet"
-            );
+            alerts: notify::Settings::read(reader),
+            base_url: reader.url(&BASE_URL).unwrap_or_default(),
         }
     }
 }

@@ -45,7 +45,7 @@ impl Service for ErrorTracker {
     type Config = Config;
 
     fn vars() -> &'static [&'static Var] {
-        config::VARS
+        &config::VARS
     }
 
     fn configure(reader: &mut Reader<'_>) -> Config {
@@ -61,9 +61,12 @@ impl Service for ErrorTracker {
     }
 
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
-        config.alerts.warn_if_set();
-        let state = AppState::new(&ctx, config.alerts);
+        for warning in config.alerts.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let state = AppState::new(&ctx, config.alerts, config.intake);
         tasks::gauges::start(&ctx, &state);
+        tasks::ignored::start(&ctx, &state);
         tasks::retention::start(&ctx, &state, config.retention);
         Ok(http::router(&ctx, state))
     }

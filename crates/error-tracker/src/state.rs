@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use monlight_shared::clock::Clock;
 use monlight_shared::metrics::{Counter, Gauge, Registry};
+use monlight_shared::notify::Settings;
 use monlight_shared::service::Context;
 use monlight_shared::store::Store;
 
-use crate::config::AlertSettings;
 use crate::domain::group::{Recorded, State};
+use crate::store::record::Intake;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -19,18 +20,21 @@ pub struct AppState {
     pub clock: Clock,
     /// What `/metrics` tells of errors.
     pub tally: Arc<Tally>,
-    /// See [`AlertSettings`].
-    pub alerts: Arc<AlertSettings>,
+    /// See [`Settings`].
+    pub alerts: Arc<Settings>,
+    /// See [`Intake`].
+    pub intake: Arc<Intake>,
 }
 
 impl AppState {
     /// Of a service that is about to start.
-    pub fn new(ctx: &Context, alerts: AlertSettings) -> Self {
+    pub fn new(ctx: &Context, alerts: Settings, intake: Intake) -> Self {
         Self {
             store: ctx.store.clone(),
             clock: ctx.clock.clone(),
             tally: Arc::new(Tally::new(&ctx.metrics)),
             alerts: Arc::new(alerts),
+            intake: Arc::new(intake),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Read in this order: [`service`] puts a process together from the other parts, [`config`] reads its settings,
 //! [`store`] keeps its data, [`http`] serves it, [`lifecycle`] starts and ends its tasks, [`metrics`] lets it speak
 //! about itself. [`clock`] and [`secret`] are small types the others share, [`search_text`] is what people type into
-//! a search.
+//! a search. With the feature `notify` there are alerts to people, too.
 
 pub mod service;
 
@@ -21,6 +21,10 @@ pub mod telemetry;
 pub mod clock;
 pub mod search_text;
 pub mod secret;
+pub mod time_span;
+
+#[cfg(feature = "notify")]
+pub mod notify;
 
 #[cfg(feature = "testing")]
 pub mod testing;

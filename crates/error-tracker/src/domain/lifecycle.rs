@@ -26,6 +26,15 @@ pub enum Decision<'d> {
     },
 }
 
+/// For how long a group is to be ignored; without any condition for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ignore {
+    /// Until this unix time in milliseconds.
+    pub until_ms: Option<i64>,
+    /// For so many more reports.
+    pub reports: Option<i64>,
+}
+
 /// What one more report does to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -74,6 +83,51 @@ pub fn on_report(
                 Outcome::Stays
             }
         }
+    }
+}
+
+/// What holds for two groups that become one, each given with its number of reports: whichever decision lets it come back
+/// sooner.
+pub fn unite<'d>(one: (Decision<'d>, i64), other: (Decision<'d>, i64)) -> Decision<'d> {
+    match (one.0, other.0) {
+        (Decision::Open, _) | (_, Decision::Open) => Decision::Open,
+        (Decision::Resolved { in_release: one }, Decision::Resolved { in_release: other }) => {
+            Decision::Resolved {
+                in_release: one.zip(other).and_then(newer),
+            }
+        }
+        (resolved @ Decision::Resolved { .. }, Decision::Ignored { .. })
+        | (Decision::Ignored { .. }, resolved @ Decision::Resolved { .. }) => resolved,
+        (
+            Decision::Ignored {
+                until_ms: one_ms,
+                until_count: one_count,
+            },
+            Decision::Ignored {
+                until_ms: other_ms,
+                until_count: other_count,
+            },
+        ) => {
+            let left = |until: Option<i64>, count| until.map(|until| until.saturating_sub(count));
+            let left = [left(one_count, one.1), left(other_count, other.1)];
+            let count = one.1.saturating_add(other.1);
+            Decision::Ignored {
+                until_ms: one_ms.into_iter().chain(other_ms).min(),
+                until_count: left
+                    .into_iter()
+                    .flatten()
+                    .min()
+                    .map(|left| count.saturating_add(left)),
+            }
+        }
+    }
+}
+
+/// The newer of two releases, as far as their names tell.
+fn newer<'d>((one, other): (&'d str, &'d str)) -> Option<&'d str> {
+    match release_order::compare(one, other)? {
+        Ordering::Less => Some(other),
+        Ordering::Equal | Ordering::Greater => Some(one),
     }
 }
 
@@ -133,5 +187,58 @@ mod tests {
         check((Some(1_000), Some(107)), 2, 1_001, Outcome::ComesBack);
         check((Some(1_000), Some(107)), 107, 1, Outcome::ComesBack);
         check((Some(1_000), Some(107)), 2, 1, Outcome::Stays);
+    }
+
+    #[test]
+    fn of_two_decisions_the_one_that_hides_less_holds() {
+        #[track_caller]
+        fn check(one: Decision<'_>, other: Decision<'_>, expected: Decision<'_>) {
+            let united = unite((one, 10), (other, 5));
+            assert_eq!(united, expected, "{one:?} {other:?}");
+            let reversed = unite((other, 5), (one, 10));
+            assert_eq!(reversed, expected, "{other:?} {one:?}");
+        }
+        let resolved = |in_release| Decision::Resolved { in_release };
+        let ignored = |until_ms, until_count| Decision::Ignored {
+            until_ms,
+            until_count,
+        };
+        for decision in [Decision::Open, resolved(None), ignored(None, None)] {
+            check(decision, Decision::Open, Decision::Open);
+            check(decision, decision, decision);
+        }
+        check(
+            resolved(Some("1.9")),
+            resolved(Some("1.10")),
+            resolved(Some("1.10")),
+        );
+        check(resolved(Some("1.9")), resolved(None), resolved(None));
+        check(resolved(Some("1.9")), resolved(Some("x")), resolved(None));
+        check(
+            resolved(Some("1.9")),
+            ignored(Some(3), None),
+            resolved(Some("1.9")),
+        );
+        check(
+            ignored(None, None),
+            ignored(Some(3), None),
+            ignored(Some(3), None),
+        );
+        check(
+            ignored(Some(9), None),
+            ignored(Some(3), None),
+            ignored(Some(3), None),
+        );
+        // 4 more of the one, 3 more of the other; 15 reports in all.
+        check(
+            ignored(None, Some(14)),
+            ignored(None, Some(8)),
+            ignored(None, Some(18)),
+        );
+        check(
+            ignored(Some(3), None),
+            ignored(None, Some(8)),
+            ignored(Some(3), Some(18)),
+        );
     }
 }

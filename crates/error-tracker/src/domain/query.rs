@@ -1,45 +1,69 @@
 //! What a list of errors is asked for.
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-
-use super::group::{Source, State};
-use super::session::SessionId;
+use super::cursor::Cursor;
+use super::filter::{BadParameter, Filter, FilterReader};
+use super::window::{self, Range};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
-/// A number below this is a time in seconds, from it on in milliseconds (as seconds it would be
-/// the year 5138).
-const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 
-/// Filters combine with "and"; `None` does not filter.
+/// One page of the groups that a filter leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListQuery {
-    /// Exact name.
-    pub project: Option<String>,
-    /// `None`: in any state.
-    pub state: Option<State>,
-    /// See [`Source`].
-    pub source: Option<Source>,
-    /// With a report of this session.
-    pub session: Option<SessionId>,
-    /// Last seen at or after this unix time in milliseconds.
-    pub since_ms: Option<i64>,
+    /// Which groups.
+    pub filter: Filter,
+    /// In which order, the greatest first; groups that are equal in that come by their number, the greatest first.
+    pub sort: Sort,
+    /// Only those behind this one; of the same order.
+    pub after: Option<Cursor>,
+    /// Whether each group comes with its reports over time.
+    pub sparkline: Option<Range>,
     /// 1 to 200.
     pub limit: u32,
     /// How many to leave out.
     pub offset: u32,
 }
 
+/// What a list is sorted by. The numbers are part of cursors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// The time of the newest report.
+    #[default]
+    LastSeen = 1,
+    /// The time of the first report.
+    FirstSeen = 2,
+    /// The number of reports.
+    Count = 3,
+    /// The number of different users.
+    Users = 4,
+}
+
+impl Sort {
+    /// Every one of them.
+    pub const ALL: &'static [Self] = &[Self::LastSeen, Self::FirstSeen, Self::Count, Self::Users];
+
+    /// As asked for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LastSeen => "last_seen",
+            Self::FirstSeen => "first_seen",
+            Self::Count => "count",
+            Self::Users => "users",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|sort| sort.name() == name)
+    }
+}
+
 impl Default for ListQuery {
     fn default() -> Self {
         Self {
-            project: None,
-            state: Some(State::Open),
-            source: None,
-            session: None,
-            since_ms: None,
+            filter: Filter::default(),
+            sort: Sort::default(),
+            after: None,
+            sparkline: None,
             limit: DEFAULT_LIMIT,
             offset: 0,
         }
@@ -47,26 +71,17 @@ impl Default for ListQuery {
 }
 
 impl ListQuery {
-    /// Reads decoded query parameters. The contract wants unknown names and unreadable values to
-    /// change nothing, and the last readable one of a name to count.
-    pub fn from_pairs<'q>(pairs: impl IntoIterator<Item = (&'q str, &'q str)>) -> Self {
+    /// Reads decoded query parameters. The contract wants unknown names and unreadable values of its own parameters to
+    /// change nothing, and the last readable one of a name to count; the parameters it does not know must make sense.
+    pub fn from_pairs<'q>(
+        pairs: impl IntoIterator<Item = (&'q str, &'q str)>,
+        now_ms: i64,
+    ) -> Result<Self, BadParameter> {
         let mut query = Self::default();
+        let mut filter = FilterReader::new(now_ms);
+        let (mut sort, mut cursor) = (None, None);
         for (name, value) in pairs {
             match name {
-                "resolved" => {
-                    query.state = match value {
-                        "true" | "1" => Some(State::Resolved),
-                        "all" => None,
-                        _ => Some(State::Open),
-                    }
-                }
-                "project" if !value.is_empty() => query.project = Some(value.to_owned()),
-                "source" => {
-                    let known = Source::ALL.iter().find(|source| source.name() == value);
-                    query.source = known.copied().or(query.source);
-                }
-                "session_id" if !value.is_empty() => query.session = Some(SessionId::of(value)),
-                "since" => query.since_ms = unix_ms(value).or(query.since_ms),
                 "limit" => {
                     query.limit = match number(value) {
                         Some(0) => DEFAULT_LIMIT,
@@ -75,11 +90,39 @@ impl ListQuery {
                     }
                 }
                 "offset" => query.offset = number(value).unwrap_or(0),
-                _ => {}
+                "sort" | "cursor" | "sparkline" if value.is_empty() => {}
+                "sort" => {
+                    let expected = "last_seen, first_seen, count or users";
+                    let known = Sort::parse(value);
+                    sort = Some(known.ok_or_else(|| BadParameter::new(name, value, expected))?);
+                }
+                "cursor" => cursor = Some(value),
+                "sparkline" => {
+                    let range = Range::parse(value);
+                    let range =
+                        range.ok_or_else(|| BadParameter::new(name, value, window::EXPECTED))?;
+                    query.sparkline = Some(range);
+                }
+                _ => {
+                    filter.take(name, value)?;
+                }
             }
         }
-        query
+        query.filter = filter.finish();
+        query.sort = sort.unwrap_or_default();
+        query.after = cursor.map(|text| after(text, query.sort)).transpose()?;
+        Ok(query)
     }
+}
+
+fn after(text: &str, sort: Sort) -> Result<Cursor, BadParameter> {
+    let expected = format!(
+        "the next_cursor of a list with the same filters and sort={}",
+        sort.name()
+    );
+    Cursor::decode(text)
+        .filter(|cursor| cursor.sort == sort)
+        .ok_or_else(|| BadParameter::new("cursor", text, &expected))
 }
 
 fn number(text: &str) -> Option<u32> {
@@ -87,42 +130,25 @@ fn number(text: &str) -> Option<u32> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// Reads a time: ISO 8601 with a zone, without one (then UTC), a date alone (its midnight), or unix
-/// seconds or milliseconds.
-fn unix_ms(text: &str) -> Option<i64> {
-    if let Ok(number) = text.parse::<i64>() {
-        return match number {
-            0..FIRST_MILLISECONDS => Some(number * 1_000),
-            FIRST_MILLISECONDS.. => Some(number),
-            _ => None,
-        };
-    }
-    let time = timestamp(text).or_else(|| {
-        // An unencoded plus sign of a zone arrives as a blank.
-        let (time, zone) = text.rsplit_once(' ')?;
-        timestamp(&format!("{time}+{zone}"))
-    })?;
-    Some(time.as_millisecond())
-}
-
-fn timestamp(text: &str) -> Option<Timestamp> {
-    text.parse::<Timestamp>().ok().or_else(|| {
-        let time: DateTime = text.parse().ok()?;
-        Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::group::{Source, State};
+    use crate::domain::session::SessionId;
+
+    const NOW: i64 = 1_767_323_045_000;
 
     #[track_caller]
     fn check(query: &[(&str, &str)], expected: ListQuery) {
-        assert_eq!(
-            ListQuery::from_pairs(query.iter().copied()),
-            expected,
-            "{query:?}"
-        );
+        let read = ListQuery::from_pairs(query.iter().copied(), NOW);
+        assert_eq!(read, Ok(expected), "{query:?}");
+    }
+
+    #[track_caller]
+    fn check_refused(query: &[(&str, &str)], says: &str) {
+        let read = ListQuery::from_pairs(query.iter().copied(), NOW);
+        let fault = read.expect_err(says).to_string();
+        assert!(fault.contains(says), "{query:?}: {fault}");
     }
 
     #[test]
@@ -146,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_readable_value_counts() {
-        let query = ListQuery {
+    fn the_last_readable_value_of_the_contract_counts() {
+        let filter = Filter {
             project: Some("b".to_owned()),
             source: Some(Source::Server),
             session: Some(SessionId::of("s")),
-            ..ListQuery::default()
+            ..Filter::default()
         };
         check(
             &[
@@ -165,45 +191,81 @@ mod tests {
                 ("since", "never"),
                 ("resolved", "true"),
                 ("resolved", "x"),
-                ("search", "z"),
+                ("page", "z"),
             ],
-            query,
+            ListQuery {
+                filter,
+                ..ListQuery::default()
+            },
         );
-        let state = |state| ListQuery {
-            state,
+        let resolved = ListQuery {
+            filter: Filter {
+                state: Some(State::Resolved),
+                ..Filter::default()
+            },
             ..ListQuery::default()
         };
-        check(&[("resolved", "1")], state(Some(State::Resolved)));
-        check(&[("resolved", "True")], state(Some(State::Open)));
-        check(&[("resolved", "all")], state(None));
+        check(&[("resolved", "1")], resolved);
+        check(&[("resolved", "True")], ListQuery::default());
     }
 
     #[test]
-    fn times_are_read_in_every_usual_form() {
-        #[track_caller]
-        fn check(text: &str, expected: Option<i64>) {
-            assert_eq!(unix_ms(text), expected, "{text:?}");
+    fn orders_and_windows_have_names() {
+        for sort in Sort::ALL {
+            let expected = ListQuery {
+                sort: *sort,
+                ..ListQuery::default()
+            };
+            check(&[("sort", sort.name())], expected);
         }
-        check("2026-01-02T03:04:05Z", Some(1_767_323_045_000));
-        check("2026-01-02T03:04:05.678Z", Some(1_767_323_045_678));
-        check("2026-01-02T05:04:05.123456+02:00", Some(1_767_323_045_123));
-        check("2026-01-02T05:04:05 02:00", Some(1_767_323_045_000));
-        check("2026-01-02T03:04:05", Some(1_767_323_045_000));
-        check("2026-01-02 03:04:05", Some(1_767_323_045_000));
-        check("2026-01-02", Some(1_767_312_000_000));
-        check("1767323045", Some(1_767_323_045_000));
-        check("1767323045678", Some(1_767_323_045_678));
-        check("0", Some(0));
-        for text in [
-            "",
-            "soon",
-            "-5",
-            "2026-13-01",
-            "99999999999999999999",
-            "1h",
-            " ",
-        ] {
-            check(text, None);
-        }
+        check(
+            &[("sort", ""), ("sparkline", ""), ("cursor", "")],
+            ListQuery::default(),
+        );
+        let sparkline = ListQuery {
+            sparkline: Some(Range::Week),
+            ..ListQuery::default()
+        };
+        check(&[("sparkline", "7d")], sparkline);
+        check_refused(
+            &[("sort", "name")],
+            "expected last_seen, first_seen, count or users",
+        );
+        check_refused(
+            &[("sparkline", "1h")],
+            "sparkline: \"1h\" is not understood; expected 24h, 7d or 30d",
+        );
+    }
+
+    #[test]
+    fn a_cursor_belongs_to_its_order() {
+        let cursor = Cursor {
+            sort: Sort::Count,
+            key: 5,
+            id: 7,
+        };
+        let text = cursor.encode();
+        let expected = ListQuery {
+            sort: Sort::Count,
+            after: Some(cursor),
+            ..ListQuery::default()
+        };
+        check(&[("cursor", &text), ("sort", "count")], expected.clone());
+        check(&[("sort", "count"), ("cursor", &text)], expected);
+        check_refused(
+            &[("cursor", &text)],
+            "the next_cursor of a list with the same filters and sort=last_seen",
+        );
+        check_refused(&[("cursor", "abc")], "cursor: \"abc\" is not understood");
+    }
+
+    #[test]
+    fn what_the_original_does_not_know_must_make_sense() {
+        check_refused(
+            &[("state", "closed")],
+            "expected open, resolved, ignored or all",
+        );
+        check_refused(&[("until", "soon")], "until");
+        check_refused(&[("tag", "x")], "key:value");
     }
 }

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::fingerprint::Fingerprint;
 use super::group::Source;
+use super::grouping::{self, ClientFingerprint, GroupingKey, GroupingMode, client_key};
 use super::json;
 use super::session::{self, SessionId};
 use super::user::UserId;
@@ -72,6 +73,8 @@ pub struct ErrorReport {
     pub server_name: Option<String>,
     /// A JSON object.
     pub tags: Option<String>,
+    /// What its client wants it to be grouped by.
+    pub fingerprint: Option<ClientFingerprint>,
 }
 
 impl ErrorReport {
@@ -113,15 +116,40 @@ impl ErrorReport {
             tags: members
                 .json(Field::Tags)
                 .filter(|tags| tags.starts_with('{')),
+            fingerprint: members
+                .value(Field::Fingerprint)
+                .and_then(ClientFingerprint::from_json),
         };
         check_length("project", &report.project, MAX_PROJECT_CHARS)?;
         check_length("exception_type", &report.exception_type, MAX_TYPE_CHARS)?;
         Ok(report)
     }
 
-    /// The group it belongs to, within its project.
+    /// The contract's fingerprint of the group it belongs to, within its project.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.project, &self.exception_type, &self.traceback)
+    }
+
+    /// The stable key of the group it belongs to; see [`grouping`].
+    pub fn stable_key(&self) -> GroupingKey {
+        grouping::stable_key(
+            &self.project,
+            &self.exception_type,
+            &self.message,
+            &self.traceback,
+        )
+    }
+
+    /// The key of the group it belongs to, within its project. `original` is its original one.
+    pub fn key(&self, mode: GroupingMode, original: GroupingKey) -> GroupingKey {
+        let default = match mode {
+            GroupingMode::Original => original,
+            GroupingMode::Stable => self.stable_key(),
+        };
+        match &self.fingerprint {
+            Some(own) => client_key(&self.project, own, &default),
+            None => default,
+        }
     }
 
     /// Where it came from.
@@ -197,9 +225,10 @@ enum Field {
     Environment,
     ServerName,
     Tags,
+    Fingerprint,
 }
 
-const FIELDS: usize = Field::Tags as usize + 1;
+const FIELDS: usize = Field::Fingerprint as usize + 1;
 
 impl Field {
     fn named(key: &str) -> Option<Self> {
@@ -218,6 +247,7 @@ impl Field {
             "environment" => Self::Environment,
             "server_name" => Self::ServerName,
             "tags" => Self::Tags,
+            "fingerprint" => Self::Fingerprint,
             _ => return None,
         })
     }

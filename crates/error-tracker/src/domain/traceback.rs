@@ -55,11 +55,26 @@ fn split_digits(text: &str) -> (&str, &str) {
 }
 
 fn first_javascript_frame(text: &str) -> Option<Location<'_>> {
-    text.split('\n').find_map(javascript_frame)
+    let mut rest = text;
+    // Every frame has a colon, so the lines without one need no look.
+    while let Some((before, after)) = rest.split_once(':') {
+        let begun = before.rsplit_once('\n').map_or(before, |(_, line)| line);
+        let (ended, remainder) = after.split_once('\n').unwrap_or((after, ""));
+        let line = before.len() - begun.len()..before.len() + 1 + ended.len();
+        if let Some(location) = rest.get(line).and_then(javascript_frame) {
+            return Some(location);
+        }
+        rest = remainder;
+    }
+    None
 }
 
 /// Reads one line: `at name (file:line:column)`, `at file:line:column` or `name@file:line:column`.
 fn javascript_frame(line: &str) -> Option<Location<'_>> {
+    // `@f:1` is the shortest frame; a hostile text has many shorter lines.
+    if line.len() < 4 {
+        return None;
+    }
     let line = trim(line);
     if let Some((_, frame)) = line.split_once("at ") {
         return place(in_parentheses(frame).unwrap_or(frame));
@@ -141,6 +156,7 @@ mod tests {
         check("f@http://h/a.js:5:6", Some(("http://h/a.js", "5")));
         check("at f (a.js:12)", Some(("a.js", "12")));
         check("at node:fs:603:3", Some(("node:fs", "603")));
+        check("\n@:1\n@f:1", Some(("f", "1")));
         check(
             "\tat shop.Cart.total(Cart.java:57)\r",
             Some(("Cart.java", "57")),

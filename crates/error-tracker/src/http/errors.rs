@@ -41,7 +41,7 @@ pub(super) async fn submit(
     })?;
     drop(body);
     let size = report.size_bytes();
-    let incoming = Incoming::new(report, state.clock.now_ms());
+    let incoming = Incoming::new(report, state.clock.now_ms(), &state.intake);
     let fingerprint = incoming.fingerprint();
     let recorded = state
         .store

@@ -5,17 +5,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use monlight_shared::clock::iso_seconds;
 use monlight_shared::http::{ApiError, PathText};
-use monlight_shared::store::Lane;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::UNKNOWN;
 use super::text::answer;
 use crate::domain::group::{GroupId, State as GroupState};
 use crate::state::AppState;
 use crate::store::detail::{self, GroupDetail, Occurrence};
-use crate::store::lifecycle::{self, Resolved};
-
-const UNKNOWN: &str = "Error not found";
 
 #[derive(Serialize)]
 struct Detail<'a> {
@@ -64,12 +61,6 @@ struct Hour {
     count: i64,
 }
 
-#[derive(Serialize)]
-struct Done {
-    status: &'static str,
-    id: i64,
-}
-
 /// `GET /api/errors/{id}`.
 pub(super) async fn detail(
     State(state): State<AppState>,
@@ -83,26 +74,6 @@ pub(super) async fn detail(
         .await?
         .ok_or_else(|| ApiError::not_found(UNKNOWN))?;
     Ok(answer(StatusCode::OK, &shown(&group)))
-}
-
-/// `POST /api/errors/{id}/resolve`: the same answer however often it is asked.
-pub(super) async fn resolve(
-    State(state): State<AppState>,
-    PathText(id): PathText,
-) -> Result<Response, ApiError> {
-    let id = GroupId::from_path(&id).ok_or_else(ApiError::no_route)?;
-    let now = state.clock.now_ms();
-    let resolved = state
-        .store
-        .write(Lane::Ingest, 0, move |conn| {
-            lifecycle::resolve(conn, id, now)
-        })
-        .await?;
-    if resolved == Resolved::Unknown {
-        return Err(ApiError::not_found(UNKNOWN));
-    }
-    let (status, id) = ("resolved", id.get());
-    Ok(answer(StatusCode::OK, &Done { status, id }))
 }
 
 fn shown(group: &GroupDetail) -> Detail<'_> {

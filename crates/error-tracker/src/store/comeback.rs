@@ -3,9 +3,9 @@
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::history;
+use super::{history, lifecycle};
 use crate::domain::facet::{FacetId, FacetKind};
-use crate::domain::group::State;
+use crate::domain::group::{GroupId, State};
 use crate::domain::lifecycle::{Decision, Outcome, on_report};
 
 /// A group as one more report finds it.
@@ -25,15 +25,9 @@ pub(super) fn reopen_if_due(conn: &Connection, group: &Reported<'_>) -> Result<b
     if group.state == State::Open || !is_due(conn, group)? {
         return Ok(false);
     }
-    conn.prepare_cached(
-        "UPDATE error_groups SET state = 0, resolved_at = NULL, fresh_at = ?1 WHERE id = ?2",
-    )?
-    .execute((group.time_ms, group.id))?;
-    conn.prepare_cached(
-        "UPDATE group_decisions SET ignored_until = NULL, ignored_count = NULL, resolved_release = NULL
-         WHERE group_id = ?1",
-    )?
-    .execute([group.id])?;
+    lifecycle::set_open(conn, GroupId::from_stored(group.id))?;
+    conn.prepare_cached("UPDATE error_groups SET fresh_at = ?1 WHERE id = ?2")?
+        .execute((group.time_ms, group.id))?;
     let detail = serde_json::json!({"by": "report", "release": group.release});
     history::add(
         conn,

@@ -9,11 +9,12 @@ use monlight_shared::store::{Import, StoreError, TakeOver, TakenOver};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use self::rows::{LegacyGroup, LegacyReport, Reports};
-use super::record::{ORIGINAL, text_hashes};
+use super::record::text_hashes;
 use super::seen_by::{self, Audience};
 use super::{HOUR_MS, KEPT_HOURS, SLOTS, facets};
 use crate::domain::facet::{Facet, FacetKind, facets_of};
 use crate::domain::group::{KEPT_OCCURRENCES, Source, State};
+use crate::domain::grouping::GroupingKey;
 
 mod rows;
 
@@ -240,8 +241,8 @@ fn insert(
         .into
         .prepare_cached(
             "INSERT INTO error_groups (id, project, fingerprint, state, source, count, first_seen, last_seen, fresh_at,
-               resolved_at, hour, hour_count, texts)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?7, ?9, ?10, ?11, ?12)",
+               resolved_at, hour, hour_count, texts, count_rank, users_rank)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?7, ?9, ?10, ?11, ?12, ?6, 0)",
         )?
         .execute(params![
             group.id,
@@ -269,8 +270,8 @@ fn identify(
     group: &LegacyGroup,
     taken: &mut TakenOver,
 ) -> Result<(), StoreError> {
-    let mut key = vec![ORIGINAL];
-    key.extend(group.fingerprint.as_bytes());
+    let key = GroupingKey::original(group.fingerprint);
+    let key = key.as_bytes();
     let holder: Option<i64> = conn
         .prepare_cached("SELECT group_id FROM group_keys WHERE project = ?1 AND key = ?2")?
         .query_row((project, &key), |row| row.get(0))

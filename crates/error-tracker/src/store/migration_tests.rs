@@ -4,8 +4,9 @@ use monlight_shared::clock::Clock;
 use monlight_shared::metrics::Registry;
 use monlight_shared::store::{Lane, QueueLimits, Store};
 
-use super::record::{self, Incoming};
+use super::record::{self, Incoming, Intake};
 use super::{MIGRATIONS, detail, list};
+use crate::domain::filter::Filter;
 use crate::domain::group::{GroupId, Recorded, State};
 use crate::domain::query::ListQuery;
 use crate::domain::report::ErrorReport;
@@ -28,7 +29,7 @@ fn incoming(traceback: &str, time_ms: i64) -> Incoming {
         "project": "shop", "exception_type": "E", "message": "m", "traceback": traceback,
     });
     let report = ErrorReport::from_json(body.to_string().as_bytes()).expect("a report");
-    Incoming::new(report, time_ms)
+    Incoming::new(report, time_ms, &Intake::default())
 }
 
 #[test]
@@ -65,12 +66,15 @@ fn a_database_of_version_100_keeps_everything() {
 
     let store = open(&path, MIGRATIONS);
     let all = ListQuery {
-        state: None,
+        filter: Filter {
+            state: None,
+            ..Filter::default()
+        },
         ..ListQuery::default()
     };
     let (total, resolved) = store
         .read_blocking(|conn| {
-            let (page, _) = list::read(conn, &all, |_| std::ops::ControlFlow::Continue(()))?;
+            let page = list::ids(conn, &all)?;
             Ok((page.total, list::count(conn, State::Resolved)?))
         })
         .expect("is read");

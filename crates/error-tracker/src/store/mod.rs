@@ -3,17 +3,24 @@
 
 use monlight_shared::store::Migration;
 
+pub mod bulk;
 mod comeback;
 pub mod detail;
 mod facets;
 mod history;
+mod id_set;
 pub mod legacy;
 pub mod lifecycle;
 pub mod list;
+pub mod merge;
+mod page;
+mod plan;
 pub mod record;
 pub mod remove;
 pub mod retention;
+pub mod search;
 mod seen_by;
+mod sets;
 
 /// The steps of the schema.
 pub static MIGRATIONS: &[Migration] = &[
@@ -38,6 +45,10 @@ const HOUR_MS: i64 = 3_600_000;
 /// For how many hours the reports of a group are counted hour by hour, the running one included.
 const KEPT_HOURS: i64 = 30 * 24;
 
+#[cfg(test)]
+mod list_tests;
+#[cfg(test)]
+mod merge_tests;
 #[cfg(test)]
 mod migration_tests;
 #[cfg(test)]

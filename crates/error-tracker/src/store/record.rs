@@ -15,18 +15,29 @@ use super::{FIRST_SLOT, HOUR_MS, KEPT_HOURS, SLOTS};
 use crate::domain::facet::{Facet, facets_of};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::group::{GroupId, KEPT_OCCURRENCES, Recorded, Source, State};
+use crate::domain::grouping::{GroupingKey, GroupingMode, KeyKind};
 use crate::domain::report::ErrorReport;
+use crate::domain::scrub::Scrubber;
 use crate::domain::session::SessionId;
 use crate::domain::user::UserId;
 
-/// The kind of a key that is the original's fingerprint.
-pub(super) const ORIGINAL: u8 = b'o';
+/// How reports are taken in.
+#[derive(Debug, Default)]
+pub struct Intake {
+    /// Which key a report's group is looked up by.
+    pub grouping: GroupingMode,
+    /// What must not be kept.
+    pub scrubber: Scrubber,
+}
 
 /// A report with all that can be worked out before the database is asked.
 #[derive(Debug)]
 pub struct Incoming {
     report: ErrorReport,
-    fingerprint: Fingerprint,
+    /// The one its group is looked up by.
+    key: GroupingKey,
+    /// The contract's one.
+    original: GroupingKey,
     source: Source,
     session: Option<SessionId>,
     user: Option<UserId>,
@@ -36,10 +47,15 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// A report that arrived at `time_ms`.
-    pub fn new(report: ErrorReport, time_ms: i64) -> Self {
+    /// A report that arrived at `time_ms`. Its group is told from what was sent; everything else from what is left of it
+    /// when the secrets are out.
+    pub fn new(mut report: ErrorReport, time_ms: i64, intake: &Intake) -> Self {
+        let original = GroupingKey::original(report.fingerprint());
+        let key = report.key(intake.grouping, original);
+        intake.scrubber.report(&mut report);
         Self {
-            fingerprint: report.fingerprint(),
+            key,
+            original,
             source: report.source(),
             session: report.session(),
             user: report.user(),
@@ -50,15 +66,9 @@ impl Incoming {
         }
     }
 
-    /// Of its group.
+    /// Shown as that of its group.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
-    }
-
-    fn key(&self) -> [u8; 17] {
-        let mut key = [ORIGINAL; 17];
-        key[1..].copy_from_slice(self.fingerprint.as_bytes());
-        key
+        self.key.fingerprint()
     }
 
     fn hour(&self) -> i64 {
@@ -96,7 +106,11 @@ struct Known {
 /// Stores a report: in its group, which is made or reopened where needed, among the newest
 /// occurrences, and in the counters.
 pub fn record(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError> {
-    let Some(known) = find(conn, incoming)? else {
+    let known = match find(conn, incoming, &incoming.key)? {
+        None if incoming.key.kind() == KeyKind::Stable => adopt(conn, incoming)?,
+        known => known,
+    };
+    let Some(known) = known else {
         return create(conn, incoming);
     };
     let count = known.count + 1;
@@ -139,7 +153,11 @@ pub(super) const FIND: &str =
     FROM group_keys k JOIN error_groups g ON g.id = k.group_id
     WHERE k.project = (SELECT id FROM projects WHERE name = ?1) AND k.key = ?2";
 
-fn find(conn: &Connection, incoming: &Incoming) -> Result<Option<Known>, StoreError> {
+fn find(
+    conn: &Connection,
+    incoming: &Incoming,
+    key: &GroupingKey,
+) -> Result<Option<Known>, StoreError> {
     let read = |row: &Row<'_>| {
         let texts = row.get_ref(8)?.as_bytes_or_null()?.unwrap_or_default();
         let (message, traceback) = incoming.texts.split_at(8);
@@ -159,8 +177,46 @@ fn find(conn: &Connection, incoming: &Incoming) -> Result<Option<Known>, StoreEr
         })
     };
     let mut statement = conn.prepare_cached(FIND)?;
-    let known = statement.query_row((&incoming.report.project, incoming.key()), read);
+    let known = statement.query_row((&incoming.report.project, key.as_bytes()), read);
     Ok(known.optional()?)
+}
+
+/// A group that has no stable key yet, because it came with the database of the original, and that the original would
+/// put the report into: from now on it has this one.
+fn adopt(conn: &Connection, incoming: &Incoming) -> Result<Option<Known>, StoreError> {
+    let Some(known) = find(conn, incoming, &incoming.original)? else {
+        return Ok(None);
+    };
+    let adopted = conn
+        .prepare_cached(
+            "INSERT INTO group_keys (project, key, group_id) SELECT ?1, ?2, ?3
+             WHERE NOT EXISTS (SELECT 1 FROM group_keys WHERE group_id = ?3 AND substr(key, 1, 1) = substr(?2, 1, 1))",
+        )?
+        .execute((known.project, incoming.key.as_bytes(), known.id))?;
+    Ok((adopted > 0).then_some(known))
+}
+
+/// The keys of a new group. One that its clients named answers to that name alone. Any other answers to both of ours, so
+/// that the setting can be changed without starting all groups anew; where a key belongs to another group, it stays there.
+fn identify(
+    conn: &Connection,
+    incoming: &Incoming,
+    project: i64,
+    id: i64,
+) -> Result<(), StoreError> {
+    let mut keys = vec![incoming.key];
+    match incoming.key.kind() {
+        KeyKind::Client => {}
+        KeyKind::Stable => keys.push(incoming.original),
+        KeyKind::Original => keys.push(incoming.report.stable_key()),
+    }
+    let mut statement = conn.prepare_cached(
+        "INSERT OR IGNORE INTO group_keys (project, key, group_id) VALUES (?1, ?2, ?3)",
+    )?;
+    for key in keys {
+        statement.execute((project, key.as_bytes(), id))?;
+    }
+    Ok(())
 }
 
 fn create(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError> {
@@ -171,20 +227,20 @@ fn create(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreError
         .prepare_cached("SELECT id FROM projects WHERE name = ?1")?
         .query_row([&report.project], |row| row.get(0))?;
     conn.prepare_cached(
-        "INSERT INTO error_groups (project, fingerprint, source, first_seen, last_seen, fresh_at, hour, hour_count, texts)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, 1, ?6)",
+        "INSERT INTO error_groups (project, fingerprint, source, first_seen, last_seen, fresh_at, hour, hour_count, texts,
+           count_rank, users_rank)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, 1, ?6, 1, 0)",
     )?
     .execute(params![
         project,
-        incoming.fingerprint.as_bytes(),
+        incoming.fingerprint().as_bytes(),
         incoming.source as i64,
         time,
         incoming.hour(),
         incoming.texts,
     ])?;
     let id = conn.last_insert_rowid();
-    conn.prepare_cached("INSERT INTO group_keys (project, key, group_id) VALUES (?1, ?2, ?3)")?
-        .execute((project, incoming.key(), id))?;
+    identify(conn, incoming, project, id)?;
     conn.prepare_cached(
         "INSERT INTO group_texts (group_id, exception_type, message, traceback) VALUES (?1, ?2, ?3, ?4)",
     )?

@@ -71,23 +71,38 @@ pub(super) fn user(conn: &Connection, seen: Audience, user: UserId) -> Result<()
 /// About how many users a group has with one that is not listed. The first time, the sketch starts from the list, which
 /// then is still whole.
 fn beyond_the_list(conn: &Connection, seen: Audience, user: UserId) -> Result<i64, StoreError> {
-    let stored: Option<Vec<u8>> = conn
-        .prepare_cached("SELECT sketch FROM group_user_sketches WHERE group_id = ?1")?
-        .query_row([seen.group], |row| row.get(0))
-        .optional()?;
-    let mut sketch = match stored.as_deref().and_then(UserSketch::from_bytes) {
+    let mut sketch = match sketch(conn, seen.group)? {
         Some(sketch) => sketch,
         None => listed(conn, seen.group)?,
     };
     if !sketch.insert(user.get().cast_unsigned()) {
         return Ok(seen.users);
     }
+    keep_sketch(conn, seen.group, &sketch)?;
+    // An estimate may swing; a number that people watch must not fall.
+    Ok(seen.users.max(sketch.estimate().cast_signed()))
+}
+
+/// The sketch of a group's users; `None` as long as they are all listed.
+pub(super) fn sketch(conn: &Connection, group: i64) -> Result<Option<UserSketch>, StoreError> {
+    let stored: Option<Vec<u8>> = conn
+        .prepare_cached("SELECT sketch FROM group_user_sketches WHERE group_id = ?1")?
+        .query_row([group], |row| row.get(0))
+        .optional()?;
+    Ok(stored.as_deref().and_then(UserSketch::from_bytes))
+}
+
+/// Stores the sketch of a group's users.
+pub(super) fn keep_sketch(
+    conn: &Connection,
+    group: i64,
+    sketch: &UserSketch,
+) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO group_user_sketches (group_id, sketch) VALUES (?1, ?2)",
     )?
-    .execute((seen.group, sketch.as_bytes()))?;
-    // An estimate may swing; a number that people watch must not fall.
-    Ok(seen.users.max(sketch.estimate().cast_signed()))
+    .execute((group, sketch.as_bytes()))?;
+    Ok(())
 }
 
 /// A sketch of the users in a group's ring.

@@ -17,8 +17,10 @@ async fn an_entry_has_the_contract_s_keys_in_order() {
         "{{\"errors\": [{{\"id\": 1, \"fingerprint\": {fingerprint}, \"project\": \"shop\", \
          \"exception_type\": \"ValueError\", \"message\": \"invalid input\", \"count\": 1, \
          \"first_seen\": \"2025-01-20T10:00:00Z\", \"last_seen\": \"2025-01-20T10:00:00Z\", \"resolved\": false, \
-         \"source\": \"server\", \"first_seen_ms\": 1737367200250, \"last_seen_ms\": 1737367200250}}], \
-         \"total\": 1, \"limit\": 50, \"offset\": 0}}"
+         \"source\": \"server\", \"first_seen_ms\": 1737367200250, \"last_seen_ms\": 1737367200250, \
+         \"state\": \"open\", \"reopened\": false, \"users\": 0, \"level\": null, \"release\": null, \
+         \"environment\": null}}], \"total\": 1, \"limit\": 50, \"offset\": 0, \"total_exact\": true, \
+         \"next_cursor\": null, \"took_ms\": 0.0}}"
     );
     assert_eq!(text, expected);
 }

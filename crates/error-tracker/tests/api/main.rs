@@ -1,16 +1,22 @@
 //! The service from outside: requests through its real router, on a real database.
 
 mod auth;
+mod bulk;
 mod detail;
 mod fingerprint;
+mod grouping;
 mod hostile;
 mod json;
 mod legacy;
+mod lifecycle;
 mod limits;
 mod list;
+mod merge;
+mod move_in;
 mod pages;
 mod resolve;
 mod restart;
+mod scrub;
 mod submit;
 
 use error_tracker::ErrorTracker;

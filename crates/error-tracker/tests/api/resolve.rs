@@ -56,10 +56,10 @@ async fn what_cannot_be_resolved_is_404() {
 }
 
 /// A state of its own on the same database, as the tasks have it.
-fn state_of(service: &TestService) -> AppState {
+pub(super) fn state_of(service: &TestService) -> AppState {
     let env = Env::default();
-    let alerts = Config::read(&mut Reader::new(&env)).alerts;
-    AppState::new(&service.ctx, alerts)
+    let config = Config::read(&mut Reader::new(&env));
+    AppState::new(&service.ctx, config.alerts, config.intake)
 }
 
 const KEPT: Retention = Retention {

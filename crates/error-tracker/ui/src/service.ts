@@ -1,6 +1,5 @@
-import { count } from "@kit/format";
 import type { Service } from "@kit/shell";
-import { totals } from "./model";
+import { totals, totalText } from "./model";
 
 export function service(): Service {
   const { open } = totals.value;
@@ -8,6 +7,6 @@ export function service(): Service {
     id: "errors",
     name: "Errors",
     title: "Error Tracker",
-    pages: [{ path: "", label: "Issues", here: true, ...(open === null ? {} : { n: count(open) }) }],
+    pages: [{ path: "", label: "Issues", here: true, ...(open === null ? {} : { n: totalText(open) }) }],
   };
 }

@@ -12,7 +12,7 @@ use crate::domain::filter::{Filter, Levels, Order, Page};
 use crate::domain::names::NameFilter;
 use crate::domain::pattern::Pattern;
 use crate::domain::search::{self, MOST_WORDS, Search, words};
-use crate::domain::span::Span;
+use crate::domain::span;
 use crate::state::AppState;
 use crate::store::list;
 use crate::store::scan::Budget;
@@ -27,15 +27,15 @@ const COUNT_TIME: Duration = Duration::from_millis(300);
 /// The filter of a list.
 pub(super) async fn filter(state: &AppState, query: &Query) -> Result<Filter, ApiError> {
     let now_ns = i64::try_from(state.ctx.clock.now().as_nanosecond()).unwrap_or(i64::MAX);
-    let span = |name: &str| match query.last_nonempty(name) {
+    let stated = |name: &str| match query.last_nonempty(name) {
         None => Ok(None),
-        Some(text) => Span::parse(text, now_ns)
+        Some(text) => span::parse(text, now_ns)
             .map(Some)
             .ok_or_else(|| no_time(name, text)),
     };
     Ok(Filter {
-        since_ns: span("since")?.map(|span| span.first_ns),
-        until_ns: span("until")?.map(|span| span.last_ns),
+        since_ns: stated("since")?.map(|span| span.first_ns),
+        until_ns: stated("until")?.map(|span| span.last_ns),
         ..entry_filter(state, query).await?
     })
 }

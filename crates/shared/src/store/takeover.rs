@@ -102,13 +102,21 @@ impl TakenOver {
 
 /// Removes what a take-over that was cut has left. Only for the holder of the lock.
 pub(super) fn clean(path: &Path) {
-    match std::fs::remove_file(open::with_suffix(path, ASIDE_SUFFIX)) {
-        Ok(()) => tracing::info!("removed what an unfinished take-over had left"),
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
-        Err(fault) => {
-            tracing::warn!(%fault, "cannot remove what an unfinished take-over has left");
-        }
+    if remove(&open::with_suffix(path, ASIDE_SUFFIX)) {
+        tracing::info!("removed what an unfinished take-over had left");
     }
+}
+
+/// Removes a file that is of no use any more; `false` when there was none.
+fn remove(path: &Path) -> bool {
+    let removed = std::fs::remove_file(path);
+    match &removed {
+        Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%fault, "cannot remove {path:?}");
+        }
+        _ => {}
+    }
+    removed.is_ok()
 }
 
 /// Turns the original's file at `path`, open as `conn`, into one of ours.
@@ -140,7 +148,7 @@ pub(super) fn run(
             replace(&aside, &mut conn).map_err(failed("replacing its content"))?;
             Ok(taken)
         });
-    clean(path);
+    remove(&aside);
     let taken = replaced?;
     taken.log();
     tracing::info!(

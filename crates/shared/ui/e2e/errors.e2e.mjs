@@ -200,7 +200,7 @@ test("resolving: one on its page, several in the list, and news waits behind a p
   const { errors } = await service.api("/api/errors?project=bulk&limit=3");
   await page.goto(`${service.url}/errors/${errors[0].id}`);
   await page.getByRole("button", { name: "Resolve" }).click();
-  await page.locator(".head .badge", { hasText: "Resolved" }).waitFor();
+  await page.locator(".detail-type .badge", { hasText: "Resolved" }).waitFor();
   assert.equal((await service.api(`/api/errors/${errors[0].id}`)).resolved, true);
   await page.goto(`${service.url}/?project=bulk`);
   const first = row(page, errors[1].exception_type);

@@ -64,6 +64,9 @@ interface Start {
 }
 
 export function start({ service, pages, later }: Start): void {
+  // A relative address would lead elsewhere after the first change of the page's own.
+  const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
+  if (icon) icon.href = new URL(icon.href).href;
   setLater(later);
   followHistory();
   listenForKeys();

@@ -120,6 +120,8 @@ interface FilterProps {
   /** The chosen value; an empty text is "all". */
   value: string;
   onChange: (value: string) => void;
+  /** What stands for the empty text. */
+  all?: string;
   /** Said when there is nothing to choose from. */
   none?: string;
   open?: Signal<boolean>;
@@ -127,7 +129,7 @@ interface FilterProps {
 }
 
 /** A filter with one value: a button that is tinted when set, and a menu with a search when it is long. */
-export function Filter({ label, choices, value, onChange, none, open, title }: FilterProps) {
+export function Filter({ label, choices, value, onChange, all = "All", none, open, title }: FilterProps) {
   const own = useSignal(false);
   const shown = open ?? own;
   const text = useSignal("");
@@ -159,7 +161,7 @@ export function Filter({ label, choices, value, onChange, none, open, title }: F
         </label>
       )}
       <ul>
-        <Option label="All" active={!value} onPick={() => pick("")} />
+        <Option label={all} active={!value} onPick={() => pick("")} />
         {choices
           .filter((choice) => choice.label.toLowerCase().includes(wanted))
           .map((choice) => (
@@ -247,25 +249,34 @@ export interface ActionItem {
   label: string;
   icon?: Parameters<typeof Icon>[0]["name"];
   kbd?: string;
+  /** It cannot be taken back. */
+  danger?: boolean;
   run: () => void;
 }
 
-/** A button with a menu of actions. */
-export function Actions({ label, items, button }: { label: string; items: ActionItem[]; button: PopoverProps["button"] }) {
-  const open = useSignal(false);
-  useEffect(() => () => void (open.value = false), []);
+interface ActionsProps {
+  label: string;
+  items: ActionItem[];
+  button: PopoverProps["button"];
+  /** For a key that opens it. */
+  open?: Signal<boolean>;
+}
+
+/** A button with a menu of actions. While it is open, the keys of the actions work. */
+export function Actions({ label, items, button, open }: ActionsProps) {
+  const own = useSignal(false);
+  const shown = open ?? own;
+  useEffect(() => () => void (shown.value = false), []);
+  const act = (item: ActionItem) => {
+    shown.value = false;
+    item.run();
+  };
   return (
-    <Popover open={open} label={label} button={button}>
+    <Popover open={shown} label={label} button={button} keys={Object.fromEntries(items.flatMap((item) => (item.kbd ? [[item.kbd.toLowerCase(), { run: () => act(item) }]] : [])))}>
       <ul>
         {items.map((item) => (
           <li key={item.label}>
-            <button
-              type="button"
-              onClick={() => {
-                open.value = false;
-                item.run();
-              }}
-            >
+            <button type="button" class={item.danger ? "red" : undefined} onClick={() => act(item)}>
               {item.icon && <Icon name={item.icon} />}
               <span>{item.label}</span>
               {item.kbd && <Kbd>{item.kbd}</Kbd>}

@@ -6,14 +6,24 @@ import { Dialog } from "./dialog";
 import { Icon } from "./icons";
 import { Kbd } from "./menu";
 import { Marked } from "./text";
-import { searchPattern } from "./search";
 
 /** At most this many lines of a group. */
 const PER_GROUP = 8;
 
+function wordsOf(text: string): string[] {
+  return text.toLowerCase().split(/\s+/).filter(Boolean);
+}
+
+/** Finds the words of `text` in a label, to mark them; null when there are none. */
+export function wordPattern(text: string): RegExp | null {
+  const words = wordsOf(text).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  // Of two words that begin alike the longer one is marked whole.
+  return words.length > 0 ? new RegExp(words.sort((left, right) => right.length - left.length).join("|"), "giu") : null;
+}
+
 /** All commands whose label holds every word of `text`, by group in the order of their suppliers. */
 export function matching(all: Command[], text: string): Map<string, Command[]> {
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = wordsOf(text);
   const groups = new Map<string, Command[]>();
   for (const command of all) {
     const label = command.label.toLowerCase();
@@ -96,7 +106,7 @@ function PaletteBody({ onClose }: { onClose: () => void }) {
               >
                 <Icon name={command.icon} />
                 <span class="cut">
-                  <Marked text={command.label} pattern={searchPattern(text.value)} />
+                  <Marked text={command.label} pattern={wordPattern(text.value)} />
                 </span>
                 {command.kbd && <Kbd>{command.kbd}</Kbd>}
               </div>

@@ -247,7 +247,7 @@ export function Page({ title, service, class: more, head, children, status, hint
 }
 
 /** The search field of a page: `/` goes there, Escape leaves it, typing is passed on after a rest. */
-export function SearchField({ label, placeholder, value, onChange, children, wide, fault }: SearchProps) {
+export function SearchField({ label, placeholder, value, onChange, onErase, children, wide, fault }: SearchProps) {
   const typed = useSignal(value);
   const shown = useSignal(value);
   // A change from outside (back, a clicked value) replaces what was typed.
@@ -256,10 +256,11 @@ export function SearchField({ label, placeholder, value, onChange, children, wid
     typed.value = value;
   }
   useEffect(() => {
-    if (typed.value === shown.peek()) return;
+    // A blank at the end is the start of a next word: it neither asks anew nor is taken away.
+    if (typed.value.trim() === shown.peek()) return;
     const timer = setTimeout(() => {
-      shown.value = typed.peek();
-      onChange(typed.peek().trim());
+      shown.value = typed.peek().trim();
+      onChange(shown.peek());
     }, 250);
     return () => clearTimeout(timer);
   }, [typed.value]);
@@ -284,6 +285,7 @@ export function SearchField({ label, placeholder, value, onChange, children, wid
           aria-describedby={fault ? "search-fault" : undefined}
           onInput={(event) => (typed.value = event.currentTarget.value)}
           onKeyDown={(event) => {
+            if (event.key === "Backspace" && !typed.peek()) onErase?.();
             if (event.key !== "Escape") return;
             event.preventDefault();
             event.currentTarget.blur();
@@ -305,6 +307,8 @@ interface SearchProps {
   placeholder: string;
   value: string;
   onChange: (text: string) => void;
+  /** Backspace in an empty field. */
+  onErase?: () => void;
   children?: ComponentChildren;
   wide?: boolean;
   /** Why the service refused the text. */

@@ -1,6 +1,7 @@
 /** Short news at the foot of the page: what was done, and the way back where there is one. */
 import { signal } from "@preact/signals";
 import { Icon, type IconName } from "./icons";
+import { useKeys } from "./keys";
 
 interface Toast {
   id: number;
@@ -25,24 +26,23 @@ function dismiss(id: number): void {
   toasts.value = toasts.peek().filter((other) => other.id !== id);
 }
 
-/** The place of the toasts, once a page. */
+/** The place of the toasts, once a page. `z` does what the newest one offers. */
 export function Toasts() {
+  const act = ({ id, action }: Toast) => {
+    dismiss(id);
+    action?.run();
+  };
+  const offer = toasts.value.findLast(({ action }) => action);
+  useKeys("Everywhere", offer ? { z: { label: offer.action?.label.toLowerCase() ?? "", run: () => act(offer) } } : {});
   return (
     <div class="toasts" role="status">
-      {toasts.value.map(({ id, text, icon, action }) => (
-        <div class="toast" key={id}>
-          <Icon name={icon} small />
-          <span>{text}</span>
-          {action && (
-            <button
-              class="btn"
-              type="button"
-              onClick={() => {
-                dismiss(id);
-                action.run();
-              }}
-            >
-              {action.label}
+      {toasts.value.map((one) => (
+        <div class="toast" key={one.id}>
+          <Icon name={one.icon} small />
+          <span>{one.text}</span>
+          {one.action && (
+            <button class="btn" type="button" title="Z" onClick={() => act(one)}>
+              {one.action.label}
             </button>
           )}
         </div>

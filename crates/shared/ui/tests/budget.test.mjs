@@ -1,11 +1,13 @@
 // What a page may weigh, compressed: scripts before the first paint, and all of them together.
-// Preact with signals is 8.4 kB of the first, uPlot 23.5 kB of the collector's second.
+// Preact with signals is 8.4 kB of the first, uPlot 23.5 kB of the collector's second. The error tracker's grew with what
+// people do there: search, sparklines and sorting before the first paint (1.5 kB); ignoring, undo, notes, history and the
+// question before deleting behind it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { build, SERVICES, total } from "../build.mjs";
 
-const FIRST_BUDGET = { "error-tracker": 26_000, "log-viewer": 31_000, "metrics-collector": 27_000 };
-const ALL_BUDGET = { "error-tracker": 36_000, "log-viewer": 36_000, "metrics-collector": 62_000 };
+const FIRST_BUDGET = { "error-tracker": 28_000, "log-viewer": 31_000, "metrics-collector": 27_000 };
+const ALL_BUDGET = { "error-tracker": 41_000, "log-viewer": 36_000, "metrics-collector": 62_000 };
 const STYLE_BUDGET = 12_000;
 
 for (const service of SERVICES) {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { columns, niceStep } from "@kit/chart";
 import type { Command } from "@kit/commands";
 import { keyName } from "@kit/keys";
-import { matching } from "@kit/palette";
+import { matching, wordPattern } from "@kit/palette";
 import { stepTo } from "@kit/rows";
 import { searchPattern, searchTerms } from "@kit/search";
 import { axisLabel, barPaths, histogram, roundTimes } from "@kit/strip";
@@ -24,6 +24,13 @@ test("a pattern marks what was searched, whatever it holds", () => {
   assert.deepEqual(found("conn*", "connection conn reconnect"), ["connection", "conn", "connect"]);
   assert.deepEqual(found("a.b (c", "axb a.b c"), ["a.b", "c"]);
   assert.equal(searchPattern("-only -nots"), null);
+});
+
+test("a palette marks the words as they were typed", () => {
+  const found = (typed: string, label: string) => [...label.matchAll(wordPattern(typed)!)].map(([hit]) => hit);
+  assert.deepEqual(found("the theme", "Switch the Theme"), ["the", "Theme"]);
+  assert.deepEqual(found("-not a.b (c", "-NOT axb a.b (c)"), ["-NOT", "a.b", "(c"]);
+  assert.equal(wordPattern("  "), null);
 });
 
 test("hidden characters stand alone", () => {

@@ -113,6 +113,7 @@ impl LegacyReport {
                 environment: None,
                 server_name: None,
                 tags: None,
+                fingerprint: None,
             },
             mended: cells.mended,
         })

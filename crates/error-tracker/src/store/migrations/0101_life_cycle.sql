@@ -53,10 +53,10 @@ CREATE TABLE error_groups (
   users_rank INTEGER
 );
 INSERT INTO error_groups (id, project, fingerprint, state, source, count, sessions, first_seen, last_seen, fresh_at, resolved_at,
-    hour, hour_count)
+    hour, hour_count, count_rank, users_rank)
   SELECT g.id, g.project, g.fingerprint, g.state, g.source, g.count, g.sessions, g.first_seen, g.last_seen, g.first_seen,
     g.resolved_at, g.last_seen / 3600000,
-    coalesce((SELECT h.count FROM group_hours h WHERE h.hour = g.last_seen / 3600000 AND h.group_id = g.id), 0)
+    coalesce((SELECT h.count FROM group_hours h WHERE h.hour = g.last_seen / 3600000 AND h.group_id = g.id), 0), g.count, 0
   FROM old_groups g;
 -- Numbers of deleted groups are never used again.
 DELETE FROM sqlite_sequence WHERE name = 'error_groups';
@@ -78,7 +78,7 @@ CREATE INDEX error_groups_users ON error_groups (state, users_rank) WHERE users_
 CREATE INDEX error_groups_project_users ON error_groups (project, state, users_rank) WHERE users_rank IS NOT NULL;
 CREATE INDEX error_groups_fresh ON error_groups (fresh_at);
 CREATE INDEX error_groups_resolved ON error_groups (resolved_at) WHERE resolved_at IS NOT NULL;
--- New groups whose ranks are not known yet.
+-- Groups whose ranks have to be worked out.
 CREATE INDEX error_groups_unranked ON error_groups (id) WHERE count_rank IS NULL;
 
 CREATE TRIGGER error_groups_added AFTER INSERT ON error_groups BEGIN
@@ -178,6 +178,8 @@ CREATE INDEX group_history_group ON group_history (group_id, id);
 CREATE VIRTUAL TABLE group_search USING fts5(
   exception_type, message, traceback, content = '', contentless_delete = 1, tokenize = 'unicode61'
 );
+-- The service merges its parts in slices: left to itself, the index does much of that at once, and reports wait for it.
+INSERT INTO group_search (group_search, rank) VALUES ('automerge', 0);
 CREATE TABLE search_watermark (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   group_id INTEGER NOT NULL

@@ -96,17 +96,16 @@ pub fn assign(known: &[Cursor], files: &[Seen]) -> Vec<Place> {
     pass(&mut places, |cursor, file| {
         is_same_file(cursor, file) && (is_proof(cursor) || file.is_unchanged)
     });
+    // Of two copies the plain one: the other may be half-written.
+    pass(&mut places, |cursor, file| {
+        is_copy(cursor, file) && file.size != u64::MAX
+    });
     pass(&mut places, is_copy);
     for (file, place) in files.iter().zip(&mut places) {
         if *place == Place::Fresh && known.iter().any(|cursor| is_copy(cursor, file)) {
             *place = Place::Copy;
         }
     }
-    // A short beginning that ends within a line is the rest of one that was given up: another file may well begin so.
-    pass(&mut places, |cursor, file| {
-        let ends_a_line = cursor.head.is_empty() || cursor.head.ends_with(b"\n");
-        is_same_file(cursor, file) && ends_a_line
-    });
     // Also when no cursor says so: a younger file that begins in the same way is the original.
     for (index, file) in files.iter().enumerate() {
         let has_original = files
@@ -120,12 +119,17 @@ pub fn assign(known: &[Cursor], files: &[Seen]) -> Vec<Place> {
             *place = Place::Copy;
         }
     }
+    // A short beginning that ends within a line is the rest of one that was given up: another file may well begin so.
+    pass(&mut places, |cursor, file| {
+        let ends_a_line = cursor.head.is_empty() || cursor.head.ends_with(b"\n");
+        is_same_file(cursor, file) && ends_a_line
+    });
     places
 }
 
 /// Whether two beginnings agree as far as both go, and that far that it cannot be chance: a whole record with its time in
 /// nanoseconds.
-fn begin_alike(one: &[u8], other: &[u8]) -> bool {
+pub fn begin_alike(one: &[u8], other: &[u8]) -> bool {
     let shorter = one.len().min(other.len());
     let (one, other) = (one.get(..shorter), other.get(..shorter));
     let proves = |head: &[u8]| head.len() >= HEAD_BYTES || head.contains(&b'\n');
@@ -301,6 +305,12 @@ mod tests {
             &[gz(70), seen(5, "a", 200)],
             &[Place::Copy, known(0, 90)],
         );
+        // Copied, truncated and being compressed, all unseen.
+        check(
+            &[cursor(5, "a", 90)],
+            &[gz(90), seen(7, "a", 200), seen(5, "b", 0)],
+            &[Place::Copy, known(0, 90), Place::Fresh],
+        );
         // Its inode was that of the file before.
         check(
             &[cursor(5, "a", 90), cursor(9, "b", 90)],
@@ -319,6 +329,16 @@ mod tests {
             &[],
             &[gz("a", 90), seen(5, "a", 200), seen(6, "b", 90)],
             &[Place::Copy, Place::Fresh, Place::Fresh],
+        );
+        // It was seen when nothing was in it.
+        let empty = Cursor {
+            file: id(9),
+            ..Cursor::default()
+        };
+        check(
+            &[cursor(5, "a", 90), empty],
+            &[gz("a", 80), seen(5, "a", 90)],
+            &[Place::Copy, known(0, 90)],
         );
         // Too little to tell, and different.
         check(&[], &[gz("a", 20), seen(5, "a", 20)], &[Place::Fresh; 2]);

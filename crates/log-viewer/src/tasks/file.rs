@@ -141,6 +141,30 @@ impl LogFile {
         self.handle = None;
     }
 
+    /// Looks at a file through its open handle, because it has no name any more. `false` when it was truncated and perhaps
+    /// written again since it was read: then nothing of it is where the cursor says.
+    pub(super) fn look_through_handle(&mut self) -> io::Result<bool> {
+        let Some(Handle::Plain(file)) = &self.handle else {
+            return Ok(true);
+        };
+        let head = read_head(file, false)?;
+        let size = file.metadata()?.size();
+        let is_same = head.starts_with(&self.cursor.head);
+        if !is_same || !head.starts_with(&self.seen_head) {
+            self.forget_buffer();
+        }
+        self.forget_buffer_beyond(size);
+        self.seen_head = head;
+        Ok(is_same)
+    }
+
+    /// Reads an open file from its beginning.
+    pub(super) fn start_over(&mut self) {
+        self.cursor.head.clear();
+        self.cursor.position = 0;
+        self.forget_buffer();
+    }
+
     fn read_position(&self) -> u64 {
         let long = self.long.as_ref().map_or(0, |line| line.length);
         self.cursor.position + long + self.buffer.len() as u64

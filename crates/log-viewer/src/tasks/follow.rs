@@ -11,7 +11,7 @@ use super::file::{LogFile, RawLine, is_compressed};
 use super::gzip;
 use super::ingest::Meters;
 use super::listing::{Listed, Start, list, start_files};
-use crate::domain::cursor::{Cursor, Place, Seen, assign};
+use crate::domain::cursor::{Cursor, Place, Seen, assign, begin_alike};
 use crate::domain::docker_line::{self, Skip};
 use crate::domain::entry::{Line, NewEntry, Stream};
 use crate::domain::multiline::Assembler;
@@ -173,14 +173,19 @@ impl Follower {
             // The whole directory is gone, perhaps only for a while, as when a disk is unmounted. What is open can still
             // be read to its end; where the files were left is not forgotten.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
-                self.is_unread |= self.files.iter_mut().any(LogFile::look_once_more);
+                for file in self.files.iter_mut().filter(|file| file.is_open()) {
+                    // One that was truncated may have a copy that only its cursor can tell; it waits for the directory.
+                    file.is_unread = file.look_through_handle()?;
+                    self.is_unread |= file.is_unread;
+                }
                 return Ok(());
             }
             result => result?,
         };
-        let cursors: Vec<Cursor> = self.files.iter().map(|file| file.cursor.clone()).collect();
         let seen: Vec<Seen> = listed.iter().map(|file| file.seen.clone()).collect();
-        let places = assign(&cursors, &seen);
+        let cursors: Vec<Cursor> = self.files.iter().map(|file| file.cursor.clone()).collect();
+        let mut places = assign(&cursors, &seen);
+        self.look_at_nameless(&seen, &mut places)?;
         let mut old: Vec<Option<LogFile>> = std::mem::take(&mut self.files)
             .into_iter()
             .map(Some)
@@ -213,6 +218,35 @@ impl Follower {
         files.append(&mut current);
         self.is_unread |= files.iter().any(|file| file.is_unread);
         self.files = files;
+        Ok(())
+    }
+
+    /// Looks at open files that lost their names and have no copy that could be told by what was read of them. Such a file
+    /// may have been truncated and written again, and it may have a copy all the same, compressed: what its handle holds
+    /// says so.
+    fn look_at_nameless(&mut self, seen: &[Seen], places: &mut [Place]) -> io::Result<()> {
+        for (index, file) in self.files.iter_mut().enumerate() {
+            let is_placed = places
+                .iter()
+                .any(|place| matches!(place, Place::Known { cursor, .. } if *cursor == index));
+            // While a file is open nobody else can get its inode.
+            let is_listed = seen.iter().any(|seen| seen.file == file.cursor.file);
+            if is_placed || is_listed || !file.is_open() {
+                continue;
+            }
+            if !file.look_through_handle()? {
+                file.start_over();
+            }
+            let copy = seen.iter().zip(places.iter_mut()).find(|(seen, place)| {
+                **place == Place::Fresh && begin_alike(&seen.head, &file.seen_head)
+            });
+            if let Some((seen, place)) = copy {
+                *place = Place::Known {
+                    cursor: index,
+                    position: file.cursor.position.min(seen.size),
+                };
+            }
+        }
         Ok(())
     }
 
@@ -432,12 +466,6 @@ impl LogFile {
         self.is_unread = true;
         // A file remembered from an earlier run was never opened in this one.
         !was_gone || self.is_open()
-    }
-
-    /// Marks what is open as unread; whether it is.
-    fn look_once_more(&mut self) -> bool {
-        self.is_unread = self.is_open();
-        self.is_unread
     }
 }
 

@@ -189,3 +189,34 @@ fn a_file_that_inflates_without_end_costs_no_memory() {
     assert_eq!(rig.all_messages(), ["m1"]);
     assert!(grown < 30e6, "{grown}");
 }
+
+/// What stood in an open file without a name was read, and then its compressed copy as a new file.
+#[test]
+fn a_file_of_which_nothing_was_read_before_it_was_compressed_is_read_once() {
+    let mut rig = Rig::web();
+    rig.write_raw("abc", "");
+    rig.settle();
+    rig.write("abc", "stdout", 1, "m1\nm2");
+    rotate(&rig, "abc");
+    rig.compress("abc", 1);
+    rig.write("abc", "stdout", 3, "m3");
+    rig.settle();
+    assert_eq!(rig.all_messages(), ["m1", "m2", "m3"]);
+}
+
+/// The old offset was used in the new content.
+#[test]
+fn a_file_truncated_and_written_again_before_it_lost_its_name_is_read_from_its_beginning() {
+    let mut rig = Rig::web();
+    rig.write("abc", "stdout", 1, "m1");
+    rig.settle();
+    let again: String = (2..5)
+        .map(|n| record(&format!("m{n}"), "stdout", n))
+        .collect();
+    fs::write(rig.log("abc"), again).expect("written");
+    rotate(&rig, "abc");
+    rig.compress("abc", 1);
+    rig.write("abc", "stdout", 5, "m5");
+    rig.settle();
+    assert_eq!(rig.all_messages(), ["m1", "m2", "m3", "m4", "m5"]);
+}

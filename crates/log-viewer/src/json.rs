@@ -1,5 +1,7 @@
 //! Entries and times as they go over the wire.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -41,6 +43,11 @@ pub fn seconds(time_ns: i64) -> String {
 pub fn nanos(time_ns: i64) -> String {
     let at = Timestamp::from_nanosecond(i128::from(time_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{at:.9}")
+}
+
+/// Milliseconds with their thousandths.
+pub fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! New entries on their way to the live tails.
 //!
-//! Batches are announced after their commit. Each is serialized once, whoever listens, and kept in a ring of
-//! `BATCHES`: a client that is slower than that finds a gap and reads what it missed from the database. Nobody waits
+//! Batches are announced after their commit. Each entry is serialized once, when the first client wants it, and the batch
+//! kept in a ring of `BATCHES`: a client that is slower than that finds a gap and reads what it missed from the database. Nobody waits
 //! for a slow client.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use axum::body::Bytes;
+use monlight_shared::http::sse::Event;
 use monlight_shared::metrics::{Counter, Registry};
 use tokio::sync::broadcast;
 
-use crate::domain::entry::{Entry, Level};
+use crate::domain::entry::Entry;
+use crate::domain::matching::Seen;
 use crate::json;
 use crate::store::ring::{Batch, Stored};
 
@@ -22,19 +25,63 @@ const BATCHES: usize = 16;
 pub struct LiveBatch {
     /// Of the first entry.
     pub first_id: i64,
-    /// In the order of their ids.
-    pub entries: Vec<LiveEntry>,
+    batch: Arc<Batch>,
+    /// Indexes into the batch, in the order of ids.
+    order: Vec<usize>,
+    /// Each entry as an event, made when the first client wants it.
+    events: Vec<OnceLock<Bytes>>,
 }
 
-/// An entry, ready to be sent.
-#[derive(Debug)]
-pub struct LiveEntry {
-    /// The container's name.
-    pub container: Arc<str>,
-    /// How bad it is.
-    pub level: Level,
-    /// The entry as JSON, on one line.
-    pub json: String,
+impl LiveBatch {
+    /// The greatest id in it.
+    pub fn last_id(&self) -> i64 {
+        self.first_id + self.order.len() as i64 - 1
+    }
+
+    /// Its entries as filters see them, in the order of ids, each with its place.
+    pub fn entries(&self) -> impl Iterator<Item = (usize, Seen<'_>)> {
+        let seen = |index: usize| {
+            let (container, entry) = self.batch.entries.get(index)?;
+            let container = self.batch.containers.get(*container)?;
+            Some(Seen {
+                container: &container.name,
+                project: &container.project,
+                service: &container.service,
+                stream: entry.stream,
+                level: entry.level,
+                message: &entry.message,
+                fields: entry.fields.as_deref(),
+            })
+        };
+        self.order
+            .iter()
+            .enumerate()
+            .filter_map(move |(place, index)| Some((place, seen(*index)?)))
+    }
+
+    /// The entry at a place as a server-sent event.
+    pub fn event(&self, place: usize) -> Option<Bytes> {
+        let event = self.events.get(place)?;
+        if let Some(event) = event.get() {
+            return Some(event.clone());
+        }
+        let (container, new) = self.batch.entries.get(*self.order.get(place)?)?;
+        let entry = Entry {
+            id: self.first_id + place as i64,
+            time_ns: new.time_ns,
+            container: self.batch.containers.get(*container)?.name.clone(),
+            stream: new.stream,
+            level: new.level,
+            message: new.message.clone(),
+        };
+        Some(event.get_or_init(|| log_event(&entry)).clone())
+    }
+}
+
+/// An entry as a server-sent event.
+pub fn log_event(entry: &Entry) -> Bytes {
+    let event = Event::data(json::entry(entry)).named("log");
+    Bytes::from(event.with_id(entry.id.to_string()).encode())
 }
 
 /// Where commits are announced. Cheap to clone.
@@ -65,42 +112,16 @@ impl Hub {
     }
 
     /// Announces a batch that was stored. Costs nothing when nobody listens.
-    pub fn publish(&self, batch: &Batch, stored: &Stored) {
+    pub fn publish(&self, batch: &Arc<Batch>, stored: &Stored) {
         if batch.entries.is_empty() || self.sender.receiver_count() == 0 {
             return;
         }
-        let names: Vec<Arc<str>> = batch
-            .containers
-            .iter()
-            .map(|container| container.name.as_str().into())
-            .collect();
-        let entries = stored
-            .order
-            .iter()
-            .zip(stored.first_id..)
-            .filter_map(|(index, id)| {
-                let (container, entry) = batch.entries.get(*index)?;
-                let container = names.get(*container)?;
-                let level = entry.level;
-                let entry = Entry {
-                    id,
-                    time_ns: entry.time_ns,
-                    container: container.to_string(),
-                    stream: entry.stream,
-                    level,
-                    message: entry.message.clone(),
-                };
-                Some(LiveEntry {
-                    container: Arc::clone(container),
-                    level,
-                    json: json::entry(&entry),
-                })
-            })
-            .collect();
         // An error only says that the last listener has just left.
         let _ = self.sender.send(Arc::new(LiveBatch {
             first_id: stored.first_id,
-            entries,
+            batch: Arc::clone(batch),
+            order: stored.order.clone(),
+            events: stored.order.iter().map(|_| OnceLock::new()).collect(),
         }));
     }
 }

@@ -8,10 +8,12 @@
 //! timeout OR refused db     (timeout or refused) and db
 //! user@example.com          the phrase of its words; special characters are no operators
 //! message:refused           only in that column
+//! status:500, a:"b c"       a field that is no column is a word in front of the others
 //! ```
 //!
 //! `AND`, `OR` and `NOT` are operators only where they have something to work on; elsewhere they are words like all
-//! others. A field that is no column is part of its word. Text without any letter or digit finds nothing.
+//! others. Text without any letter or digit finds nothing. A service that knows fields of its own says what they find
+//! beside their words: [`SearchText::expression_with`].
 
 mod unicode61;
 
@@ -80,6 +82,8 @@ struct Term {
     /// The same for texts that no index holds.
     tokens: Tokens,
     column: Option<usize>,
+    /// The name and the value of a field that is no column.
+    field: Option<(String, String)>,
     prefix: bool,
     excluded: bool,
 }
@@ -101,8 +105,15 @@ impl SearchText {
 
     /// For the index.
     pub fn expression(&self) -> Expression {
+        self.expression_with(|_, _| None)
+    }
+
+    /// For an index that knows fields: `field` answers for a name and a value what else finds them, beside their words.
+    pub fn expression_with(&self, field: impl Fn(&str, &str) -> Option<String>) -> Expression {
         let groups = self.groups.iter().map(|terms| {
-            let terms = terms.iter().map(|term| term.expression(&self.columns));
+            let terms = terms
+                .iter()
+                .map(|term| term.expression(&self.columns, &field));
             Expression::any(terms.collect())
         });
         Expression::all(groups.collect())
@@ -136,6 +147,11 @@ impl<'s> Matcher<'s> {
 
     /// Whether the index would find a row with these texts, which are in the order of the columns.
     pub fn matches(&mut self, texts: &[&str]) -> bool {
+        self.matches_with(texts, |_, _| false)
+    }
+
+    /// The same where fields are known: `field` says whether the row has one of this name and value.
+    pub fn matches_with(&mut self, texts: &[&str], field: impl Fn(&str, &str) -> bool) -> bool {
         for (tokens, text) in self.tokens.iter_mut().zip(texts) {
             tokens.fill(text);
         }
@@ -145,7 +161,8 @@ impl<'s> Matcher<'s> {
                 term.column.is_none_or(|column| column == place)
                     && tokens.contain(&term.tokens, term.prefix)
             });
-            found != term.excluded
+            let has_field = |(name, value): &(String, String)| field(name, value);
+            (found || term.field.as_ref().is_some_and(has_field)) != term.excluded
         };
         self.search
             .groups
@@ -155,11 +172,31 @@ impl<'s> Matcher<'s> {
 }
 
 impl Term {
-    fn expression(&self, columns: &Columns) -> Expression {
-        // A quote cannot be in it; a NUL would end the expression.
-        let text = self.text.replace('\0', " ");
+    /// Of whole words, in any column.
+    fn new(text: &str, excluded: bool) -> Self {
+        Self {
+            text: text.to_owned(),
+            tokens: Tokens::of(text),
+            column: None,
+            field: None,
+            prefix: false,
+            excluded,
+        }
+    }
+
+    fn expression(
+        &self,
+        columns: &Columns,
+        field: &impl Fn(&str, &str) -> Option<String>,
+    ) -> Expression {
+        // A quote would end the string, a NUL the whole expression.
+        let text = self.text.replace(['\0', '"'], " ");
         let star = if self.prefix { " *" } else { "" };
-        let expression = format!("{}\"{text}\"{star}", columns.filter(self.column));
+        let mut expression = format!("{}\"{text}\"{star}", columns.filter(self.column));
+        let also = self.field.as_ref();
+        if let Some(also) = also.and_then(|(name, value)| field(name, value)) {
+            expression = format!("({expression} OR {also})");
+        }
         if self.excluded {
             Expression::NotMatching(expression)
         } else {
@@ -221,6 +258,7 @@ enum Token<'t> {
     Term {
         text: &'t str,
         column: Option<usize>,
+        field: Option<(&'t str, &'t str)>,
         prefix: bool,
         excluded: bool,
     },
@@ -261,6 +299,7 @@ fn phrase(quoted: &str, column: Option<usize>, excluded: bool) -> (Token<'_>, &s
     let term = Token::Term {
         text,
         column,
+        field: None,
         prefix,
         excluded,
     };
@@ -281,17 +320,59 @@ fn word<'t>(body: &'t str, excluded: bool, columns: &Columns) -> (Token<'t>, &'t
         // `message:"a phrase"`.
         return phrase(quoted, column, excluded);
     }
+    let name = whole.split_once(':').filter(|(name, _)| is_name(name));
+    if let (Some((name, "")), Some(quoted)) = (name, rest.strip_prefix('"')) {
+        return phrase_of_field(body, name, quoted, excluded);
+    }
     if !excluded && matches!(whole, "AND" | "OR" | "NOT") {
         return (Token::Operator(whole), rest);
     }
     let bare = text.trim_end_matches('*');
+    let prefix = bare.len() < text.len();
+    let is_field = column.is_none() && !prefix;
     let term = Token::Term {
         text: bare,
         column,
-        prefix: bare.len() < text.len(),
+        field: name.filter(|(_, value)| is_field && !value.is_empty()),
+        prefix,
         excluded,
     };
     (term, rest)
+}
+
+/// `name:"a value"`, of which `quoted` is what stands behind the first quote.
+fn phrase_of_field<'t>(
+    body: &'t str,
+    name: &'t str,
+    quoted: &'t str,
+    excluded: bool,
+) -> (Token<'t>, &'t str) {
+    let (token, rest) = phrase(quoted, None, excluded);
+    let Token::Term {
+        text: value,
+        prefix,
+        ..
+    } = token
+    else {
+        return (token, rest);
+    };
+    let end = body.len() - quoted.len() + value.len();
+    let term = Token::Term {
+        text: body.get(..end).unwrap_or(value),
+        column: None,
+        field: (!prefix && !value.is_empty()).then_some((name, value)),
+        prefix,
+        excluded,
+    };
+    (term, rest)
+}
+
+/// Whether it can be the name of a field, as opposed to a time, a path or an address.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|letter: char| letter.is_alphabetic() || "_@".contains(letter))
+        && text
+            .chars()
+            .all(|letter| letter.is_alphanumeric() || "_@.-".contains(letter))
 }
 
 /// Terms that `OR` connects stand in one group; all groups must match.
@@ -313,13 +394,19 @@ fn group(tokens: Vec<Token<'_>>) -> Vec<Vec<Term>> {
                 continue;
             }
             Token::Operator("AND") if followed && preceded => continue,
-            Token::Operator(text) => term(text, None, false, negated),
+            Token::Operator(text) => Term::new(text, negated),
             Token::Term {
                 text,
                 column,
+                field,
                 prefix,
                 excluded,
-            } => term(text, column, prefix, excluded || negated),
+            } => Term {
+                column,
+                field: field.map(|(name, value)| (name.to_owned(), value.to_owned())),
+                prefix,
+                ..Term::new(text, excluded || negated)
+            },
         };
         match groups.last_mut() {
             Some(group) if joined_by_or => group.push(term),
@@ -334,16 +421,6 @@ fn searchable(token: &Token<'_>) -> bool {
     match token {
         Token::Operator(_) => true,
         Token::Term { text, .. } => text.chars().any(unicode61::is_letter),
-    }
-}
-
-fn term(text: &str, column: Option<usize>, prefix: bool, excluded: bool) -> Term {
-    Term {
-        text: text.to_owned(),
-        tokens: Tokens::of(text),
-        column,
-        prefix,
-        excluded,
     }
 }
 

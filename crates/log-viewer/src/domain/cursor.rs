@@ -2,7 +2,7 @@
 //!
 //! A name says nothing (Docker renames `x-json.log` to `x-json.log.1`), and an inode says little (ext4 gives a new file
 //! the number of the one just deleted). So a file is known by device, inode and its first bytes: those never change in a
-//! file that is only appended to.
+//! file that is only appended to. Of a compressed file the inflated bytes count, so it is known as what it was before.
 
 /// How many of the first bytes are remembered. The first record of a Docker file, with its time in nanoseconds, mostly
 /// fits.
@@ -27,8 +27,12 @@ pub struct Cursor {
     pub file: FileId,
     /// Its first bytes, at most [`HEAD_BYTES`] and never more than were read.
     pub head: Vec<u8>,
-    /// The offset of the first byte that was not consumed; always the start of a line.
+    /// The offset of the first byte that was not consumed; always the start of a line. In a compressed file it counts
+    /// inflated bytes.
     pub position: u64,
+    /// For a compressed file that was read to its end: its size on the disk. While it keeps that size there is nothing to
+    /// read in it.
+    pub read_whole: Option<u64>,
 }
 
 /// A file as it is now.
@@ -36,7 +40,7 @@ pub struct Cursor {
 pub struct Seen {
     /// What it is.
     pub file: FileId,
-    /// Its length in bytes.
+    /// Its length in bytes; `u64::MAX` when it is compressed, because nobody knows before all of it was inflated.
     pub size: u64,
     /// Its first bytes, [`HEAD_BYTES`] of them when it is that long.
     pub head: Vec<u8>,
@@ -54,14 +58,14 @@ pub enum Place {
         /// Where to go on: the cursor's position, or the end of the file when it was cut to less than that.
         position: u64,
     },
-    /// It begins like a file that is still there: a rotation that copies and truncates is under way. Leave it alone; once
-    /// the other one is truncated, this one takes its cursor over.
+    /// It begins like a file that is still there: a rotation that copies and truncates, or compresses, is under way. Leave
+    /// it alone; once the other one is truncated or gone, this one takes its cursor over.
     Copy,
     /// It is new, or its content was replaced: read it from its beginning.
     Fresh,
 }
 
-/// Finds for each file the cursor that belongs to it.
+/// Finds for each file, given oldest first, the cursor that belongs to it.
 ///
 /// What proves most comes first: identity and a long beginning; then the beginning alone, for copies (a rotation that
 /// copies and truncates, a restored volume, a device that changed its number); last the identity of a file of which
@@ -92,9 +96,26 @@ pub fn assign(known: &[Cursor], files: &[Seen]) -> Vec<Place> {
     pass(&mut places, |cursor, file| {
         is_same_file(cursor, file) && (is_proof(cursor) || file.is_unchanged)
     });
+    // Of two copies the plain one: the other may be half-written.
+    pass(&mut places, |cursor, file| {
+        is_copy(cursor, file) && file.size != u64::MAX
+    });
     pass(&mut places, is_copy);
     for (file, place) in files.iter().zip(&mut places) {
         if *place == Place::Fresh && known.iter().any(|cursor| is_copy(cursor, file)) {
+            *place = Place::Copy;
+        }
+    }
+    // Also when no cursor says so: a younger file that begins in the same way is the original.
+    for (index, file) in files.iter().enumerate() {
+        let has_original = files
+            .iter()
+            .skip(index + 1)
+            .any(|younger| begin_alike(&file.head, &younger.head));
+        if let Some(place) = places.get_mut(index)
+            && *place == Place::Fresh
+            && has_original
+        {
             *place = Place::Copy;
         }
     }
@@ -104,6 +125,15 @@ pub fn assign(known: &[Cursor], files: &[Seen]) -> Vec<Place> {
         is_same_file(cursor, file) && ends_a_line
     });
     places
+}
+
+/// Whether two beginnings agree as far as both go, and that far that it cannot be chance: a whole record with its time in
+/// nanoseconds.
+pub fn begin_alike(one: &[u8], other: &[u8]) -> bool {
+    let shorter = one.len().min(other.len());
+    let (one, other) = (one.get(..shorter), other.get(..shorter));
+    let proves = |head: &[u8]| head.len() >= HEAD_BYTES || head.contains(&b'\n');
+    one == other && one.is_some_and(proves)
 }
 
 fn is_same_file(cursor: &Cursor, file: &Seen) -> bool {
@@ -140,6 +170,7 @@ mod tests {
             file: id(inode),
             head,
             position,
+            read_whole: None,
         }
     }
 
@@ -226,6 +257,7 @@ mod tests {
             file: id(5),
             head: b"{".to_vec(),
             position: 1,
+            read_whole: None,
         };
         check(
             std::slice::from_ref(&cut),
@@ -239,6 +271,7 @@ mod tests {
             file: id(5),
             head: b"{}\n".to_vec(),
             position: 3,
+            read_whole: None,
         };
         let grown = Seen {
             file: id(5),
@@ -253,6 +286,64 @@ mod tests {
     fn a_short_beginning_does_not_prove_a_copy() {
         check(&[cursor(5, "a", 10)], &[seen(9, "a", 200)], &[Place::Fresh]);
         check(&[cursor(5, "a", 0)], &[seen(9, "a", 200)], &[Place::Fresh]);
+    }
+
+    /// A file that was compressed while nobody looked, and one that is being compressed.
+    #[test]
+    fn a_compressed_file_goes_on_where_the_plain_one_was_left() {
+        let gz = |size| Seen {
+            size: u64::MAX,
+            ..seen(9, "a", size)
+        };
+        check(
+            &[cursor(5, "a", 5000)],
+            &[gz(200), seen(6, "b", 50)],
+            &[known(0, 5000), Place::Fresh],
+        );
+        check(
+            &[cursor(5, "a", 90)],
+            &[gz(70), seen(5, "a", 200)],
+            &[Place::Copy, known(0, 90)],
+        );
+        // Copied, truncated and being compressed, all unseen.
+        check(
+            &[cursor(5, "a", 90)],
+            &[gz(90), seen(7, "a", 200), seen(5, "b", 0)],
+            &[Place::Copy, known(0, 90), Place::Fresh],
+        );
+        // Its inode was that of the file before.
+        check(
+            &[cursor(5, "a", 90), cursor(9, "b", 90)],
+            &[gz(200), seen(6, "b", 90)],
+            &[known(0, 90), known(1, 90)],
+        );
+    }
+
+    #[test]
+    fn a_copy_is_known_as_one_also_when_nothing_was_read_yet() {
+        let gz = |name, size| Seen {
+            size: u64::MAX,
+            ..seen(9, name, size)
+        };
+        check(
+            &[],
+            &[gz("a", 90), seen(5, "a", 200), seen(6, "b", 90)],
+            &[Place::Copy, Place::Fresh, Place::Fresh],
+        );
+        // It was seen when nothing was in it.
+        let empty = Cursor {
+            file: id(9),
+            ..Cursor::default()
+        };
+        check(
+            &[cursor(5, "a", 90), empty],
+            &[gz("a", 80), seen(5, "a", 90)],
+            &[Place::Copy, known(0, 90)],
+        );
+        // Too little to tell, and different.
+        check(&[], &[gz("a", 20), seen(5, "a", 20)], &[Place::Fresh; 2]);
+        check(&[], &[gz("a", 0), seen(5, "a", 0)], &[Place::Fresh; 2]);
+        check(&[], &[gz("a", 90), seen(5, "b", 90)], &[Place::Fresh; 2]);
     }
 
     #[test]

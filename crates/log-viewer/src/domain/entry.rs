@@ -129,6 +129,8 @@ pub struct NewEntry {
     pub level: Level,
     /// The lines, joined by LF.
     pub message: String,
+    /// The words of the index that stand for its fields, as [`super::fields::tokens`] makes them.
+    pub fields: Option<Box<str>>,
 }
 
 /// An entry as it is answered.

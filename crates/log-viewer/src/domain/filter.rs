@@ -1,8 +1,9 @@
-//! What people ask for: levels, times, pages.
+//! What people ask for: which entries, in which order, which page.
 
-pub use monlight_shared::time_span::Span;
-
-use super::entry::Level;
+use super::entry::{Level, Stream};
+use super::field_test::FieldTest;
+use super::names::NameFilter;
+use super::pattern::Pattern;
 use super::search::Search;
 
 /// Entries on a page unless the caller says otherwise.
@@ -11,18 +12,67 @@ pub const DEFAULT_LIMIT: u32 = 100;
 pub const MAX_LIMIT: u32 = 500;
 
 /// Which entries are wanted. All that is given must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    /// The exact name of the container.
-    pub container: Option<String>,
+    /// Names of containers.
+    pub container: Option<NameFilter>,
+    /// Names of compose projects.
+    pub project: Option<NameFilter>,
+    /// Names of compose services.
+    pub service: Option<NameFilter>,
+    /// Which output.
+    pub stream: Option<Stream>,
     /// The levels.
     pub levels: Option<Levels>,
     /// Words in the message.
     pub search: Option<Search>,
+    /// Conditions on fields.
+    pub fields: Vec<FieldTest>,
+    /// A pattern in the message.
+    pub regex: Option<Pattern>,
     /// The earliest time, in nanoseconds since 1970.
     pub since_ns: Option<i64>,
     /// The latest time, in nanoseconds since 1970.
     pub until_ns: Option<i64>,
+}
+
+impl Filter {
+    /// Whether nothing can match, whatever is stored.
+    pub fn is_empty(&self) -> bool {
+        let (since, until) = self.span();
+        self.search == Some(Search::Nothing)
+            || self.levels.is_some_and(Levels::is_empty)
+            || since > until
+    }
+
+    /// The earliest and the latest time.
+    pub fn span(&self) -> (i64, i64) {
+        (
+            self.since_ns.unwrap_or(i64::MIN),
+            self.until_ns.unwrap_or(i64::MAX),
+        )
+    }
+
+    /// Whether it asks for more than levels, streams, containers and times, of which the counters know nothing.
+    pub fn asks_for_text(&self) -> bool {
+        self.search.is_some() || self.regex.is_some() || !self.fields.is_empty()
+    }
+
+    /// Whether it tells containers apart.
+    pub fn picks_containers(&self) -> bool {
+        self.container.is_some() || self.project.is_some() || self.service.is_some()
+    }
+
+    /// Whether a container with these names is wanted.
+    pub fn wants(&self, container: &str, project: &str, service: &str) -> bool {
+        [
+            (&self.container, container),
+            (&self.project, project),
+            (&self.service, service),
+        ]
+        .into_iter()
+        .all(|(wanted, name)| wanted.as_ref().is_none_or(|wanted| wanted.wants(name)))
+    }
 }
 
 /// A set of levels.
@@ -30,9 +80,15 @@ pub struct Filter {
 pub struct Levels(u8);
 
 impl Levels {
-    /// `ERROR` is that level, `>=ERROR` that and all above; names in any case, with the contract's aliases. A name that
-    /// is none is the empty set: nothing matches.
+    /// `ERROR` is that level, `>=ERROR` that and all above, `DEBUG,INFO` both; names in any case, with the contract's
+    /// aliases. A name that is none adds nothing: alone it is the empty set, and nothing matches.
     pub fn parse(text: &str) -> Self {
+        text.split(',')
+            .map(|item| Self::one(item.trim()))
+            .fold(Self(0), |all, one| Self(all.0 | one.0))
+    }
+
+    fn one(text: &str) -> Self {
         let (name, and_above) = match text.strip_prefix(">=") {
             Some(name) => (name, true),
             None => (text, false),
@@ -44,6 +100,12 @@ impl Levels {
             .into_iter()
             .filter(|level| *level == named || and_above && *level > named);
         Self(wanted.fold(0, |bits, level| bits | 1 << (level as u8)))
+    }
+
+    /// The levels that are in both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// Whether a level is in it.
@@ -64,6 +126,26 @@ impl Levels {
     }
 }
 
+/// In which order entries are listed: by time, and for equal times by id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Descending.
+    #[default]
+    Newest,
+    /// Ascending.
+    Oldest,
+}
+
+impl Order {
+    /// `newest` or `oldest`, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        [("newest", Self::Newest), ("oldest", Self::Oldest)]
+            .into_iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text))
+            .map(|(_, order)| order)
+    }
+}
+
 /// The page that a list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -71,16 +153,39 @@ pub struct Page {
     pub limit: u32,
     /// Entries to skip.
     pub offset: u32,
+    /// What comes first.
+    pub order: Order,
+    /// Only what is older than this entry.
+    pub before: Option<i64>,
+    /// Only what is newer than this entry.
+    pub after: Option<i64>,
+    /// Only ids up to this one.
+    pub last_id: i64,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            limit: DEFAULT_LIMIT,
+            offset: 0,
+            order: Order::Newest,
+            before: None,
+            after: None,
+            last_id: i64::MAX,
+        }
+    }
 }
 
 impl Page {
+    /// Whether it begins at an entry.
+    pub fn has_cursor(&self) -> bool {
+        self.before.is_some() || self.after.is_some()
+    }
+
     /// Reads `limit` and `offset` as the contract wants: a limit that is no number leaves an earlier one in force, 0 means
     /// the default, more than the maximum means the maximum; an offset that is no number is 0.
     pub fn parse<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut page = Self {
-            limit: DEFAULT_LIMIT,
-            offset: 0,
-        };
+        let mut page = Self::default();
         for (name, value) in pairs.filter(|(_, value)| !value.is_empty()) {
             match name {
                 "limit" => page.limit = parse_number(value).unwrap_or(page.limit),
@@ -112,7 +217,12 @@ mod tests {
     #[track_caller]
     fn page(query: &str, limit: u32, offset: u32) {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        assert_eq!(Page::parse(pairs), Page { limit, offset }, "{query}");
+        let expected = Page {
+            limit,
+            offset,
+            ..Page::default()
+        };
+        assert_eq!(Page::parse(pairs), expected, "{query}");
     }
 
     #[test]
@@ -146,6 +256,8 @@ mod tests {
         levels(">=warn", &[Warning, Error, Critical]);
         levels(">=Fatal", &[Critical]);
         levels(">=debug", &Level::ALL);
+        levels("debug, error", &[Level::Debug, Error]);
+        levels("debug,>=error,x", &[Level::Debug, Error, Critical]);
         levels("bogus", &[]);
         levels(">=", &[]);
         levels(">=bogus", &[]);

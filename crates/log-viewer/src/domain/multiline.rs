@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ansi;
 use super::entry::{Line, NewEntry, Stream};
+use super::fields;
 use super::level;
 use super::trace::{self, Context, Trace};
 
@@ -97,6 +98,7 @@ impl Assembler {
             time_ns: open.time_ns,
             stream: self.stream,
             level: level::detect(&open.text, self.stream),
+            fields: fields::tokens(&open.text),
             message: open.text,
         })
     }
@@ -359,7 +361,8 @@ mod tests {
                 time_ns: 0,
                 stream: Stream::Stderr,
                 level: Level::Warning,
-                message: "WARNING: careful\n  [ERROR] detail".to_owned()
+                message: "WARNING: careful\n  [ERROR] detail".to_owned(),
+                fields: None,
             }]
         );
     }

@@ -1,6 +1,9 @@
 //! The route table.
 
 mod counts;
+mod entry;
+mod export;
+mod histogram;
 mod logs;
 pub mod pages;
 mod params;
@@ -23,9 +26,17 @@ pub fn router(ctx: &Context, state: AppState, tail_clients: usize) -> Router {
         .route("/api/logs", get(logs::list))
         .route("/api/containers", get(counts::containers))
         .route("/api/logs/containers", get(counts::containers))
+        .route("/api/logs/histogram", get(histogram::histogram))
+        .route("/api/logs/{id}", get(entry::entry))
+        .route("/api/logs/{id}/context", get(entry::context))
         .route("/api/stats", get(counts::stats))
         .route("/api/logs/stats", get(counts::stats))
         .with_state(state.clone())
+        .merge(
+            Router::new()
+                .route("/api/logs/export", get(export::export))
+                .with_state(export::ExportState::new(state.clone())),
+        )
         .merge(
             Router::new()
                 .route("/api/logs/tail", get(tail::tail))

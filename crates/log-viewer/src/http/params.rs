@@ -1,51 +1,190 @@
-//! From a query string to a filter.
+//! From a query string to a filter and a page.
+//!
+//! Unknown parameters are ignored, of a repeated one the last that is not empty counts, except `field.NAME`, of which all
+//! count.
+
+use std::time::Duration;
 
 use monlight_shared::http::{ApiError, Query};
 
-use crate::domain::filter::{Filter, Levels, Span};
-use crate::domain::search::{MOST_WORDS, Search, words};
+use crate::domain::field_test::FieldTest;
+use crate::domain::filter::{Filter, Levels, Order, Page};
+use crate::domain::names::NameFilter;
+use crate::domain::pattern::Pattern;
+use crate::domain::search::{self, MOST_WORDS, Search, words};
+use crate::domain::span;
+use crate::state::AppState;
+use crate::store::list;
+use crate::store::scan::Budget;
 
-/// The filter of a list. Unknown parameters are ignored, of a repeated one the last that is not empty counts.
-pub(super) fn filter(query: &Query) -> Result<Filter, ApiError> {
-    let span = |name: &str| match query.last_nonempty(name) {
+/// Entries that a second pass looks at unless the caller wants fewer.
+const MOST_SCANNED: u64 = 1_000_000;
+/// How long a second pass looks for its page.
+const SCAN_TIME: Duration = Duration::from_secs(1);
+/// How long it goes on counting once it has found it.
+const COUNT_TIME: Duration = Duration::from_millis(300);
+
+/// The filter of a list.
+pub(super) async fn filter(state: &AppState, query: &Query) -> Result<Filter, ApiError> {
+    let now_ns = i64::try_from(state.ctx.clock.now().as_nanosecond()).unwrap_or(i64::MAX);
+    let stated = |name: &str| match query.last_nonempty(name) {
         None => Ok(None),
-        Some(text) => Span::parse(text)
+        Some(text) => span::parse(text, now_ns)
             .map(Some)
             .ok_or_else(|| no_time(name, text)),
     };
     Ok(Filter {
-        since_ns: span("since")?.map(|span| span.first_ns),
-        until_ns: span("until")?.map(|span| span.last_ns),
-        ..entry_filter(query)?
+        since_ns: stated("since")?.map(|span| span.first_ns),
+        until_ns: stated("until")?.map(|span| span.last_ns),
+        ..entry_filter(state, query).await?
     })
 }
 
 /// The part of a filter that looks at the entry alone, not at its time: all that a live tail has use for.
-pub(super) fn entry_filter(query: &Query) -> Result<Filter, ApiError> {
+pub(super) async fn entry_filter(state: &AppState, query: &Query) -> Result<Filter, ApiError> {
+    let names = |name: &str| {
+        query
+            .last_nonempty(name)
+            .map(|text| NameFilter::new(text.split(',')))
+    };
+    let least = query
+        .last_nonempty("min_level")
+        .map(|text| Levels::parse(&format!(">={}", text.trim_start_matches(">="))));
+    let levels = query.last_nonempty("level").map(Levels::parse);
+    let stream = match query.last_nonempty("stream") {
+        None => None,
+        Some(text) => Some(
+            search::stream(text).ok_or_else(|| unexpected("stream", text, "stdout or stderr"))?,
+        ),
+    };
+    let regex = query.last_nonempty("regex").map(Pattern::parse);
+    Ok(Filter {
+        container: names("container"),
+        project: names("project"),
+        service: names("service"),
+        stream,
+        levels: match (levels, least) {
+            (Some(levels), Some(least)) => Some(levels.and(least)),
+            (levels, least) => levels.or(least),
+        },
+        search: search_of(state, query).await?,
+        fields: FieldTest::parse(query.pairs()).map_err(ApiError::invalid)?,
+        regex: regex
+            .transpose()
+            .map_err(|fault| ApiError::invalid(format!("regex: {fault}")))?,
+        ..Filter::default()
+    })
+}
+
+async fn search_of(state: &AppState, query: &Query) -> Result<Option<Search>, ApiError> {
     // `q` and `search` are one parameter with two names.
-    let search = query
+    let given = query
         .pairs()
         .filter(|(name, value)| matches!(*name, "search" | "q") && !value.is_empty())
         .last();
-    if let Some((name, text)) = search {
-        let count = words(text);
-        if count > MOST_WORDS {
-            return Err(ApiError::invalid(format!(
-                "{name}: {count} words; expected at most {MOST_WORDS}"
-            )));
-        }
+    let is_raw = match query.last_nonempty("mode") {
+        None | Some("words") => false,
+        Some("fts") => true,
+        Some(other) => return Err(unexpected("mode", other, "words or fts")),
+    };
+    let Some((name, text)) = given else {
+        return Ok(None);
+    };
+    let count = words(text);
+    if count > MOST_WORDS {
+        return Err(ApiError::invalid(format!(
+            "{name}: {count} words; expected at most {MOST_WORDS}"
+        )));
     }
-    Ok(Filter {
-        container: query.last_nonempty("container").map(ToOwned::to_owned),
-        levels: query.last_nonempty("level").map(Levels::parse),
-        search: search.map(|(_, text)| Search::parse(text)),
-        ..Filter::default()
+    if !is_raw {
+        return Ok(Some(Search::parse(text)));
+    }
+    let raw = text.to_owned();
+    let fault = state
+        .ctx
+        .store
+        .read(move |conn| list::fault_of_raw(conn, &raw))
+        .await?;
+    match fault {
+        None => Ok(Some(Search::Raw(text.to_owned()))),
+        Some(fault) => Err(ApiError::invalid(format!("{name}: {fault}"))),
+    }
+}
+
+/// The page of a list.
+pub(super) fn page(query: &Query) -> Result<Page, ApiError> {
+    let id = |name: &str| match query.last_nonempty(name) {
+        None => Ok(None),
+        Some(text) => match text
+            .parse::<u64>()
+            .ok()
+            .and_then(|id| i64::try_from(id).ok())
+        {
+            Some(id) => Ok(Some(id)),
+            None => Err(unexpected(name, text, "the id of an entry")),
+        },
+    };
+    let order = match query.last_nonempty("order") {
+        None => Order::default(),
+        Some(text) => {
+            Order::parse(text).ok_or_else(|| unexpected("order", text, "newest or oldest"))?
+        }
+    };
+    Ok(Page {
+        order,
+        before: id("before")?,
+        after: id("after")?,
+        ..Page::parse(query.pairs())
     })
+}
+
+/// What a second pass over entries may cost.
+pub(super) fn budget(state: &AppState, query: &Query) -> Result<Budget, ApiError> {
+    let entries = match query.last_nonempty("max_scan") {
+        None => MOST_SCANNED,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|entries| (1..=MOST_SCANNED).contains(entries))
+            .ok_or_else(|| {
+                unexpected(
+                    "max_scan",
+                    text,
+                    &format!("a number from 1 to {MOST_SCANNED}"),
+                )
+            })?,
+    };
+    Ok(Budget {
+        entries,
+        ..usual_budget(state)
+    })
+}
+
+/// The same for a caller who has no say.
+pub(super) fn usual_budget(state: &AppState) -> Budget {
+    let now = state.ctx.clock.monotonic();
+    Budget {
+        entries: MOST_SCANNED,
+        until: now + SCAN_TIME,
+        count_until: now + COUNT_TIME,
+        clock: state.ctx.clock.clone(),
+    }
+}
+
+/// The time since `started`.
+pub(super) fn took(state: &AppState, started: Duration) -> Duration {
+    state.ctx.clock.monotonic().saturating_sub(started)
+}
+
+/// A refusal that says what was found and what was expected.
+pub(super) fn unexpected(name: &str, text: &str, expected: &str) -> ApiError {
+    let shown: String = text.chars().take(64).collect();
+    ApiError::invalid(format!("{name}: {shown:?}; expected {expected}"))
 }
 
 fn no_time(name: &str, text: &str) -> ApiError {
     let shown: String = text.chars().take(64).collect();
     ApiError::invalid(format!(
-        "{name}: {shown:?} is no time; expected ISO 8601 such as 2025-01-20T10:00:00Z, 2025-01-20T11:00:00.5+01:00 or 2025-01-20"
+        "{name}: {shown:?} is no time; expected ISO 8601 such as 2025-01-20T10:00:00Z, 2025-01-20T11:00:00.5+01:00 or 2025-01-20, or a time ago such as 15m or 1h30m"
     ))
 }

@@ -15,16 +15,17 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
 use monlight_shared::http::sse::{Event, Slot, Slots};
-use monlight_shared::http::{ApiError, RawParams};
+use monlight_shared::http::{ApiError, Query, RawParams};
 use monlight_shared::store::StoreError;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::yield_now;
 use tokio::time::{Instant, Interval, interval_at, sleep_until};
 
 use super::params;
 use crate::domain::filter::Filter;
-use crate::json;
-use crate::live::LiveBatch;
+use crate::domain::matching::{Matching, SecondPass};
+use crate::live::{LiveBatch, log_event};
 use crate::state::AppState;
 use crate::store::list;
 
@@ -35,6 +36,14 @@ const MOST_BEHIND: i64 = 10_000;
 /// Entries read from the database at a time for a client that is behind.
 const CATCH_UP_ENTRIES: usize = 200;
 const CATCH_UP_BYTES: usize = 128 * 1024;
+/// What only the index understands is asked there this often.
+const READ_EVERY: Duration = Duration::from_millis(50);
+/// How long a pattern may look at one batch: all other requests wait meanwhile.
+const BATCH_TIME: Duration = Duration::from_millis(50);
+/// How long it may look at what is read from the database.
+const CATCH_UP_TIME: Duration = Duration::from_secs(1);
+/// Events are sent together up to about this size.
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What the route needs besides the usual.
 #[derive(Clone)]
@@ -49,19 +58,23 @@ pub(super) async fn tail(
     RawParams(query): RawParams,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let filter = params::entry_filter(&query)?;
+    let filter = params::entry_filter(&state.app, &query).await?;
     let slot = state
         .slots
         .take()
         .ok_or_else(|| ApiError::busy("Too many SSE connections"))?;
     let receiver = state.app.hub.subscribe();
     let newest = state.app.ctx.store.read(list::last_id).await?;
+    let seen = resume_point(&headers, &query, newest);
     let tail = Tail {
-        seen: resume_point(&headers, newest),
+        is_indexed: Matching::new(&filter).is_none(),
+        second_pass: SecondPass::new(&filter),
+        filter: Arc::new(filter),
+        seen,
         target: newest,
-        filter,
         receiver,
         waiting: VecDeque::new(),
+        next_read: Instant::now(),
         heartbeat: interval_at(Instant::now() + HEARTBEAT, HEARTBEAT),
         end: Instant::now() + LONGEST,
         is_over: false,
@@ -69,9 +82,15 @@ pub(super) async fn tail(
         _slot: slot,
     };
     let events = stream::unfold(tail, |mut tail| async move {
-        let event = tail.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(event.encode())), tail))
+        let chunk = tail.next().await?;
+        Some((Ok::<_, Infallible>(chunk), tail))
     });
+    Ok(answer(events))
+}
+
+fn answer(
+    events: impl futures_util::Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+) -> Response {
     // A first comment, so that proxies pass the head on at once.
     let hello = stream::iter([Ok(Bytes::from_static(b": live\n\n"))]);
     let mut response = Response::new(Body::from_stream(futures_util::StreamExt::chain(
@@ -88,14 +107,17 @@ pub(super) async fn tail(
         HeaderName::from_static("x-accel-buffering"),
         HeaderValue::from_static("no"),
     );
-    Ok(response)
+    response
 }
 
-/// The last id the client has seen. Without one, and for one that we never gave, it starts with what is new.
-fn resume_point(headers: &HeaderMap, newest: i64) -> i64 {
-    headers
+/// The last id the client has seen: what its connection before this one ended with, or what it asks for. Without one,
+/// and for one that we never gave, it starts with what is new.
+fn resume_point(headers: &HeaderMap, query: &Query, newest: i64) -> i64 {
+    let header = headers
         .get("last-event-id")
-        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.to_str().ok());
+    header
+        .or_else(|| query.last_nonempty("after"))
         .and_then(|text| text.trim().parse::<i64>().ok())
         .filter(|id| (0..=newest).contains(id))
         .unwrap_or(newest)
@@ -103,13 +125,19 @@ fn resume_point(headers: &HeaderMap, newest: i64) -> i64 {
 
 struct Tail {
     app: AppState,
-    filter: Filter,
+    filter: Arc<Filter>,
+    /// Only the index understands the filter.
+    is_indexed: bool,
+    second_pass: Option<SecondPass>,
     receiver: Receiver<Arc<LiveBatch>>,
     /// Every id up to this one was sent, filtered out, or reported as missed.
     seen: i64,
     /// The database holds entries up to this id that have to be read first.
     target: i64,
-    waiting: VecDeque<Event>,
+    /// The database is not read before.
+    next_read: Instant,
+    /// Events, encoded.
+    waiting: VecDeque<Bytes>,
     heartbeat: Interval,
     end: Instant,
     is_over: bool,
@@ -117,7 +145,7 @@ struct Tail {
 }
 
 impl Tail {
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<Bytes> {
         let soft = self.app.ctx.lifecycle.soft();
         loop {
             if soft.is_cancelled() && !self.is_over {
@@ -125,33 +153,50 @@ impl Tail {
                 self.waiting.clear();
                 self.close("shutdown");
             }
-            if let Some(event) = self.waiting.pop_front() {
-                return Some(event);
+            if !self.waiting.is_empty() {
+                return Some(self.chunk());
             }
             if self.is_over {
                 return None;
             }
-            if self.seen < self.target {
-                if let Err(fault) = self.catch_up().await {
-                    tracing::warn!(%fault, "a live tail cannot read what it missed");
-                    self.close("error");
-                }
-                continue;
-            }
+            let is_behind = self.seen < self.target;
             tokio::select! {
                 biased;
                 () = soft.cancelled() => {}
                 () = sleep_until(self.end) => self.close("max_duration"),
-                _ = self.heartbeat.tick() => self.waiting.push_back(Event::data("{}").named("heartbeat")),
-                heard = self.receiver.recv() => self.hear(heard),
+                _ = self.heartbeat.tick() => self.push(Event::data("{}").named("heartbeat")),
+                () = sleep_until(self.next_read), if is_behind => self.read().await,
+                heard = self.receiver.recv(), if !is_behind => {
+                    self.hear(heard);
+                    // A filter that nothing passes must not keep everybody else from being served.
+                    yield_now().await;
+                }
             }
         }
     }
 
+    /// The events that wait, as many as fit together.
+    fn chunk(&mut self) -> Bytes {
+        let mut chunk = Vec::new();
+        while let Some(event) = self.waiting.pop_front() {
+            if chunk.is_empty() && (self.waiting.is_empty() || event.len() >= CHUNK_BYTES) {
+                return event;
+            }
+            chunk.extend_from_slice(&event);
+            if chunk.len() >= CHUNK_BYTES {
+                break;
+            }
+        }
+        chunk.into()
+    }
+
+    fn push(&mut self, event: Event) {
+        self.waiting.push_back(event.encode().into());
+    }
+
     fn close(&mut self, reason: &str) {
         self.is_over = true;
-        self.waiting
-            .push_back(Event::data(format!("{{\"reason\": \"{reason}\"}}")).named("close"));
+        self.push(Event::data(format!("{{\"reason\": \"{reason}\"}}")).named("close"));
     }
 
     fn hear(&mut self, heard: Result<Arc<LiveBatch>, RecvError>) {
@@ -164,71 +209,92 @@ impl Tail {
             }
             Err(RecvError::Closed) => return self.close("shutdown"),
         };
-        let last = batch.first_id + batch.entries.len() as i64 - 1;
-        // Searches are the index's business, and gaps are filled from the database.
-        if self.filter.search.is_some() || batch.first_id > self.seen + 1 {
+        let last = batch.last_id();
+        // Gaps are filled from the database.
+        if self.is_indexed || batch.first_id > self.seen + 1 {
             self.target = self.target.max(last);
             return;
         }
-        for (entry, id) in batch.entries.iter().zip(batch.first_id..) {
-            let is_wanted = id > self.seen
-                && self
-                    .filter
-                    .levels
-                    .is_none_or(|levels| levels.contains(entry.level))
-                && self
-                    .filter
-                    .container
-                    .as_deref()
-                    .is_none_or(|name| name == &*entry.container);
-            if is_wanted {
-                self.waiting.push_back(log_event(id, entry.json.clone()));
+        let unseen = self.pick(&batch);
+        self.seen = self.seen.max(last - unseen);
+        if unseen > 0 {
+            self.miss(unseen);
+        }
+    }
+
+    /// Takes what the filter lets pass. Answers for how many entries there was no time.
+    fn pick(&mut self, batch: &LiveBatch) -> i64 {
+        let filter = Arc::clone(&self.filter);
+        let Some(mut matching) = Matching::new(&filter) else {
+            return 0;
+        };
+        let clock = &self.app.ctx.clock;
+        let until = clock.monotonic() + BATCH_TIME;
+        let is_over = || clock.monotonic() > until;
+        for (place, entry) in batch.entries() {
+            let id = batch.first_id + place as i64;
+            if id <= self.seen || !matching.matches(entry) {
+                continue;
+            }
+            let passes = match &mut self.second_pass {
+                None => Some(true),
+                Some(pass) => pass.matches(entry.message, is_over).filter(|_| !is_over()),
+            };
+            match passes {
+                Some(true) => self.waiting.extend(batch.event(place)),
+                Some(false) => {}
+                None => return batch.last_id() - id + 1,
             }
         }
-        self.seen = self.seen.max(last);
+        0
     }
 
     /// Reads some of what the client has not seen.
+    async fn read(&mut self) {
+        if let Err(fault) = self.catch_up().await {
+            tracing::warn!(%fault, "a live tail cannot read what it missed");
+            self.close("error");
+        }
+        if self.is_indexed && self.seen >= self.target {
+            self.next_read = Instant::now() + READ_EVERY;
+        }
+    }
+
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         let behind = self.target - self.seen;
         if behind > MOST_BEHIND {
             self.miss(behind - MOST_BEHIND);
         }
-        let (filter, seen, target) = (self.filter.clone(), self.seen, self.target);
-        let (floor, up_to, entries) = self
+        let (filter, seen, target) = (Arc::clone(&self.filter), self.seen, self.target);
+        let clock = self.app.ctx.clock.clone();
+        let until = clock.monotonic() + CATCH_UP_TIME;
+        let (piece, up_to, entries) = self
             .app
             .ctx
             .store
             .read(move |conn| {
-                let piece = list::after(conn, &filter, seen, target, CATCH_UP_ENTRIES)?;
+                let is_over = || clock.monotonic() > until;
+                let piece = list::after(conn, &filter, (seen, target), CATCH_UP_ENTRIES, is_over)?;
                 let (entries, done) = list::entries(conn, &piece.ids, CATCH_UP_BYTES)?;
-                let up_to = if done < piece.ids.len() {
-                    piece.ids.get(done).map_or(piece.up_to, |next| next - 1)
-                } else {
-                    piece.up_to
-                };
-                Ok((piece.floor, up_to, entries))
+                let next = piece.ids.get(done).map(|next| next - 1);
+                let up_to = next.unwrap_or(piece.up_to - piece.missed);
+                Ok((piece, up_to, entries))
             })
             .await?;
-        if self.seen + 1 < floor {
-            self.miss(floor - 1 - self.seen);
+        if self.seen + 1 < piece.floor {
+            self.miss(piece.floor - 1 - self.seen);
         }
-        let events = entries
-            .iter()
-            .map(|entry| log_event(entry.id, json::entry(entry)));
-        self.waiting.extend(events);
+        self.waiting.extend(entries.iter().map(log_event));
         self.seen = self.seen.max(up_to);
+        if piece.missed > 0 && up_to + piece.missed == piece.up_to {
+            self.miss(piece.missed);
+        }
         Ok(())
     }
 
     fn miss(&mut self, count: i64) {
         self.seen += count;
         let event = Event::data(format!("{{\"count\": {count}}}"));
-        self.waiting
-            .push_back(event.named("missed").with_id(self.seen.to_string()));
+        self.push(event.named("missed").with_id(self.seen.to_string()));
     }
-}
-
-fn log_event(id: i64, json: String) -> Event {
-    Event::data(json).named("log").with_id(id.to_string())
 }

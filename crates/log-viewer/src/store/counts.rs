@@ -1,12 +1,12 @@
 //! Numbers that are kept, not computed: totals by level and container, and per minute.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use monlight_shared::store::StoreError;
 use rusqlite::Connection;
 
-use super::walk::Snapshot;
-use crate::domain::entry::Level;
+use super::snapshot::Snapshot;
+use crate::domain::entry::{Level, Stream};
 use crate::domain::filter::Levels;
 
 /// What `/api/stats` answers.
@@ -60,7 +60,10 @@ pub fn by_container(conn: &Connection) -> Result<BTreeMap<String, i64>, StoreErr
 }
 
 /// The earliest and the latest time of the entries that count.
-fn span(conn: &Connection, snapshot: &Snapshot) -> Result<(Option<i64>, Option<i64>), StoreError> {
+pub(super) fn span(
+    conn: &Connection,
+    snapshot: &Snapshot,
+) -> Result<(Option<i64>, Option<i64>), StoreError> {
     let mut span: Option<(i64, i64)> = None;
     let mut widen = |min: i64, max: i64| {
         let (low, high) = span.unwrap_or((min, max));
@@ -71,7 +74,7 @@ fn span(conn: &Connection, snapshot: &Snapshot) -> Result<(Option<i64>, Option<i
     let mut partial_range = None;
     for fence in snapshot.blocks(i64::MIN, i64::MAX) {
         if fence.block == partial {
-            partial_range = Some(((partial + 1) << super::ring::FENCE_BITS) - 1);
+            partial_range = Some(snapshot.ids_of(fence).1);
         } else {
             widen(fence.min_time, fence.max_time);
         }
@@ -91,58 +94,68 @@ fn span(conn: &Connection, snapshot: &Snapshot) -> Result<(Option<i64>, Option<i
     Ok(span.map_or((None, None), |(low, high)| (Some(low), Some(high))))
 }
 
-/// The dictionary's ids of a container's name.
-pub(super) fn container_ids(conn: &Connection, name: &str) -> Result<Vec<i64>, StoreError> {
-    let mut statement =
-        conn.prepare_cached("SELECT id FROM containers WHERE name = ?1 ORDER BY id")?;
-    let rows = statement.query_map([name], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+/// What is asked of the counters.
+#[derive(Clone, Copy)]
+pub(super) struct Kept<'f> {
+    /// The levels; `None` for all.
+    pub(super) levels: Option<Levels>,
+    /// The stream; `None` for both.
+    pub(super) stream: Option<Stream>,
+    /// The dictionary's ids of the containers; `None` for all.
+    pub(super) containers: Option<&'f [i64]>,
 }
 
-/// The dictionary.
-pub(super) fn container_names(conn: &Connection) -> Result<HashMap<i64, String>, StoreError> {
-    let mut statement = conn.prepare_cached("SELECT id, name FROM containers")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Entries of these levels and containers.
-pub(super) fn tally(
-    conn: &Connection,
-    levels: Option<Levels>,
-    containers: Option<&[i64]>,
-) -> Result<i64, StoreError> {
-    let mut statement = conn.prepare_cached("SELECT container, level, n FROM tally")?;
-    sum(statement.query([])?, levels, containers)
-}
-
-/// The same, only of the minutes from `first` to before `end`, counted since 1970.
-pub(super) fn minutes(
-    conn: &Connection,
-    levels: Option<Levels>,
-    containers: Option<&[i64]>,
-    first: i64,
-    end: i64,
-) -> Result<i64, StoreError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT container, level, n FROM hist WHERE minute >= ?1 AND minute < ?2",
-    )?;
-    sum(statement.query([first, end])?, levels, containers)
-}
-
-fn sum(
-    mut rows: rusqlite::Rows<'_>,
-    levels: Option<Levels>,
-    containers: Option<&[i64]>,
-) -> Result<i64, StoreError> {
-    let mut total = 0;
-    while let Some(row) = rows.next()? {
-        let (container, level): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let wanted = levels.is_none_or(|levels| levels.contains(Level::from_code(level)))
-            && containers.is_none_or(|ids| ids.contains(&container));
-        if wanted {
-            total += row.get::<_, i64>(2)?;
-        }
+impl Kept<'_> {
+    /// All entries.
+    pub(super) fn all(self, conn: &Connection) -> Result<i64, StoreError> {
+        let mut statement =
+            conn.prepare_cached("SELECT 0, container, level, stream, n FROM tally")?;
+        let mut total = 0;
+        self.each(statement.query([])?, |_, _, n| total += n)?;
+        Ok(total)
     }
-    Ok(total)
+
+    /// The entries of the minutes from `first` to before `end`, counted since 1970.
+    pub(super) fn minutes(
+        self,
+        conn: &Connection,
+        first: i64,
+        end: i64,
+    ) -> Result<i64, StoreError> {
+        let mut total = 0;
+        self.each_minute(conn, first, end, |_, _, n| total += n)?;
+        Ok(total)
+    }
+
+    /// The same, handed on by minute and level.
+    pub(super) fn each_minute(
+        self,
+        conn: &Connection,
+        first: i64,
+        end: i64,
+        take: impl FnMut(i64, Level, i64),
+    ) -> Result<(), StoreError> {
+        let mut statement = conn.prepare_cached(
+            "SELECT minute, container, level, stream, n FROM hist WHERE minute >= ?1 AND minute < ?2",
+        )?;
+        self.each(statement.query([first, end])?, take)
+    }
+
+    fn each(
+        self,
+        mut rows: rusqlite::Rows<'_>,
+        mut take: impl FnMut(i64, Level, i64),
+    ) -> Result<(), StoreError> {
+        while let Some(row) = rows.next()? {
+            let (container, level) = (row.get(1)?, Level::from_code(row.get(2)?));
+            let stream = Stream::from_code(row.get(3)?);
+            let is_wanted = self.levels.is_none_or(|levels| levels.contains(level))
+                && self.stream.is_none_or(|wanted| wanted == stream)
+                && self.containers.is_none_or(|ids| ids.contains(&container));
+            if is_wanted {
+                take(row.get(0)?, level, row.get(4)?);
+            }
+        }
+        Ok(())
+    }
 }

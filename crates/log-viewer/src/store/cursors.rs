@@ -41,7 +41,7 @@ pub struct Remembered {
 pub fn load(conn: &Connection) -> Result<Remembered, StoreError> {
     let mut states: Vec<FollowState> = Vec::new();
     let mut statement = conn.prepare(
-        "SELECT container_id, file_path, device, inode, head, position FROM cursors ORDER BY container_id, id",
+        "SELECT container_id, file_path, device, inode, head, position, read_whole FROM cursors ORDER BY container_id, id",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -53,6 +53,7 @@ pub fn load(conn: &Connection) -> Result<Remembered, StoreError> {
             },
             head: row.get(4)?,
             position: row.get::<_, i64>(5)? as u64,
+            read_whole: row.get::<_, Option<i64>>(6)?.map(|size| size as u64),
         };
         let file = (row.get(1)?, cursor);
         match states
@@ -104,7 +105,7 @@ pub(super) fn save(
         close.execute([id])?;
     }
     let mut add = conn.prepare_cached(
-        "INSERT INTO cursors(container_id, file_path, device, inode, head, position, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO cursors(container_id, file_path, device, inode, head, position, read_whole, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     let mut open =
         conn.prepare_cached("INSERT INTO open_entries(container_id, state) VALUES (?1, ?2)")?;
@@ -117,6 +118,7 @@ pub(super) fn save(
                 cursor.file.inode as i64,
                 cursor.head,
                 cursor.position as i64,
+                cursor.read_whole.map(|size| size as i64),
                 now_ms
             ])?;
         }

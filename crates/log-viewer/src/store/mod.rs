@@ -10,18 +10,34 @@
 
 pub mod counts;
 pub mod cursors;
+pub mod histogram;
 pub mod list;
+mod plan;
 pub mod ring;
-mod walk;
+pub mod scan;
+mod snapshot;
+mod sweep;
 
 use monlight_shared::store::Migration;
 
 /// The steps of the schema.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 100,
-    name: "entries in ten slots, counters, cursors",
-    sql: include_str!("migrations/0100_init.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 100,
+        name: "entries in ten slots, counters, cursors",
+        sql: include_str!("migrations/0100_init.sql"),
+    },
+    Migration {
+        version: 101,
+        name: "fields of structured lines in the index",
+        sql: include_str!("migrations/0101_fields.sql"),
+    },
+    Migration {
+        version: 102,
+        name: "cursors in compressed files",
+        sql: include_str!("migrations/0102_compressed.sql"),
+    },
+];
 
 /// How many pairs of row and index tables there are.
 pub const SLOTS: i64 = 10;

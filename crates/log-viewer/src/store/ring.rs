@@ -50,7 +50,9 @@ impl Batch {
         let entries: usize = self
             .entries
             .iter()
-            .map(|(_, entry)| entry.message.len() + 64)
+            .map(|(_, entry)| {
+                entry.message.len() + entry.fields.as_ref().map_or(0, |fields| fields.len()) + 64
+            })
             .sum();
         let states: usize = self.states.iter().map(FollowState::bytes).sum();
         entries + states
@@ -322,7 +324,7 @@ impl<'c> SlotWriter<'c> {
     fn new(conn: &'c Connection, n: i64) -> Result<Self, StoreError> {
         Ok(Self {
             rows: conn.prepare_cached(&format!(
-                "INSERT INTO e{n}(id, time, container, stream, level, message, plain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+                "INSERT INTO e{n}(id, time, container, stream, level, message, plain, fields) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
             ))?,
             index: conn.prepare_cached(&format!("INSERT INTO f{n}(rowid, message, k) VALUES (?1, ?2, ?3)"))?,
         })
@@ -342,13 +344,16 @@ impl<'c> SlotWriter<'c> {
             stream,
             level,
             entry.message,
-            plain
+            plain,
+            entry.fields
         ])?;
-        self.index.execute(params![
-            id,
-            plain.unwrap_or(&entry.message),
-            format!("l{level} c{container} s{stream}")
-        ])?;
+        let mut filters = format!("l{level} c{container} s{stream}");
+        if let Some(fields) = &entry.fields {
+            filters.push(' ');
+            filters.push_str(fields);
+        }
+        self.index
+            .execute(params![id, plain.unwrap_or(&entry.message), filters])?;
         Ok(())
     }
 }

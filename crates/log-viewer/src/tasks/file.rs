@@ -3,8 +3,9 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::gzip::{Inflated, Inflater};
 use crate::domain::cursor::{Cursor, FileId, HEAD_BYTES};
 
 /// A line of a file longer than this is cut: its beginning and end are kept.
@@ -39,7 +40,7 @@ pub(super) struct LogFile {
     pub(super) is_gone: bool,
     /// Something may be there to read.
     pub(super) is_unread: bool,
-    handle: Option<File>,
+    handle: Option<Handle>,
     /// What was read behind the cursor.
     buffer: Vec<u8>,
     /// How much of the buffer holds no line end.
@@ -48,6 +49,12 @@ pub(super) struct LogFile {
     long: Option<LongLine>,
     /// The cursor stands within a line, the rest of which is to be ignored.
     skips_line: bool,
+}
+
+#[derive(Debug)]
+enum Handle {
+    Plain(File),
+    Gzip(Inflater),
 }
 
 #[derive(Debug)]
@@ -80,29 +87,48 @@ impl LogFile {
         *self = Self::new(path, cursor);
     }
 
-    /// How many bytes are known to be there and were not consumed.
+    /// How many bytes are known to be there and were not consumed. Of a compressed file the bytes on the disk count, until
+    /// all of it was read.
     pub(super) fn lag(&self) -> u64 {
-        self.stamp.0.saturating_sub(self.cursor.position)
+        if !self.is_compressed() {
+            return self.stamp.0.saturating_sub(self.cursor.position);
+        }
+        match self.cursor.read_whole {
+            Some(_) => 0,
+            None => self.stamp.0,
+        }
+    }
+
+    /// Whether what is read is what its bytes inflate to.
+    pub(super) fn is_compressed(&self) -> bool {
+        is_compressed(&self.path)
     }
 
     /// Opens the file if it is not open. A file that is gone can only be read when it was open before.
-    fn open(&mut self) -> io::Result<Option<&File>> {
+    fn open(&mut self) -> io::Result<Option<&mut Handle>> {
         if self.handle.is_none() && !self.is_gone {
             let handle = File::open(&self.path)?;
             let is_another = file_id(&handle.metadata()?) != self.cursor.file;
             if is_another && self.cursor.file != FileId::default() {
                 return Err(io::Error::other("another file has its name by now"));
             }
-            self.handle = Some(handle);
+            self.adopt(Some(handle));
         }
-        Ok(self.handle.as_ref())
+        Ok(self.handle.as_mut())
     }
 
     /// Keeps the file readable though its name may go to another one.
     pub(super) fn adopt(&mut self, handle: Option<File>) {
-        if self.handle.is_none() {
-            self.handle = handle;
+        if self.handle.is_some() {
+            return;
         }
+        self.handle = handle.map(|file| {
+            if self.is_compressed() {
+                Handle::Gzip(Inflater::new(file))
+            } else {
+                Handle::Plain(file)
+            }
+        });
     }
 
     /// Whether it can be read though its name is gone.
@@ -115,19 +141,46 @@ impl LogFile {
         self.handle = None;
     }
 
+    /// Looks at a file through its open handle, because it has no name any more. `false` when it was truncated and perhaps
+    /// written again since it was read: then nothing of it is where the cursor says.
+    pub(super) fn look_through_handle(&mut self) -> io::Result<bool> {
+        let Some(Handle::Plain(file)) = &self.handle else {
+            return Ok(true);
+        };
+        let head = read_head(file, false)?;
+        let size = file.metadata()?.size();
+        let is_same = head.starts_with(&self.cursor.head);
+        if !is_same || !head.starts_with(&self.seen_head) {
+            self.forget_buffer();
+        }
+        self.forget_buffer_beyond(size);
+        self.seen_head = head;
+        Ok(is_same)
+    }
+
+    /// Reads an open file from its beginning.
+    pub(super) fn start_over(&mut self) {
+        self.cursor.head.clear();
+        self.cursor.position = 0;
+        self.forget_buffer();
+    }
+
     fn read_position(&self) -> u64 {
         let long = self.long.as_ref().map_or(0, |line| line.length);
         self.cursor.position + long + self.buffer.len() as u64
     }
 
-    /// Reads up to a block behind what was read. 0 at the end of the file.
+    /// Reads up to a block behind what was read, or passes over a block of a compressed file that was read before.
+    /// 0 at the end of the file.
     pub(super) fn fill(&mut self, block: &mut [u8]) -> io::Result<usize> {
         let position = self.read_position();
-        let Some(handle) = self.open()? else {
-            return Ok(0);
+        let file = match self.open()? {
+            None => return Ok(0),
+            Some(Handle::Plain(file)) => file,
+            Some(Handle::Gzip(_)) => return self.inflate(block, position),
         };
         let count = loop {
-            match handle.read_at(block, position) {
+            match file.read_at(block, position) {
                 Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
                 result => break result?,
             }
@@ -135,6 +188,45 @@ impl LogFile {
         self.buffer
             .extend_from_slice(block.get(..count).unwrap_or_default());
         Ok(count)
+    }
+
+    /// The same for a compressed file: its stream can only be read from its start on.
+    fn inflate(&mut self, block: &mut [u8], position: u64) -> io::Result<usize> {
+        let Some(Handle::Gzip(mut inflater)) = self.handle.take() else {
+            return Ok(0);
+        };
+        if inflater.position() > position {
+            inflater = inflater.rewind();
+        }
+        let behind = position - inflater.position();
+        let room = usize::try_from(behind)
+            .ok()
+            .filter(|behind| (1..block.len()).contains(behind))
+            .unwrap_or(block.len());
+        match inflater.read(block.get_mut(..room).unwrap_or_default()) {
+            Ok(Inflated::Bytes(count)) => {
+                if behind == 0 {
+                    self.buffer
+                        .extend_from_slice(block.get(..count).unwrap_or_default());
+                }
+                self.handle = Some(Handle::Gzip(inflater));
+                Ok(count)
+            }
+            Ok(Inflated::End) => {
+                self.cursor.read_whole = Some(inflater.compressed_size()?);
+                Ok(0)
+            }
+            Ok(Inflated::Cut) => {
+                // When more of it is there, it is read again from the cursor on.
+                self.forget_buffer();
+                Ok(0)
+            }
+            Err(fault) => {
+                // It will not get better, unless it is replaced.
+                self.cursor.read_whole = Some(inflater.compressed_size()?);
+                Err(fault)
+            }
+        }
     }
 
     /// Hands over the whole lines of the buffer, until `take` says that it wants no more. `true` when it took all.
@@ -297,10 +389,20 @@ pub(super) fn file_id(found: &Metadata) -> FileId {
     }
 }
 
-/// The first bytes of an open file.
-pub(super) fn read_head(file: &File) -> io::Result<Vec<u8>> {
+/// Whether a file of this name is compressed.
+pub(super) fn is_compressed(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "gz")
+}
+
+/// The first bytes of an open file, inflated when it is compressed.
+pub(super) fn read_head(file: &File, is_compressed: bool) -> io::Result<Vec<u8>> {
     let mut head = vec![0; HEAD_BYTES];
     let mut filled = 0;
+    if is_compressed {
+        filled = Inflater::read_head(file, &mut head)?;
+        head.truncate(filled);
+        return Ok(head);
+    }
     while let Some(room) = head.get_mut(filled..).filter(|room| !room.is_empty()) {
         match file.read_at(room, filled as u64) {
             Ok(0) => break,

@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::discover::Container;
-use super::file::{LogFile, RawLine};
+use super::file::{LogFile, RawLine, is_compressed};
+use super::gzip;
 use super::ingest::Meters;
-use super::listing::{Listed, Start, list, start_file};
-use crate::domain::cursor::{Cursor, Place, Seen, assign};
+use super::listing::{Listed, Start, list, start_files};
+use crate::domain::cursor::{Cursor, Place, Seen, assign, begin_alike};
 use crate::domain::docker_line::{self, Skip};
 use crate::domain::entry::{Line, NewEntry, Stream};
 use crate::domain::multiline::Assembler;
@@ -147,9 +148,7 @@ impl Follower {
     pub(super) fn begin(container: Container, start: Start) -> io::Result<Self> {
         let mut files = Vec::new();
         if let Start::Tail(bytes) = start {
-            for listed in list(&container, &[])? {
-                files.push(start_file(listed, bytes)?);
-            }
+            files = start_files(list(&container, &[])?, bytes)?;
         }
         let mut follower = Self::new(container, files);
         follower.is_changed = true;
@@ -174,14 +173,19 @@ impl Follower {
             // The whole directory is gone, perhaps only for a while, as when a disk is unmounted. What is open can still
             // be read to its end; where the files were left is not forgotten.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
-                self.is_unread |= self.files.iter_mut().any(LogFile::look_once_more);
+                for file in self.files.iter_mut().filter(|file| file.is_open()) {
+                    // One that was truncated may have a copy that only its cursor can tell; it waits for the directory.
+                    file.is_unread = file.look_through_handle()?;
+                    self.is_unread |= file.is_unread;
+                }
                 return Ok(());
             }
             result => result?,
         };
-        let cursors: Vec<Cursor> = self.files.iter().map(|file| file.cursor.clone()).collect();
         let seen: Vec<Seen> = listed.iter().map(|file| file.seen.clone()).collect();
-        let places = assign(&cursors, &seen);
+        let cursors: Vec<Cursor> = self.files.iter().map(|file| file.cursor.clone()).collect();
+        let mut places = assign(&cursors, &seen);
+        self.look_at_nameless(&seen, &mut places)?;
         let mut old: Vec<Option<LogFile>> = std::mem::take(&mut self.files)
             .into_iter()
             .map(Some)
@@ -217,7 +221,38 @@ impl Follower {
         Ok(())
     }
 
+    /// Looks at open files that lost their names and have no copy that could be told by what was read of them. Such a file
+    /// may have been truncated and written again, and it may have a copy all the same, compressed: what its handle holds
+    /// says so.
+    fn look_at_nameless(&mut self, seen: &[Seen], places: &mut [Place]) -> io::Result<()> {
+        for (index, file) in self.files.iter_mut().enumerate() {
+            let is_placed = places
+                .iter()
+                .any(|place| matches!(place, Place::Known { cursor, .. } if *cursor == index));
+            // While a file is open nobody else can get its inode.
+            let is_listed = seen.iter().any(|seen| seen.file == file.cursor.file);
+            if is_placed || is_listed || !file.is_open() {
+                continue;
+            }
+            if !file.look_through_handle()? {
+                file.start_over();
+            }
+            let copy = seen.iter().zip(places.iter_mut()).find(|(seen, place)| {
+                **place == Place::Fresh && begin_alike(&seen.head, &file.seen_head)
+            });
+            if let Some((seen, place)) = copy {
+                *place = Place::Known {
+                    cursor: index,
+                    position: file.cursor.position.min(seen.size),
+                };
+            }
+        }
+        Ok(())
+    }
+
     /// Reads until there is nothing more, the sink is full, or `blocks` blocks were read. `true` when there may be more.
+    ///
+    /// A file that cannot be read now is left for the next look; the ones behind it do not wait for it.
     pub(super) fn read(
         &mut self,
         block: &mut [u8],
@@ -225,7 +260,7 @@ impl Follower {
         now: Now,
         sink: &mut Sink,
         meters: &Meters,
-    ) -> io::Result<bool> {
+    ) -> bool {
         sink.enter(&self.container.name);
         for index in 0..self.files.len() {
             let next_has_content = self
@@ -235,9 +270,7 @@ impl Follower {
             let Some(file) = self.files.get_mut(index) else {
                 break;
             };
-            // Nothing will be written any more to a file that was rotated away or deleted.
-            let is_over = file.is_gone || next_has_content;
-            let has_work = file.is_unread || is_over && file.has_rest();
+            let has_work = file.is_unread || file.is_over(next_has_content) && file.has_rest();
             if !has_work {
                 continue;
             }
@@ -249,19 +282,22 @@ impl Follower {
                     !sink.is_full()
                 });
                 self.is_changed |= file.cursor.position != before;
-                if !took_all {
-                    return Ok(true);
-                }
-                if blocks == 0 {
-                    return Ok(true);
+                if !took_all || blocks == 0 {
+                    return true;
                 }
                 blocks -= 1;
-                let got = file.fill(block)?;
+                let got = file.fill(block).unwrap_or_else(|fault| {
+                    meters.read_errors.inc();
+                    tracing::warn!(%fault, path = %file.path.display(), "cannot read a log file");
+                    0
+                });
                 meters.bytes_read.add(got as u64);
                 if got == 0 {
                     break;
                 }
             }
+            self.is_changed |= file.is_compressed();
+            let is_over = file.is_over(next_has_content);
             if is_over && file.has_rest() {
                 file.finish(|line| take(&line, outputs, now, sink, meters));
                 self.is_changed = true;
@@ -273,7 +309,7 @@ impl Follower {
         }
         self.files.retain(|file| !file.is_gone);
         self.is_unread = false;
-        Ok(false)
+        false
     }
 
     /// Closes the entries that are due. Call it when everything was read.
@@ -414,18 +450,22 @@ fn take(line: &RawLine<'_>, outputs: &mut [Output; 2], now: Now, sink: &mut Sink
 }
 
 impl LogFile {
+    /// Nothing will be written any more to a file that was rotated away or deleted. A compressed one may still be written.
+    fn is_over(&self, next_has_content: bool) -> bool {
+        let is_whole = if self.is_compressed() {
+            self.cursor.read_whole.is_some()
+        } else {
+            next_has_content
+        };
+        self.is_gone || is_whole
+    }
+
     /// The file has no name any more. Whether it can still be read.
     fn mark_gone(&mut self) -> bool {
         let was_gone = std::mem::replace(&mut self.is_gone, true);
         self.is_unread = true;
         // A file remembered from an earlier run was never opened in this one.
         !was_gone || self.is_open()
-    }
-
-    /// Marks what is open as unread; whether it is.
-    fn look_once_more(&mut self) -> bool {
-        self.is_unread = self.is_open();
-        self.is_unread
     }
 }
 
@@ -450,6 +490,7 @@ fn place_file(listed: Listed, known: Option<(LogFile, u64)>) -> LogFile {
                 file: listed.seen.file,
                 position,
                 head: std::mem::take(&mut file.cursor.head),
+                read_whole: read_before(&listed, position),
             };
             file.move_to(listed.path, cursor);
             file
@@ -462,6 +503,9 @@ fn place_file(listed: Listed, known: Option<(LogFile, u64)>) -> LogFile {
             },
         ),
     };
+    if file.is_compressed() && file.cursor.read_whole == Some(listed.stamp.0) {
+        file.is_unread = false;
+    }
     file.is_gone = false;
     file.stamp = listed.stamp;
     file.seen_head = listed.seen.head;
@@ -469,4 +513,15 @@ fn place_file(listed: Listed, known: Option<(LogFile, u64)>) -> LogFile {
         file.adopt(listed.handle);
     }
     file
+}
+
+/// The size of a compressed file when all of it was read before it was compressed.
+fn read_before(listed: &Listed, position: u64) -> Option<u64> {
+    let file = listed
+        .handle
+        .as_ref()
+        .filter(|_| is_compressed(&listed.path))?;
+    gzip::inflates_to(file, position)
+        .is_ok_and(|is_whole| is_whole)
+        .then_some(listed.stamp.0)
 }

@@ -82,7 +82,7 @@ pub(super) struct Meters {
     stored: Counter,
     containers: Gauge,
     lag: Gauge,
-    read_errors: Counter,
+    pub(super) read_errors: Counter,
 }
 
 impl Meters {
@@ -448,21 +448,13 @@ impl Ingest {
                 continue;
             };
             open -= follower.open_files();
-            match follower.read(
+            has_more |= follower.read(
                 &mut self.block,
                 BLOCKS_PER_TURN,
                 now,
                 &mut self.sink,
                 &self.meters,
-            ) {
-                Ok(more) => has_more |= more,
-                Err(fault) => {
-                    // The next poll tries again.
-                    follower.is_unread = false;
-                    self.meters.read_errors.inc();
-                    tracing::debug!(%fault, container = follower.container.name.name, "cannot read a log file");
-                }
-            }
+            );
             open += follower.open_files();
             if open > MOST_OPEN_FILES {
                 open -= follower.release();

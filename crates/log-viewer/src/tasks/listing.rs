@@ -3,11 +3,11 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::discover::Container;
-use super::file::{LogFile, file_id, read_head};
-use crate::domain::cursor::{Cursor, HEAD_BYTES, Seen};
+use super::file::{LogFile, file_id, is_compressed, read_head};
+use crate::domain::cursor::{Cursor, HEAD_BYTES, Place, Seen, assign};
 
 /// How far back the start of a line is looked for on a first start.
 const LINE_START_SEARCH: u64 = 512 * 1024;
@@ -31,7 +31,8 @@ pub(super) struct Listed {
     pub(super) seen: Seen,
 }
 
-/// The files of a container, oldest first: `ID-json.log.2`, `ID-json.log.1`, `ID-json.log`.
+/// The files of a container, oldest first: `ID-json.log.2.gz`, `ID-json.log.1`, `ID-json.log`. A file that cannot be looked
+/// at right now does not hide the others; one that was read before keeps its place.
 pub(super) fn list(container: &Container, known: &[LogFile]) -> io::Result<Vec<Listed>> {
     let base = format!("{}-json.log", container.id);
     let mut files = Vec::new();
@@ -42,21 +43,27 @@ pub(super) fn list(container: &Container, known: &[LogFile]) -> io::Result<Vec<L
             continue;
         };
         match look_at(rank, entry.path(), known) {
-            Ok(Some(listed)) => files.push(listed),
-            Ok(None) => {}
+            Ok(listed) => files.extend(listed),
             // Renamed or deleted since the directory was read: the next look will see it.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
-            Err(fault) => return Err(fault),
+            Err(fault) => {
+                tracing::debug!(%fault, path = %entry.path().display(), "cannot look at a log file");
+                files.extend(as_known(rank, &entry.path(), known));
+            }
         }
     }
-    files.sort_by_key(|file| std::cmp::Reverse(file.rank));
+    // Of two with one number the plain one is the original, so it counts as the younger.
+    files.sort_by_key(|file| (std::cmp::Reverse(file.rank), !is_compressed(&file.path)));
     Ok(files)
 }
 
 fn rank(name: &str, base: &str) -> Option<u32> {
     match name.strip_prefix(base)? {
         "" => Some(0),
-        suffix => suffix.strip_prefix('.')?.parse().ok(),
+        suffix => {
+            let number = suffix.strip_prefix('.')?;
+            number.strip_suffix(".gz").unwrap_or(number).parse().ok()
+        }
     }
 }
 
@@ -72,27 +79,16 @@ fn look_at(rank: u32, path: PathBuf, known: &[LogFile]) -> io::Result<Option<Lis
         .iter()
         .find(|file| !file.is_gone && file.cursor.file == id && file.stamp == stamp);
     if let Some(file) = unchanged {
-        let seen = Seen {
-            file: id,
-            size: stamp.0,
-            head: file.seen_head.clone(),
-            is_unchanged: true,
-        };
-        return Ok(Some(Listed {
-            rank,
-            path,
-            handle: None,
-            stamp,
-            seen,
-        }));
+        return Ok(Some(as_before(rank, path, file)));
     }
     // From here on the open file is looked at, not the name: another file may get that at any time.
     let handle = File::open(&path)?;
     let found = handle.metadata()?;
-    let head = read_head(&handle)?;
+    let is_compressed = is_compressed(&path);
+    let head = read_head(&handle, is_compressed)?;
     let seen = Seen {
         file: file_id(&found),
-        size: found.size(),
+        size: size(&found, is_compressed),
         head,
         is_unchanged: false,
     };
@@ -106,12 +102,71 @@ fn look_at(rank: u32, path: PathBuf, known: &[LogFile]) -> io::Result<Option<Lis
     }))
 }
 
+/// As the file was when it was looked at last.
+fn as_before(rank: u32, path: PathBuf, file: &LogFile) -> Listed {
+    let size = if is_compressed(&path) {
+        u64::MAX
+    } else {
+        file.stamp.0
+    };
+    Listed {
+        rank,
+        path,
+        handle: None,
+        stamp: file.stamp,
+        seen: Seen {
+            file: file.cursor.file,
+            size,
+            head: file.seen_head.clone(),
+            is_unchanged: true,
+        },
+    }
+}
+
+/// The same for a file that cannot be opened, by its name.
+fn as_known(rank: u32, path: &Path, known: &[LogFile]) -> Option<Listed> {
+    let file = known
+        .iter()
+        .find(|file| file.path == path && !file.is_gone)?;
+    Some(as_before(rank, path.to_owned(), file))
+}
+
+/// Of what can be read in it, as [`Seen`] wants it.
+fn size(found: &fs::Metadata, is_compressed: bool) -> u64 {
+    if is_compressed {
+        u64::MAX
+    } else {
+        found.size()
+    }
+}
+
 fn stamp(found: &fs::Metadata) -> (u64, i64, i64) {
     (found.size(), found.mtime(), found.mtime_nsec())
 }
 
-/// The file of a container on a first start: rotated ones are left alone, the current one is read from near its end.
-pub(super) fn start_file(listed: Listed, tail_bytes: u64) -> io::Result<LogFile> {
+/// The files of a container on a first start: rotated ones are left alone, the current one is read from near its end.
+pub(super) fn start_files(listed: Vec<Listed>, tail_bytes: u64) -> io::Result<Vec<LogFile>> {
+    let seen: Vec<Seen> = listed.iter().map(|file| file.seen.clone()).collect();
+    // One that is just being compressed is its original's business.
+    let originals = listed
+        .into_iter()
+        .zip(assign(&[], &seen))
+        .filter(|(_, place)| *place != Place::Copy);
+    originals
+        .map(|(listed, _)| start_file(listed, tail_bytes))
+        .collect()
+}
+
+fn start_file(listed: Listed, tail_bytes: u64) -> io::Result<LogFile> {
+    if is_compressed(&listed.path) {
+        let cursor = Cursor {
+            file: listed.seen.file,
+            position: listed.seen.head.len() as u64,
+            head: listed.seen.head,
+            read_whole: Some(listed.stamp.0),
+        };
+        return Ok(LogFile::starting_at(listed.path, cursor, false));
+    }
     let size = listed.seen.size;
     let wanted = if listed.rank == 0 {
         size.saturating_sub(tail_bytes)
@@ -128,6 +183,7 @@ pub(super) fn start_file(listed: Listed, tail_bytes: u64) -> io::Result<LogFile>
         file: listed.seen.file,
         head,
         position,
+        read_whole: None,
     };
     Ok(LogFile::starting_at(listed.path, cursor, skips_line))
 }

@@ -3,6 +3,7 @@
 pub mod discover;
 mod file;
 mod follow;
+mod gzip;
 pub mod ingest;
 mod listing;
 mod watch;

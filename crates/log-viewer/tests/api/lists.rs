@@ -25,7 +25,7 @@ fn an_entry_has_all_its_keys() {
                 "id": 5, "timestamp": "2025-01-20T10:00:05Z", "container": "api", "stream": "stderr", "level": "CRITICAL",
                 "message": "CRITICAL: c", "time": "2025-01-20T10:00:05.123456789Z"
             }],
-            "total": 5, "total_exact": true, "limit": 1, "offset": 0
+            "total": 5, "total_exact": true, "limit": 1, "offset": 0, "next": 5, "took_ms": 0.0
         })
     );
 }
@@ -355,7 +355,9 @@ fn an_empty_service_answers_empty_lists() {
     let rig = Rig::new(&[]);
     assert_eq!(
         rig.json("/api/logs"),
-        json!({"logs": [], "total": 0, "total_exact": true, "limit": 100, "offset": 0})
+        json!({
+            "logs": [], "total": 0, "total_exact": true, "limit": 100, "offset": 0, "next": null, "took_ms": 0.0
+        })
     );
     assert_eq!(rig.json("/api/containers"), json!({"containers": []}));
     assert_eq!(

@@ -1,11 +1,16 @@
 //! The service from outside: through its router, on files in a temporary directory, and as a process.
 
+mod context;
 mod crash;
 mod entries;
+mod fields;
 mod files;
 mod follow_model;
+mod gzip;
+mod histogram;
 mod http;
 mod lists;
+mod queries;
 mod rig;
 mod ring;
 mod search_text;

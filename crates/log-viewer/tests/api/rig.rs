@@ -4,11 +4,14 @@
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Write;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use log_viewer::config::Config;
 use log_viewer::tasks::ingest::{Ingest, Parts, Wake};
 use log_viewer::{LogViewer, assemble};
@@ -50,88 +53,17 @@ impl Service for ByHand {
     }
 }
 
-/// A service, its ingestion, and the directory of containers.
-pub(crate) struct Rig {
-    pub(crate) runtime: Runtime,
-    pub(crate) service: TestService,
-    pub(crate) ingest: Ingest,
-    settings: Vec<(String, String)>,
-    logs: Arc<TempDir>,
-}
+/// A directory of containers, as Docker keeps it.
+#[derive(Clone)]
+pub(crate) struct Logs(Arc<TempDir>);
 
-impl Rig {
-    /// On an empty directory of containers and an empty database.
-    pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
-        let logs = Arc::new(tempfile::tempdir().expect("a directory"));
-        let database = Arc::new(tempfile::tempdir().expect("a directory"));
-        let settings = settings
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        Self::on(logs, database, settings)
-    }
-
-    /// With one container called `web`, read whole.
-    pub(crate) fn web() -> Self {
-        let rig = Self::new(&[("TAIL_BUFFER", "all")]);
-        rig.container("abc", "web");
-        rig
-    }
-
-    fn on(logs: Arc<TempDir>, database: Arc<TempDir>, settings: Vec<(String, String)>) -> Self {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let sources = logs.path().to_string_lossy().into_owned();
-        let mut given = vec![("LOG_SOURCES", sources.as_str())];
-        given.extend(
-            settings
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str())),
-        );
-        let service = {
-            let _inside = runtime.enter();
-            TestService::on::<ByHand>(database, &given)
-        };
-        let parts = PARTS.take().expect("the service was assembled");
-        let ingest = Ingest::new(&service.ctx, parts, None).expect("starts");
-        Self {
-            runtime,
-            service,
-            ingest,
-            settings,
-            logs,
-        }
-    }
-
-    /// Ends the service, in order or as a kill would, and starts it again with other settings.
-    pub(crate) fn restart_with(mut self, in_order: bool, settings: &[(&str, &str)]) -> Self {
-        if in_order {
-            self.ingest.finish().expect("stored");
-        }
-        drop(self.ingest);
-        let database = self.runtime.block_on(self.service.stop());
-        for (name, value) in settings {
-            self.settings.retain(|(known, _)| known != name);
-            self.settings
-                .push(((*name).to_owned(), (*value).to_owned()));
-        }
-        Self::on(self.logs, database, self.settings)
-    }
-
-    /// Ends the service in order and starts it again.
-    pub(crate) fn restart(self) -> Self {
-        self.restart_with(true, &[])
-    }
-
-    /// Starts again without what was not stored yet.
-    pub(crate) fn kill(self) -> Self {
-        self.restart_with(false, &[])
+impl Logs {
+    fn new() -> Self {
+        Self(Arc::new(tempfile::tempdir().expect("a directory")))
     }
 
     pub(crate) fn root(&self) -> &Path {
-        self.logs.path()
+        self.0.path()
     }
 
     /// Makes a container's directory.
@@ -154,6 +86,20 @@ impl Rig {
         self.root().join(id).join(format!("{id}-json.log.{number}"))
     }
 
+    /// A rotated log file of a container, compressed.
+    pub(crate) fn compressed(&self, id: &str, number: u32) -> PathBuf {
+        self.root()
+            .join(id)
+            .join(format!("{id}-json.log.{number}.gz"))
+    }
+
+    /// Compresses a rotated log file as Docker does: beside the plain one, which goes afterwards.
+    pub(crate) fn compress(&self, id: &str, number: u32) {
+        let content = fs::read(self.rotated(id, number)).expect("readable");
+        fs::write(self.compressed(id, number), gzip(&content)).expect("written");
+        fs::remove_file(self.rotated(id, number)).expect("removed");
+    }
+
     /// Appends bytes to a container's file.
     pub(crate) fn write_raw(&self, id: &str, bytes: impl AsRef<[u8]>) {
         let mut file = File::options()
@@ -169,6 +115,118 @@ impl Rig {
         for (line, second) in text.lines().zip(first_second..) {
             self.write_raw(id, record(line, stream, second));
         }
+    }
+}
+
+/// A service that was ended, and what it left.
+pub(crate) struct Stopped {
+    database: Arc<TempDir>,
+    settings: Vec<(String, String)>,
+    logs: Logs,
+}
+
+impl Stopped {
+    pub(crate) fn start(self) -> Rig {
+        Rig::on(self.logs, self.database, self.settings)
+    }
+}
+
+/// A service, its ingestion, and the directory of containers.
+pub(crate) struct Rig {
+    pub(crate) runtime: Runtime,
+    pub(crate) service: TestService,
+    pub(crate) ingest: Ingest,
+    settings: Vec<(String, String)>,
+    pub(crate) logs: Logs,
+}
+
+impl Deref for Rig {
+    type Target = Logs;
+
+    fn deref(&self) -> &Logs {
+        &self.logs
+    }
+}
+
+impl Rig {
+    /// On an empty directory of containers and an empty database.
+    pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
+        let logs = Logs::new();
+        let database = Arc::new(tempfile::tempdir().expect("a directory"));
+        let settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Self::on(logs, database, settings)
+    }
+
+    /// With one container called `web`, read whole.
+    pub(crate) fn web() -> Self {
+        let rig = Self::new(&[("TAIL_BUFFER", "all")]);
+        rig.container("abc", "web");
+        rig
+    }
+
+    fn on(logs: Logs, database: Arc<TempDir>, settings: Vec<(String, String)>) -> Self {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let sources = logs.root().to_string_lossy().into_owned();
+        let mut given = vec![("LOG_SOURCES", sources.as_str())];
+        given.extend(
+            settings
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        );
+        let service = {
+            let _inside = runtime.enter();
+            TestService::on::<ByHand>(database, &given)
+        };
+        let parts = PARTS.take().expect("the service was assembled");
+        let ingest = Ingest::new(&service.ctx, parts, None).expect("starts");
+        Self {
+            runtime,
+            service,
+            ingest,
+            settings,
+            logs,
+        }
+    }
+
+    /// Ends the service, in order or as a kill would.
+    pub(crate) fn stop(mut self, in_order: bool) -> Stopped {
+        if in_order {
+            self.ingest.finish().expect("stored");
+        }
+        drop(self.ingest);
+        Stopped {
+            database: self.runtime.block_on(self.service.stop()),
+            settings: self.settings,
+            logs: self.logs,
+        }
+    }
+
+    /// Ends the service, in order or as a kill would, and starts it again with other settings.
+    pub(crate) fn restart_with(self, in_order: bool, settings: &[(&str, &str)]) -> Self {
+        let mut stopped = self.stop(in_order);
+        for (name, value) in settings {
+            stopped.settings.retain(|(known, _)| known != name);
+            stopped
+                .settings
+                .push(((*name).to_owned(), (*value).to_owned()));
+        }
+        stopped.start()
+    }
+
+    /// Ends the service in order and starts it again.
+    pub(crate) fn restart(self) -> Self {
+        self.restart_with(true, &[])
+    }
+
+    /// Starts again without what was not stored yet.
+    pub(crate) fn kill(self) -> Self {
+        self.restart_with(false, &[])
     }
 
     /// Reads and stores what there is; lines may wait for others.
@@ -249,6 +307,12 @@ impl Rig {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
+}
+
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(content).expect("in memory");
+    encoder.finish().expect("in memory")
 }
 
 /// One line of a json-file, `second` seconds after 2025-01-20T10:00:00Z.

@@ -3,11 +3,15 @@
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use log_viewer::domain::filter::Levels;
-use log_viewer::domain::search::{Search, expression};
+use log_viewer::domain::entry::{Level, Stream};
+use log_viewer::domain::fields;
+use log_viewer::domain::filter::{Filter, Levels};
+use log_viewer::domain::matching::{Matching, Seen};
+use log_viewer::domain::names::NameFilter;
+use log_viewer::domain::search::{Containers, Known, Search, expression};
 
-/// What the index holds in these tests; every row has the same filter tokens.
-const ROWS: [&str; 7] = [
+/// What the index holds in these tests; every row is of level INFO, stdout and container 7, `web` of the project `shop`.
+const ROWS: [&str; 9] = [
     "connection refused by db",
     "connection was refused",
     "timeouts in Café",
@@ -15,6 +19,8 @@ const ROWS: [&str; 7] = [
     "user@example.com got 404 at /var/log/app.log",
     "日本語のログ here, it's a-b",
     "l3 c12 s0 and not or",
+    r#"{"http":{"method":"GET","status":500},"user":"Jane Doe","tags":["red","blue"]}"#,
+    "took status=200 user=bob",
 ];
 
 fn index() -> Connection {
@@ -22,7 +28,8 @@ fn index() -> Connection {
     conn.execute_batch("CREATE VIRTUAL TABLE f USING fts5(message, k, columnsize=0)")
         .expect("FTS5 is there");
     for row in ROWS {
-        conn.execute("INSERT INTO f(message, k) VALUES (?1, 'l1 c7 s0')", [row])
+        let k = format!("l1 c7 s0 {}", fields::tokens(row).unwrap_or_default());
+        conn.execute("INSERT INTO f(message, k) VALUES (?1, ?2)", [row, &k])
             .expect("inserts");
     }
     conn
@@ -35,16 +42,59 @@ fn hits(conn: &Connection, expression: &str) -> rusqlite::Result<Vec<i64>> {
     rows.collect()
 }
 
-fn found(conn: &Connection, text: &str) -> rusqlite::Result<Vec<i64>> {
-    match Search::parse(text) {
-        Search::Nothing => Ok(Vec::new()),
-        Search::Expression(expression) => hits(conn, &expression),
+fn named(what: &Known, name: &str) -> Vec<i64> {
+    let is_7 = match what {
+        Known::Container => name == "web",
+        Known::Project => name == "shop",
+        _ => false,
+    };
+    if is_7 { vec![7] } else { Vec::new() }
+}
+
+fn found(conn: &Connection, filter: &Filter) -> rusqlite::Result<Vec<i64>> {
+    let containers = filter
+        .container
+        .as_ref()
+        .map(|names| Containers::Only(if names.wants("web") { vec![7] } else { vec![] }));
+    match expression(filter, containers.as_ref(), named) {
+        Some(expression) => hits(conn, &expression),
+        None => Ok((1..=ROWS.len() as i64).collect()),
+    }
+}
+
+/// The same without the index.
+fn matched(filter: &Filter) -> Vec<i64> {
+    let mut matching = Matching::new(filter).expect("understood");
+    let rows = (1..).zip(ROWS).filter(|(_, row)| {
+        matching.matches(Seen {
+            container: "web",
+            project: "shop",
+            service: "",
+            stream: Stream::Stdout,
+            level: Level::Info,
+            message: row,
+            fields: fields::tokens(row).as_deref(),
+        })
+    });
+    rows.map(|(id, _)| id).collect()
+}
+
+fn search(text: &str) -> Filter {
+    Filter {
+        search: Some(Search::parse(text)),
+        ..Filter::default()
     }
 }
 
 #[track_caller]
+fn check_filter(filter: &Filter, rows: &[i64], what: &str) {
+    assert_eq!(found(&index(), filter).expect("understood"), rows, "{what}");
+    assert_eq!(matched(filter), rows, "{what}, without the index");
+}
+
+#[track_caller]
 fn check(text: &str, rows: &[i64]) {
-    assert_eq!(found(&index(), text).expect("understood"), rows, "{text:?}");
+    check_filter(&search(text), rows, text);
 }
 
 #[test]
@@ -67,15 +117,40 @@ fn words_phrases_prefixes() {
 }
 
 #[test]
+fn fields_levels_and_origins() {
+    check("status:500", &[8]);
+    check("http.status:500", &[8]);
+    check("http.method:get", &[8]);
+    check("user:\"jane doe\"", &[8]);
+    check("user:jane", &[8]);
+    check("user:bob", &[9]);
+    check("tags:blue", &[8]);
+    check("status:*", &[8, 9]);
+    check("status:2*", &[9]);
+    check("-status:500 user", &[5, 9]);
+    check("status:500 OR status:200", &[8, 9]);
+    check("got:404", &[5]);
+    check("level:info status:200", &[9]);
+    check("level:error", &[]);
+    check("level:>=debug connection", &[1, 2]);
+    check("stream:stdout user:bob", &[9]);
+    check("stream:stderr", &[]);
+    check("container:web took", &[9]);
+    check("container:api", &[]);
+    check("project:shop took", &[9]);
+    check("-project:shop", &[]);
+}
+
+#[test]
 fn exclusion_and_alternatives() {
     check("connection -was", &[1]);
     check("connection NOT was", &[1]);
     check("connection -\"was refused\"", &[1]);
-    check("-connection", &[3, 4, 5, 6, 7]);
-    check("-connection -here", &[3, 4, 5, 7]);
+    check("-connection", &[3, 4, 5, 6, 7, 8, 9]);
+    check("-connection -here", &[3, 4, 5, 7, 8, 9]);
     check("timeouts OR refusing", &[3, 4]);
     check("timeouts OR refused db", &[1]);
-    check("timeouts OR -connection", &[3, 4, 5, 6, 7]);
+    check("timeouts OR -connection", &[3, 4, 5, 6, 7, 8, 9]);
     check("connection AND was", &[2]);
     check("\"timeouts\"OR\"refusing\"", &[3, 4]);
     check("\"connection\"NOT\"was\"", &[1]);
@@ -123,41 +198,73 @@ fn no_text_reaches_the_filter_tokens() {
 
 #[test]
 fn filters_become_tokens() {
-    let conn = index();
-    let all = |expression: Option<String>| {
-        hits(&conn, &expression.expect("something to ask")).expect("understood")
+    let all: Vec<i64> = (1..=ROWS.len() as i64).collect();
+    let with = |set: fn(&mut Filter)| {
+        let mut filter = Filter::default();
+        set(&mut filter);
+        filter
     };
-    assert_eq!(
-        all(expression(None, Some(Levels::parse(">=info")), Some(&[7]))).len(),
-        ROWS.len()
+    let names = |text: &str| Some(NameFilter::new(text.split(',')));
+    check_filter(&Filter::default(), &all, "everything");
+    check_filter(
+        &with(|filter| filter.levels = Some(Levels::parse(">=info"))),
+        &all,
+        "levels",
+    );
+    check_filter(
+        &with(|filter| filter.levels = Some(Levels::parse("error"))),
+        &[],
+        "another level",
+    );
+    check_filter(
+        &with(|filter| filter.stream = Some(Stream::Stderr)),
+        &[],
+        "stream",
+    );
+    for (container, rows) in [("w*", all.as_slice()), ("api,db", &[])] {
+        let filter = Filter {
+            container: names(container),
+            ..Filter::default()
+        };
+        check_filter(&filter, rows, container);
+        let filter = Filter {
+            container: names(container),
+            ..search("refused -was OR x")
+        };
+        let rows = if rows.is_empty() { vec![] } else { vec![1] };
+        check_filter(&filter, &rows, container);
+    }
+    let every = with(|filter| filter.levels = Some(Levels::parse(">=debug")));
+    assert_eq!(expression(&every, None, named), None);
+    let all_but = expression(
+        &Filter::default(),
+        Some(&Containers::AllBut(vec![7])),
+        named,
     );
     assert_eq!(
-        all(expression(None, Some(Levels::parse("error")), None)),
+        hits(&index(), &all_but.expect("something to ask")).expect("understood"),
         [0_i64; 0]
     );
-    assert_eq!(all(expression(None, None, Some(&[]))), [0_i64; 0]);
-    let Search::Expression(text) = Search::parse("refused -was OR x") else {
-        panic!("searchable");
-    };
-    assert_eq!(all(expression(Some(&text), None, Some(&[7, 8]))), [1]);
-    assert_eq!(expression(None, Some(Levels::parse(">=debug")), None), None);
 }
 
 proptest! {
     #[test]
-    fn fts5_understands_every_text(text in any::<String>()) {
-        prop_assert!(found(&index(), &text).is_ok());
+    fn the_index_and_the_matcher_understand_every_text(text in any::<String>()) {
+        let filter = search(&text);
+        prop_assert_eq!(found(&index(), &filter), Ok(matched(&filter)));
     }
 
     #[test]
-    fn fts5_understands_every_mix_of_operators(parts in prop::collection::vec(
+    fn and_every_mix_of_operators(parts in prop::collection::vec(
         prop_oneof![
             Just("AND"), Just("OR"), Just("NOT"), Just("NEAR("), Just("\""), Just("\"a b\""), Just("-"), Just("*"), Just("x*"),
             Just("-x"), Just("("), Just(")"), Just("^"), Just(":"), Just("k:"), Just("{k}"), Just("+"), Just(" "), Just("\0"),
-            Just("é"), Just("´"), Just("\u{301}"), Just("message:"), Just("refused"),
+            Just("é"), Just("´"), Just("\u{301}"), Just("message:"), Just("refused"), Just("status:500"), Just("level:info"),
+            Just("user:\"jane"), Just("container:web"), Just("tags:red\""),
         ],
         0..200,
     ), glue in prop_oneof![Just(""), Just(" ")]) {
-        prop_assert!(found(&index(), &parts.join(glue)).is_ok());
+        let filter = search(&parts.join(glue));
+        prop_assert_eq!(found(&index(), &filter), Ok(matched(&filter)));
     }
 }

@@ -120,6 +120,45 @@ fn fields_are_columns_or_words() {
     check("other:main", &[]);
     check("ioerror:other", &[5]);
     check("Type:IOError", &[]);
+    check("main:\"at app\"", &[1]);
+    check("main:\"app\"", &[]);
+    check("main:\"at a\"*", &[1]);
+    check("-main:\"at app\" ioerror", &[2, 5]);
+}
+
+#[test]
+fn a_service_says_what_fields_find_beside_their_words() {
+    let index = Index::of(&ROWS);
+    // The rows with the kind `Odd` are said to have the field.
+    let expression = |name: &str, value: &str| {
+        (name == "user.id" && value == "7 b").then(|| "kind : \"odd\"".to_owned())
+    };
+    for (text, rows) in [
+        ("user.id:\"7 b\"", vec![7]),
+        ("user.id:7", vec![]),
+        ("user.id:\"7 b\"*", vec![]),
+        ("-user.id:\"7 b\" it's OR nul", vec![6]),
+        ("timeouts OR user.id:\"7 b\"", vec![3, 7]),
+        ("7.id:\"7 b\"", vec![]),
+    ] {
+        let search = SearchText::parse(text, COLUMNS).expect("searchable");
+        let Expression::Matching(asked) = search.expression_with(expression) else {
+            panic!("{text}");
+        };
+        let sql = "SELECT rowid FROM f WHERE f MATCH ?1 ORDER BY rowid";
+        assert_eq!(index.ids(sql, &asked), rows, "{text} in the index");
+        let mut matcher = Matcher::new(&search);
+        let found: Vec<i64> = (1..)
+            .zip(&ROWS)
+            .filter(|(_, row)| {
+                matcher.matches_with(&row[..], |name, value| {
+                    row[0] == "Odd" && expression(name, value).is_some()
+                })
+            })
+            .map(|(id, _)| id)
+            .collect();
+        assert_eq!(found, rows, "{text} in the texts");
+    }
 }
 
 #[test]
@@ -238,6 +277,8 @@ fn piece() -> impl Strategy<Value = String> {
         Just("\u{301}"),
         Just("message:"),
         Just("type:a"),
+        Just("a:"),
+        Just("a:b"),
         Just("a"),
         Just("b"),
         Just("ab"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use monlight_shared::config::{Reader, Var};
 
 use crate::domain::names::NameFilter;
-use crate::tasks::ingest::FirstStart;
+use crate::tasks::ingest::{FirstStart, Keep};
 
 static CONTAINERS: Var = Var::optional(
     "CONTAINERS",
@@ -24,6 +24,18 @@ static MAX_ENTRIES: Var = Var::with_default(
     "100000",
     "whole number, 1 to 100000000",
     "How many entries are kept; beyond that the oldest are dropped.",
+);
+static RETENTION_DAYS: Var = Var::with_default(
+    "RETENTION_DAYS",
+    "0",
+    "whole number of days, 0 to 36500; 0: no limit",
+    "How long entries are kept at most, by their own time.",
+);
+static MAX_DB_MB: Var = Var::with_default(
+    "MAX_DB_MB",
+    "0",
+    "whole number, 10 to 1000000, in megabytes of 1,000,000 bytes, or 0: no limit",
+    "How large the database may grow; beyond that the oldest tenth of the entries is dropped.",
 );
 static POLL_INTERVAL: Var = Var::with_default(
     "POLL_INTERVAL",
@@ -49,6 +61,8 @@ pub static VARS: &[&Var] = &[
     &CONTAINERS,
     &LOG_SOURCES,
     &MAX_ENTRIES,
+    &RETENTION_DAYS,
+    &MAX_DB_MB,
     &POLL_INTERVAL,
     &TAIL_BUFFER,
     &TAIL_CLIENTS,
@@ -61,8 +75,8 @@ pub struct Config {
     pub containers: NameFilter,
     /// Where their directories are.
     pub log_sources: PathBuf,
-    /// The size of the ring.
-    pub max_entries: i64,
+    /// How much is kept.
+    pub keep: Keep,
     /// How often to look without being told.
     pub poll_interval: Duration,
     /// Where to start in files that were there before the first start.
@@ -85,13 +99,28 @@ impl Config {
         Self {
             containers: NameFilter::new(reader.list(&CONTAINERS)),
             log_sources,
-            max_entries: reader.integer(&MAX_ENTRIES, 1..=100_000_000),
+            keep: keep(reader),
             poll_interval: Duration::from_secs(
                 reader.integer(&POLL_INTERVAL, 1..=3600).unsigned_abs(),
             ),
             first_start: first_start(reader),
             tail_clients: usize::try_from(reader.integer(&TAIL_CLIENTS, 1..=1000)).unwrap_or(1),
         }
+    }
+}
+
+fn keep(reader: &mut Reader<'_>) -> Keep {
+    let entries = reader.integer(&MAX_ENTRIES, 1..=100_000_000);
+    let days = reader.integer(&RETENTION_DAYS, 0..=36_500).unsigned_abs();
+    let megabytes = reader.integer(&MAX_DB_MB, 0..=1_000_000).unsigned_abs();
+    if (1..10).contains(&megabytes) {
+        // The empty tables alone take most of that.
+        reader.problem(&MAX_DB_MB, &megabytes.to_string(), "is too small");
+    }
+    Keep {
+        entries,
+        age: (days > 0).then(|| Duration::from_hours(24 * days)),
+        bytes: (megabytes > 0).then_some(megabytes * 1_000_000),
     }
 }
 
@@ -135,7 +164,8 @@ mod tests {
             config.log_sources,
             PathBuf::from("/var/lib/docker/containers")
         );
-        assert_eq!((config.max_entries, config.tail_clients), (100_000, 32));
+        assert_eq!((config.keep.entries, config.tail_clients), (100_000, 32));
+        assert_eq!((config.keep.age, config.keep.bytes), (None, None));
         assert_eq!(config.poll_interval, Duration::from_secs(2));
         assert_eq!(config.first_start, FirstStart::Tail(65536));
     }
@@ -148,6 +178,10 @@ mod tests {
         assert_eq!(config.first_start, FirstStart::Beginning);
         let config = read(&[("TAIL_BUFFER", "0"), ("MAX_ENTRIES", "3")]).expect("usable");
         assert_eq!(config.first_start, FirstStart::Tail(0));
+        let config = read(&[("RETENTION_DAYS", "2"), ("MAX_DB_MB", "500")]).expect("usable");
+        let keep = config.keep;
+        assert_eq!(keep.age, Some(Duration::from_hours(48)));
+        assert_eq!(keep.bytes, Some(500_000_000));
     }
 
     #[test]
@@ -155,6 +189,8 @@ mod tests {
         let fault = read(&[
             ("LOG_SOURCES", "logs"),
             ("MAX_ENTRIES", "0"),
+            ("RETENTION_DAYS", "36501"),
+            ("MAX_DB_MB", "9"),
             ("POLL_INTERVAL", "1.5"),
             ("TAIL_BUFFER", "-1"),
             ("TAIL_CLIENTS", "abc"),
@@ -163,6 +199,8 @@ mod tests {
         for name in [
             "LOG_SOURCES",
             "MAX_ENTRIES",
+            "RETENTION_DAYS",
+            "MAX_DB_MB",
             "POLL_INTERVAL",
             "TAIL_BUFFER",
             "TAIL_CLIENTS",

@@ -76,7 +76,7 @@ pub fn assemble(ctx: &Context, config: Config) -> (Router, Parts) {
         root: config.log_sources,
         wanted: config.containers,
         first_start: config.first_start,
-        max_entries: config.max_entries,
+        keep: config.keep,
         poll_interval: config.poll_interval,
         hub: hub.clone(),
         sources: sources.clone(),

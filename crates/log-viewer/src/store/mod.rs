@@ -11,6 +11,7 @@
 pub mod counts;
 pub mod cursors;
 pub mod histogram;
+pub mod keep;
 pub mod list;
 mod plan;
 pub mod ring;
@@ -36,6 +37,11 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 102,
         name: "cursors in compressed files",
         sql: include_str!("migrations/0102_compressed.sql"),
+    },
+    Migration {
+        version: 103,
+        name: "the size of slots",
+        sql: include_str!("migrations/0103_keep.sql"),
     },
 ];
 

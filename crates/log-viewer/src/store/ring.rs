@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use monlight_shared::store::StoreError;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::SLOTS;
 use super::cursors::{self, FollowState};
+use super::{SLOTS, keep};
 use crate::domain::ansi;
 use crate::domain::entry::NewEntry;
 
 /// A slot smaller than this would not be worth its tables.
 const SMALLEST_SLOT: i64 = 1000;
 /// Entries forgotten in one transaction when the ring was made smaller.
-const FORGOTTEN_AT_ONCE: i64 = 20_000;
+pub(super) const FORGOTTEN_AT_ONCE: i64 = 20_000;
 /// Ids per row of `fence`, as a power of two.
 pub(super) const FENCE_BITS: u32 = 10;
 const NANOS_PER_MINUTE: i64 = 60_000_000_000;
@@ -50,13 +50,20 @@ impl Batch {
         let entries: usize = self
             .entries
             .iter()
-            .map(|(_, entry)| {
-                entry.message.len() + entry.fields.as_ref().map_or(0, |fields| fields.len()) + 64
-            })
+            .map(|(_, entry)| entry_bytes(entry))
             .sum();
         let states: usize = self.states.iter().map(FollowState::bytes).sum();
         entries + states
     }
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// So many entries.
+    pub entries: i64,
+    /// A database of so many bytes.
+    pub bytes: Option<u64>,
 }
 
 /// What became of a [`Batch`].
@@ -66,20 +73,29 @@ pub struct Stored {
     pub first_id: i64,
     /// The indexes of the batch's entries in the order of their ids: by time, and for equal times as given.
     pub order: Vec<usize>,
+    /// How many entries there are now.
+    pub entries: i64,
+    /// How many had to go because there were too many.
+    pub forgotten: i64,
+    /// How many had to go because a slot was needed that they still stood in: slots are as large as the bytes allow.
+    pub displaced: i64,
+    /// The database holds more bytes than it should.
+    pub is_too_large: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Ring {
-    next_id: i64,
-    floor: i64,
-    slot: i64,
+pub(super) struct Ring {
+    pub(super) next_id: i64,
+    pub(super) floor: i64,
+    pub(super) slot: i64,
 }
 
 /// Differences to `tally` and `hist`, keyed by minute, container, level and stream.
-type Deltas = BTreeMap<(i64, i64, i64, i64), i64>;
+pub(super) type Deltas = BTreeMap<(i64, i64, i64, i64), i64>;
 
-/// Stores a batch and forgets what is beyond `max_entries`. Call it in a write job.
-pub fn append(conn: &Connection, batch: &Batch, max_entries: i64) -> Result<Stored, StoreError> {
+/// Stores a batch and forgets what is beyond the limit of entries. Call it in a write job.
+pub fn append(conn: &Connection, batch: &Batch, limits: Limits) -> Result<Stored, StoreError> {
+    let max_entries = limits.entries;
     let mut ring = load(conn)?;
     let first_id = ring.next_id;
     let mut order: Vec<usize> = (0..batch.entries.len()).collect();
@@ -94,17 +110,24 @@ pub fn append(conn: &Connection, batch: &Batch, max_entries: i64) -> Result<Stor
     let mut fences: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     let slot_size = slot_size(max_entries);
 
+    let floor = ring.floor;
     let mut rest = order.as_slice();
     while !rest.is_empty() {
-        let room = room_in_slot(conn, &mut ring, slot_size, &container_ids, &mut deltas)?;
+        let size = SlotSize {
+            entries: slot_size,
+            bytes: limits.bytes.map(|bytes| bytes / SLOTS.unsigned_abs()),
+        };
+        let room = room_in_slot(conn, &mut ring, size, &container_ids, &mut deltas)?;
         let (now, later) = rest.split_at(rest.len().min(room));
         rest = later;
         let mut slot = SlotWriter::new(conn, ring.slot)?;
+        let mut bytes = 0;
         for (container, entry) in now.iter().filter_map(|index| batch.entries.get(*index)) {
             let id = ring.next_id;
             let container = container_ids.get(*container).copied().unwrap_or_default();
             slot.insert(id, container, entry)?;
             ring.next_id += 1;
+            bytes += entry_bytes(entry);
             let key = (
                 entry.time_ns.div_euclid(NANOS_PER_MINUTE),
                 container,
@@ -117,22 +140,33 @@ pub fn append(conn: &Connection, batch: &Batch, max_entries: i64) -> Result<Stor
                 .or_insert((entry.time_ns, entry.time_ns));
             *fence = (fence.0.min(entry.time_ns), fence.1.max(entry.time_ns));
         }
-        note_slot(conn, ring.slot, ring.next_id)?;
+        note_slot(conn, ring.slot, ring.next_id, bytes)?;
     }
     save_fences(conn, &fences)?;
+    let displaced = ring.floor - floor;
     let target = (ring.next_id - max_entries)
         .min(ring.floor + batch.entries.len() as i64 + FORGOTTEN_AT_ONCE);
     raise_floor(conn, &mut ring, target, &mut deltas)?;
     apply(conn, &deltas)?;
     save(conn, ring, batch.scanned_ms)?;
     cursors::save(conn, &batch.states, &batch.gone, batch.scanned_ms)?;
-    Ok(Stored { first_id, order })
+    let is_too_large = match limits.bytes {
+        Some(bytes) => keep::used_bytes(conn)? > bytes,
+        None => false,
+    };
+    Ok(Stored {
+        first_id,
+        order,
+        entries: ring.next_id - ring.floor,
+        forgotten: ring.floor - floor - displaced,
+        displaced,
+        is_too_large,
+    })
 }
 
-/// Whether the ring holds more than it should, because it was made smaller.
-pub fn is_over(conn: &Connection, max_entries: i64) -> Result<bool, StoreError> {
-    let ring = load(conn)?;
-    Ok(ring.next_id - ring.floor > max_entries)
+/// About what an entry adds to the database, before the index.
+fn entry_bytes(entry: &NewEntry) -> usize {
+    entry.message.len() + entry.fields.as_ref().map_or(0, |fields| fields.len()) + 64
 }
 
 /// The size of a slot: nine full ones hold the whole ring while the tenth fills.
@@ -141,7 +175,7 @@ fn slot_size(max_entries: i64) -> i64 {
     ninth.max(SMALLEST_SLOT)
 }
 
-fn load(conn: &Connection) -> Result<Ring, StoreError> {
+pub(super) fn load(conn: &Connection) -> Result<Ring, StoreError> {
     let mut statement = conn.prepare_cached("SELECT next_id, floor, slot FROM ring")?;
     Ok(statement.query_row([], |row| {
         Ok(Ring {
@@ -177,37 +211,42 @@ fn container_ids(conn: &Connection, containers: &[ContainerName]) -> Result<Vec<
     Ok(ids)
 }
 
+/// When a slot is full.
+#[derive(Clone, Copy)]
+struct SlotSize {
+    entries: i64,
+    /// Its share of the database.
+    bytes: Option<u64>,
+}
+
 /// How many entries the current slot still takes; goes on to the next slot when it is full.
 fn room_in_slot(
     conn: &Connection,
     ring: &mut Ring,
-    slot_size: i64,
+    size: SlotSize,
     used_containers: &[i64],
     deltas: &mut Deltas,
 ) -> Result<usize, StoreError> {
     let used = slot_bounds(conn, ring.slot)?.map_or(0, |(first, last)| last - first + 1);
-    if used < slot_size {
-        return Ok((slot_size - used) as usize);
+    let is_full = used >= size.entries
+        || match size.bytes {
+            Some(most) if used > 0 => keep::slot_bytes(conn, ring.slot)? >= most,
+            _ => false,
+        };
+    if !is_full {
+        return Ok((size.entries - used) as usize);
     }
     ring.slot = (ring.slot + 1) % SLOTS;
-    let n = ring.slot;
-    if let Some((_, last)) = slot_bounds(conn, n)? {
+    if let Some((_, last)) = slot_bounds(conn, ring.slot)? {
         // Nine full slots hold the ring, unless it was made larger since they were filled.
         raise_floor(conn, ring, last + 1, deltas)?;
-        conn.prepare_cached(&format!("DELETE FROM e{n}"))?
-            .execute([])?;
-        conn.prepare_cached(&format!("INSERT INTO f{n}(f{n}) VALUES ('delete-all')"))?
-            .execute([])?;
-        conn.prepare_cached("UPDATE slot SET first_id = NULL, last_id = NULL WHERE n = ?1")?
-            .execute([n])?;
-        conn.prepare_cached("DELETE FROM fence WHERE block < ?1")?
-            .execute([ring.floor >> FENCE_BITS])?;
-        forget_containers(conn, used_containers)?;
+        keep::empty_slot(conn, ring.slot, ring.floor)?;
+        keep::forget_containers(conn, used_containers)?;
     }
-    Ok(slot_size as usize)
+    Ok(size.entries as usize)
 }
 
-fn slot_bounds(conn: &Connection, n: i64) -> Result<Option<(i64, i64)>, StoreError> {
+pub(super) fn slot_bounds(conn: &Connection, n: i64) -> Result<Option<(i64, i64)>, StoreError> {
     let mut statement = conn.prepare_cached(
         "SELECT first_id, last_id FROM slot WHERE n = ?1 AND first_id IS NOT NULL",
     )?;
@@ -217,31 +256,16 @@ fn slot_bounds(conn: &Connection, n: i64) -> Result<Option<(i64, i64)>, StoreErr
 }
 
 /// The current slot now ends right before `next_id`.
-fn note_slot(conn: &Connection, n: i64, next_id: i64) -> Result<(), StoreError> {
+fn note_slot(conn: &Connection, n: i64, next_id: i64, bytes: usize) -> Result<(), StoreError> {
     conn.prepare_cached(&format!(
-        "UPDATE slot SET last_id = ?2, first_id = coalesce(first_id, (SELECT min(id) FROM e{n})) WHERE n = ?1"
+        "UPDATE slot SET last_id = ?2, bytes = bytes + ?3, first_id = coalesce(first_id, (SELECT min(id) FROM e{n})) WHERE n = ?1"
     ))?
-    .execute([n, next_id - 1])?;
-    Ok(())
-}
-
-/// Drops the names of containers that have no entry left.
-fn forget_containers(conn: &Connection, used: &[i64]) -> Result<(), StoreError> {
-    let mut unused = conn.prepare_cached(
-        "SELECT id FROM containers WHERE id NOT IN (SELECT container FROM tally)",
-    )?;
-    let ids: Vec<i64> = unused
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    let mut delete = conn.prepare_cached("DELETE FROM containers WHERE id = ?1")?;
-    for id in ids.iter().filter(|id| !used.contains(id)) {
-        delete.execute([id])?;
-    }
+    .execute(params![n, next_id - 1, bytes as i64])?;
     Ok(())
 }
 
 /// Forgets all entries below `target`: they stay in their slots, but no longer count.
-fn raise_floor(
+pub(super) fn raise_floor(
     conn: &Connection,
     ring: &mut Ring,
     target: i64,
@@ -284,7 +308,7 @@ fn save_fences(conn: &Connection, fences: &BTreeMap<i64, (i64, i64)>) -> Result<
     Ok(())
 }
 
-fn apply(conn: &Connection, deltas: &Deltas) -> Result<(), StoreError> {
+pub(super) fn apply(conn: &Connection, deltas: &Deltas) -> Result<(), StoreError> {
     let mut totals: HashMap<(i64, i64, i64), i64> = HashMap::new();
     let mut add = conn.prepare_cached(
         "INSERT INTO hist(minute, container, level, stream, n) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET n = n + excluded.n",

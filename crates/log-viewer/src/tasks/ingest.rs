@@ -14,6 +14,7 @@ use monlight_shared::store::{Lane, StoreError};
 
 use super::discover::{Container, Discovery};
 use super::follow::{Follower, Now, Sink};
+use super::keeping::Keeper;
 use super::listing::Start;
 use super::watch::Watcher;
 use crate::domain::names::NameFilter;
@@ -45,8 +46,8 @@ pub struct Parts {
     pub wanted: NameFilter,
     /// Where to start in containers that were there before us.
     pub first_start: Start,
-    /// The size of the ring.
-    pub max_entries: i64,
+    /// How much is kept.
+    pub keep: Keep,
     /// How often to look without being told.
     pub poll_interval: Duration,
     /// Where stored entries are announced.
@@ -55,6 +56,7 @@ pub struct Parts {
     pub sources: Sources,
 }
 
+pub use super::keeping::Keep;
 pub use super::listing::Start as FirstStart;
 
 /// Why a step is taken.
@@ -159,8 +161,7 @@ pub struct Ingest {
     pending: Option<Arc<Batch>>,
     saved: Duration,
     must_save: bool,
-    /// The ring may hold more than it should.
-    may_be_over: bool,
+    keeper: Keeper,
     meters: Meters,
 }
 
@@ -197,7 +198,7 @@ impl Ingest {
             pending: None,
             saved: ctx.clock.monotonic(),
             must_save: false,
-            may_be_over: true,
+            keeper: Keeper::new(parts.keep, &ctx.metrics),
             meters,
             ctx: ctx.clone(),
             parts,
@@ -241,11 +242,12 @@ impl Ingest {
         if !self.sink.entries.is_empty() || self.must_save || is_stale && has_progress {
             self.commit()?;
         }
-        self.shrink_ring()?;
+        let is_over = self.keeper.run(&self.ctx, now.wall_ns)?;
         self.meters
             .lag
             .set(self.followers.values().map(Follower::lag).sum::<u64>() as i64);
-        Ok(self.followers.values().filter_map(Follower::due).min())
+        let due = self.followers.values().filter_map(Follower::due).min();
+        Ok(if is_over { Some(now.monotonic) } else { due })
     }
 
     /// Stores the state of all files, so that the next run goes on exactly here.
@@ -499,7 +501,13 @@ impl Ingest {
         if self.must_save {
             states.extend(self.remembered.values().map(|known| known.state.clone()));
         }
-        let sink = std::mem::take(&mut self.sink);
+        let mut sink = std::mem::take(&mut self.sink);
+        let (oldest_ns, count) = (
+            self.keeper.oldest_ns(self.now().wall_ns),
+            sink.entries.len(),
+        );
+        sink.entries.retain(|(_, entry)| entry.time_ns >= oldest_ns);
+        self.keeper.note_too_old(count - sink.entries.len());
         self.pending = Some(Arc::new(Batch {
             containers: sink.containers,
             entries: sink.entries,
@@ -515,39 +523,18 @@ impl Ingest {
         let Some(batch) = self.pending.clone() else {
             return Ok(());
         };
-        let (inside, max_entries) = (Arc::clone(&batch), self.parts.max_entries);
+        let (inside, limits) = (Arc::clone(&batch), self.keeper.limits());
         let stored = self
             .ctx
             .store
             .write_blocking(Lane::Ingest, batch.bytes(), move |conn| {
-                ring::append(conn, &inside, max_entries)
+                ring::append(conn, &inside, limits)
             })?;
         self.pending = None;
         self.saved = self.ctx.clock.monotonic();
         self.meters.stored.add(batch.entries.len() as u64);
+        self.keeper.note(&stored);
         self.parts.hub.publish(&batch, &stored);
-        Ok(())
-    }
-
-    /// After `MAX_ENTRIES` was lowered the rest goes in slices, once.
-    fn shrink_ring(&mut self) -> Result<(), StoreError> {
-        let max_entries = self.parts.max_entries;
-        while self.may_be_over {
-            let nothing = Batch {
-                scanned_ms: self.ctx.clock.now_ms(),
-                ..Batch::default()
-            };
-            self.may_be_over = self
-                .ctx
-                .store
-                .write_blocking(Lane::Upkeep, 0, move |conn| {
-                    let is_over = ring::is_over(conn, max_entries)?;
-                    if is_over {
-                        ring::append(conn, &nothing, max_entries)?;
-                    }
-                    Ok(is_over)
-                })?;
-        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod file;
 mod follow;
 mod gzip;
 pub mod ingest;
+mod keeping;
 mod listing;
 mod watch;
 

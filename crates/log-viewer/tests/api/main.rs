@@ -9,6 +9,7 @@ mod follow_model;
 mod gzip;
 mod histogram;
 mod http;
+mod keeping;
 mod lists;
 mod queries;
 mod rig;

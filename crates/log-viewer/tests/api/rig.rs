@@ -17,7 +17,7 @@ use log_viewer::tasks::ingest::{Ingest, Parts, Wake};
 use log_viewer::{LogViewer, assemble};
 use monlight_shared::config::{Reader, Var};
 use monlight_shared::service::{Context, Service, ServiceInfo};
-use monlight_shared::store::Migration;
+use monlight_shared::store::{Lane, Migration};
 use monlight_shared::testing::{TestResponse, TestService};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -297,6 +297,29 @@ impl Rig {
     #[track_caller]
     pub(crate) fn check(&self, path: &str, expected: &[&str]) {
         assert_eq!(self.messages(path), expected, "{path}");
+    }
+
+    /// Compares rows and index of every slot, and the counters with what the rows say.
+    pub(crate) fn check_integrity(&self) {
+        let check = self.service.ctx.store.write(Lane::Upkeep, 0, |conn| {
+            for n in 0..10 {
+                conn.execute_batch(&format!(
+                    "INSERT INTO f{n}(f{n}, rank) VALUES ('integrity-check', 1)"
+                ))?;
+            }
+            let count = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
+            let rows = count("SELECT count(*) FROM log_entries")?;
+            assert_eq!(count("SELECT next_id - floor FROM ring")?, rows);
+            assert_eq!(count("SELECT coalesce(sum(n), 0) FROM tally")?, rows);
+            assert_eq!(count("SELECT coalesce(sum(n), 0) FROM hist")?, rows);
+            assert_eq!(count("SELECT count(*) FROM hist WHERE n <= 0")?, 0);
+            assert_eq!(
+                count("SELECT coalesce(sum(n), 0) FROM tally WHERE level = 3")?,
+                count("SELECT count(*) FROM log_entries WHERE level = 'ERROR'")?
+            );
+            Ok(())
+        });
+        self.runtime.block_on(check).expect("in agreement");
     }
 
     /// A number from `/metrics`.

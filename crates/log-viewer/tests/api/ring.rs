@@ -1,6 +1,5 @@
 //! The ring of entries: bounds, slots, counters, the index.
 
-use monlight_shared::store::Lane;
 use serde_json::json;
 
 use crate::rig::Rig;
@@ -29,29 +28,6 @@ fn keeping(max_entries: &str) -> Rig {
     rig
 }
 
-/// Compares rows and index of every slot, and the counters with what the rows say.
-fn check_integrity(rig: &Rig) {
-    let check = rig.service.ctx.store.write(Lane::Upkeep, 0, |conn| {
-        for n in 0..10 {
-            conn.execute_batch(&format!(
-                "INSERT INTO f{n}(f{n}, rank) VALUES ('integrity-check', 1)"
-            ))?;
-        }
-        let count = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let rows = count("SELECT count(*) FROM log_entries")?;
-        assert_eq!(count("SELECT next_id - floor FROM ring")?, rows);
-        assert_eq!(count("SELECT coalesce(sum(n), 0) FROM tally")?, rows);
-        assert_eq!(count("SELECT coalesce(sum(n), 0) FROM hist")?, rows);
-        assert_eq!(count("SELECT count(*) FROM hist WHERE n <= 0")?, 0);
-        assert_eq!(
-            count("SELECT coalesce(sum(n), 0) FROM tally WHERE level = 3")?,
-            count("SELECT count(*) FROM log_entries WHERE level = 'ERROR'")?
-        );
-        Ok(())
-    });
-    rig.runtime.block_on(check).expect("in agreement");
-}
-
 #[test]
 fn exactly_max_entries_are_kept() {
     let mut rig = keeping("3");
@@ -76,7 +52,7 @@ fn exactly_max_entries_are_kept() {
         .map(|entry| entry["id"].as_i64().expect("an id"))
         .collect();
     assert_eq!(ids, [9, 8, 7]);
-    check_integrity(&rig);
+    rig.check_integrity();
 }
 
 #[test]
@@ -100,7 +76,7 @@ fn slots_are_emptied_and_filled_again() {
                 .len(),
             1
         );
-        check_integrity(&rig);
+        rig.check_integrity();
     }
     let mut rig = rig.restart();
     rig.settle();
@@ -114,13 +90,13 @@ fn a_smaller_ring_forgets_at_once_and_a_larger_one_fills_up() {
     let mut rig = rig.restart_with(true, &[("MAX_ENTRIES", "100")]);
     rig.settle();
     assert_eq!(rig.json("/api/stats")["total_logs"], 100);
-    check_integrity(&rig);
+    rig.check_integrity();
     let mut rig = rig.restart_with(true, &[("MAX_ENTRIES", "2000")]);
     fill(&mut rig, 3001, 1500);
     assert_eq!(rig.json("/api/stats")["total_logs"], 1600);
     fill(&mut rig, 4501, 1500);
     assert_eq!(rig.json("/api/stats")["total_logs"], 2000);
-    check_integrity(&rig);
+    rig.check_integrity();
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! Tiers of confidence, the first that speaks wins:
 //!
 //! 1. a level field of a JSON line;
-//! 2. a syslog priority (`<27>`), a klog prefix (`E0120 10:…`), Redis' role and sign (`1:M … #`);
+//! 2. a syslog priority (`<27>`), a klog prefix (`E0120 10:…`), Redis' role and sign (`1:M … #`), Ruby's letter
+//!    (`E, [2025-…`);
 //! 3. a level in brackets, anywhere in the text;
 //! 4. a level at the very start (`ERROR:`, `npm ERR!`, `panic:`);
 //! 5. a logfmt pair (`level=error`);
@@ -57,6 +58,7 @@ fn of_line(text: &str) -> Option<Level> {
         .or_else(|| syslog_priority(text))
         .or_else(|| klog(text))
         .or_else(|| redis(text))
+        .or_else(|| ruby(text))
         .or_else(|| in_brackets(text))
         .or_else(|| at_start(text))
         .or_else(|| logfmt(text))
@@ -180,6 +182,35 @@ fn redis(text: &str) -> Option<Level> {
     }
 }
 
+/// Ruby's logger: a letter, a comma, time and process in brackets.
+fn ruby(text: &str) -> Option<Level> {
+    let (letter, _) = text.split_once(", [")?;
+    Some(match letter {
+        "D" => Level::Debug,
+        "I" | "A" => Level::Info,
+        "W" => Level::Warning,
+        "E" => Level::Error,
+        "F" => Level::Critical,
+        _ => return None,
+    })
+}
+
+/// logrus on a terminal: four letters of the level and the seconds since the start.
+fn logrus(word: &str, rest: &str) -> Option<Level> {
+    let (seconds, _) = rest.strip_prefix('[')?.split_once(']')?;
+    if seconds.is_empty() || !seconds.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(match word {
+        "TRAC" | "DEBU" => Level::Debug,
+        "INFO" => Level::Info,
+        "WARN" => Level::Warning,
+        "ERRO" => Level::Error,
+        "FATA" | "PANI" => Level::Critical,
+        _ => return None,
+    })
+}
+
 fn in_brackets(text: &str) -> Option<Level> {
     let mut rest = text;
     while let Some((_, behind)) = rest.split_once('[') {
@@ -247,6 +278,9 @@ fn at_start(text: &str) -> Option<Level> {
         .find(|letter: char| !letter.is_ascii_alphabetic())
         .unwrap_or(text.len());
     let (first, rest) = text.split_at(end);
+    if let Some(level) = logrus(first, rest) {
+        return Some(level);
+    }
     let rest = rest.trim_start_matches([' ', '\t']);
     if rest.starts_with(':') {
         return word(first);
@@ -303,6 +337,15 @@ fn positional(text: &str) -> Option<Level> {
             .trim_end_matches([':', ',', '|', ';', ')'])
             .trim_start_matches('(');
         let labelled = token.ends_with(':');
+        // ClickHouse.
+        if prefix_only
+            && let Some(level) = token
+                .strip_prefix('<')
+                .and_then(|token| token.strip_suffix('>'))
+                .and_then(word)
+        {
+            return Some(level);
+        }
         let here = prefix_only || after_separator || labelled;
         if here && let Some(level) = upper_word(bare).or_else(|| server_word(bare, labelled, index))
         {
@@ -343,9 +386,10 @@ fn is_separator(token: &str) -> bool {
 
 /// Times, process ids, threads and hosts in front of a level hold digits or stand in brackets.
 fn is_prefix(token: &str) -> bool {
-    const WORDS: [&str; 24] = [
-        "AM", "PM", "UTC", "GMT", "CET", "CEST", "EST", "Mon", "Tue", "Wed", "Thu", "Fri", "Jan",
-        "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    // `main` is the thread that Java programs begin with.
+    const WORDS: [&str; 25] = [
+        "main", "AM", "PM", "UTC", "GMT", "CET", "CEST", "EST", "Mon", "Tue", "Wed", "Thu", "Fri",
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
     token.bytes().any(|byte| byte.is_ascii_digit())
         || is_separator(token)
@@ -364,6 +408,8 @@ fn failure_words(text: &str) -> Option<Level> {
     }
     let line = text.lines().next()?;
     let (class, _) = line.split_once(':').unwrap_or((line, ""));
+    // Rails: `NoMethodError (undefined method …):`.
+    let class = class.split_once(" (").map_or(class, |(class, _)| class);
     let last = class.rsplit(['.', '$']).next().unwrap_or(class);
     let is_class = class
         .bytes()
@@ -412,6 +458,36 @@ mod tests {
             .collect();
         let reached = (vectors.len() - missed.len()) as f64 / vectors.len() as f64;
         assert!(reached >= 0.95, "{reached}: {missed:#?}");
+    }
+
+    #[derive(Deserialize)]
+    struct LevelLine {
+        layout: String,
+        stream: String,
+        message: String,
+        ideal: String,
+    }
+
+    #[test]
+    fn so_do_lines_of_more_programs() {
+        let lines: Vec<LevelLine> =
+            serde_json::from_str(include_str!("../../tests/data/level_lines.json"))
+                .expect("the lines are JSON");
+        let missed: Vec<_> = lines
+            .iter()
+            .filter_map(|line| {
+                let stream = if line.stream == "stderr" {
+                    Stream::Stderr
+                } else {
+                    Stream::Stdout
+                };
+                let found = detect(&line.message, stream).name();
+                let (layout, ideal, message) = (&line.layout, &line.ideal, &line.message);
+                (found != ideal).then(|| format!("{layout}: {found} not {ideal}: {message}"))
+            })
+            .collect();
+        let reached = (lines.len() - missed.len()) as f64 / lines.len() as f64;
+        assert!(reached >= 0.97, "{reached}: {missed:#?}");
     }
 
     #[test]

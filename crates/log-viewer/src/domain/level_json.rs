@@ -62,7 +62,7 @@ impl Fields {
         found
             .iter()
             .find_map(|(rank, value)| match value {
-                Value::Word(text) => word(text.trim()).or_else(|| letter(text)),
+                Value::Word(text) => named(text.trim()),
                 Value::Number(number)
                     if KEYS.get(*rank).is_some_and(|key| key.ends_with("umber")) =>
                 {
@@ -76,6 +76,12 @@ impl Fields {
                 letter(name.encode_utf8(&mut [0; 4]))
             })
     }
+}
+
+/// A word or a letter; Go's slog counts from the nearest one: `WARN+1`, `DEBUG-2`.
+fn named(text: &str) -> Option<Level> {
+    let bare = text.split_once(['+', '-']).map_or(text, |(bare, _)| bare);
+    word(bare).or_else(|| letter(text))
 }
 
 fn letter(text: &str) -> Option<Level> {

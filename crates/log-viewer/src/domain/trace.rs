@@ -16,7 +16,7 @@ pub enum Trace {
     PythonDone,
     /// Between the two parts of a chain.
     PythonChain,
-    /// Java, Kotlin, Scala.
+    /// Java, Kotlin, Scala, .NET.
     Java,
     /// A Go panic or a dump of goroutines.
     Go,
@@ -32,6 +32,8 @@ pub enum Trace {
     RustPanic,
     /// A PHP error that lists its stack.
     Php,
+    /// A Ruby error; calls follow at the left margin.
+    Ruby,
 }
 
 /// The part of an open entry that decides about the next line.
@@ -50,10 +52,14 @@ pub struct Context<'a> {
 }
 
 const TRACEBACK: &str = "Traceback (most recent call last)";
+/// What faulthandler begins with; threads follow, and no exception.
+const FATAL: &str = "Fatal Python error";
+/// What Rich draws around a traceback.
+const BOX: [char; 3] = ['│', '╰', '├'];
 
 /// The kind of trace that a line starts when it begins an entry.
 pub fn of_first_line(line: &str) -> Trace {
-    if line.starts_with(TRACEBACK) {
+    if line.starts_with(TRACEBACK) || is_boxed_traceback(line) {
         Trace::PythonFrames
     } else if is_go_start(line) {
         Trace::Go
@@ -67,6 +73,8 @@ pub fn of_first_line(line: &str) -> Trace {
         Trace::NodePlace
     } else if line.starts_with("PHP ") || line.contains("PHP Fatal error:") {
         Trace::Php
+    } else if is_ruby_error(line) {
+        Trace::Ruby
     } else {
         indented(line, Trace::None)
     }
@@ -80,7 +88,7 @@ pub fn continues(open: Context<'_>, line: &str) -> Option<Trace> {
     if line.starts_with([' ', '\t']) {
         return (!is_padded_level(line)).then(|| indented(line, open.trace));
     }
-    if line.starts_with(TRACEBACK) {
+    if line.starts_with(TRACEBACK) || is_boxed_traceback(line) {
         return takes_traceback(open).then_some(Trace::PythonFrames);
     }
     if open.open_bracket && is_closing_bracket(line) {
@@ -126,15 +134,16 @@ fn indented(line: &str, before: Trace) -> Trace {
         return Trace::PythonFrames;
     }
     match before {
-        Trace::None | Trace::PythonDone if is_java_frame(text) => Trace::Java,
+        Trace::None | Trace::PythonDone if is_frame(text) => Trace::Java,
         Trace::PythonDone => Trace::PythonDone,
         Trace::NodePlace => Trace::NodeSource,
         other => other,
     }
 }
 
-fn is_java_frame(text: &str) -> bool {
-    text.starts_with("at ") && text.ends_with(')')
+/// `at a.B.c(B.java:1)`, `at A.B.C() in /app/A.cs:line 3`, `... 2 more`.
+fn is_frame(text: &str) -> bool {
+    text.starts_with("at ") && (text.ends_with(')') || text.contains(":line "))
         || text.starts_with("... ") && text.ends_with("more")
 }
 
@@ -154,23 +163,39 @@ fn takes_traceback(open: Context<'_>) -> bool {
 /// Lines that are not indented and yet belong to the trace before them.
 fn follows(open: Context<'_>, line: &str) -> Option<Trace> {
     match open.trace {
-        Trace::PythonFrames if !open.after_blank && is_python_exception(line) => {
+        Trace::PythonFrames
+            if !open.after_blank
+                && is_python_exception(line)
+                && !open.first_line.starts_with(FATAL) =>
+        {
             Some(Trace::PythonDone)
         }
+        Trace::PythonFrames if line.starts_with(BOX) => Some(Trace::PythonFrames),
         Trace::PythonDone if is_python_chain(line) => Some(Trace::PythonChain),
+        _ if is_python_thread(open.first_line, line) => Some(open.trace),
+        Trace::None if is_lost_future(open, line) => Some(Trace::None),
         Trace::Go if is_go_line(line) => Some(Trace::Go),
         Trace::NodePlace if !open.after_blank => Some(Trace::NodeSource),
         Trace::NodeSource if is_caret(line) => Some(Trace::NodeSource),
         Trace::NodeSource if open.after_blank => Some(Trace::NodeError),
-        Trace::NodeError if line.starts_with("Node.js v") => Some(Trace::NodeError),
+        Trace::NodeError if line.starts_with("Node.js v") || line.starts_with("Emitted '") => {
+            Some(Trace::NodeError)
+        }
         Trace::RustHead if !open.after_blank => Some(Trace::RustPanic),
         Trace::RustPanic if is_rust_note(line) => Some(Trace::RustPanic),
         Trace::Php if is_php_stack(line) => Some(Trace::Php),
-        Trace::Java if line.starts_with("Caused by: ") => Some(Trace::Java),
+        Trace::Java if line.starts_with("Caused by: ") || line.starts_with("--- End of ") => {
+            Some(Trace::Java)
+        }
+        Trace::Ruby if is_ruby_call(line) => Some(Trace::Ruby),
+        Trace::None if is_ruby_call(line) && is_ruby_head(open.first_line) => Some(Trace::Ruby),
+        Trace::None if is_report_section(line) && complains(open.first_line) => Some(Trace::None),
         _ if open.after_blank => is_goroutine(line).then_some(Trace::Go),
         Trace::None if line.starts_with("Caused by: ") => Some(Trace::Java),
         _ if is_goroutine(line) => Some(Trace::Go),
-        Trace::None if line.starts_with("Stack trace:") => Some(Trace::Php),
+        Trace::None if line.starts_with("Stack trace:") || line == "[stacktrace]" => {
+            Some(Trace::Php)
+        }
         Trace::None if open.lines == 1 && is_java_throwable(line) && complains(open.first_line) => {
             Some(Trace::Java)
         }
@@ -196,6 +221,26 @@ fn is_python_exception(line: &str) -> bool {
     let is_one_case = class.bytes().all(|byte| byte.is_ascii_uppercase())
         || class.bytes().all(|byte| byte.is_ascii_lowercase());
     is_name && !(is_one_case && level::word(class).is_some())
+}
+
+/// `╭───── Traceback (most recent call last) ─────╮`.
+fn is_boxed_traceback(line: &str) -> bool {
+    line.starts_with('╭') && line.contains("Traceback")
+}
+
+/// The threads that faulthandler lists behind `Fatal Python error: …`.
+fn is_python_thread(first_line: &str, line: &str) -> bool {
+    first_line.starts_with(FATAL)
+        && ["Current thread 0x", "Thread 0x", "Extension modules:"]
+            .iter()
+            .any(|start| line.starts_with(start))
+}
+
+/// asyncio names the future between its complaint and the traceback.
+fn is_lost_future(open: Context<'_>, line: &str) -> bool {
+    open.lines == 1
+        && open.first_line.ends_with("exception was never retrieved")
+        && line.starts_with("future: <")
 }
 
 fn is_python_chain(line: &str) -> bool {
@@ -296,8 +341,51 @@ fn is_rust_note(line: &str) -> bool {
     line.starts_with("note: ") || line.starts_with("stack backtrace:")
 }
 
+/// The parts of a report by anyhow or eyre, which stand behind blank lines.
+fn is_report_section(line: &str) -> bool {
+    ["Caused by:", "Location:", "Stack backtrace:", "Backtrace:"].contains(&line.trim_end())
+}
+
+/// ``app/cart.rb:3:in `add': undefined method (NoMethodError)``, by which Ruby ends.
+fn is_ruby_error(line: &str) -> bool {
+    behind_ruby_place(line).is_some() && line.ends_with(')')
+}
+
+/// ``app/cart.rb:3:in `add'`` at the left margin.
+fn is_ruby_call(line: &str) -> bool {
+    behind_ruby_place(line).is_some_and(|call| {
+        call.trim_end()
+            .strip_suffix('\'')
+            .is_some_and(|name| !name.contains('\''))
+    })
+}
+
+/// What follows ``x.rb:3:in ` ``.
+fn behind_ruby_place(line: &str) -> Option<&str> {
+    let (file, rest) = line.split_once(".rb:")?;
+    let (number, rest) = rest.split_once(":in ")?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && !file.contains(' '))
+        .then(|| rest.strip_prefix(['`', '\'']))
+        .flatten()
+}
+
+/// `NoMethodError (undefined method …):`, as Rails logs it.
+fn is_ruby_head(first_line: &str) -> bool {
+    first_line.split_once(" (").is_some_and(|(class, _)| {
+        class.starts_with(|letter: char| letter.is_ascii_uppercase())
+            && class
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b':')
+    }) || complains(first_line)
+}
+
+/// Laravel's stack ends with the bracket of its context.
 fn is_php_stack(line: &str) -> bool {
     line.starts_with("Stack trace:")
+        || ["[stacktrace]", "[previous exception]", "\"}"]
+            .iter()
+            .any(|start| line.starts_with(start))
         || line.strip_prefix('#').is_some_and(|rest| {
             rest.split_once(' ').is_some_and(|(number, _)| {
                 !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())

@@ -51,7 +51,7 @@ static TAIL_BUFFER: Var = Var::with_default(
 );
 static TAIL_CLIENTS: Var = Var::with_default(
     "TAIL_CLIENTS",
-    "32",
+    "20",
     "whole number, 1 to 1000",
     "How many live tails can be open at the same time.",
 );
@@ -164,7 +164,7 @@ mod tests {
             config.log_sources,
             PathBuf::from("/var/lib/docker/containers")
         );
-        assert_eq!((config.keep.entries, config.tail_clients), (100_000, 32));
+        assert_eq!((config.keep.entries, config.tail_clients), (100_000, 20));
         assert_eq!((config.keep.age, config.keep.bytes), (None, None));
         assert_eq!(config.poll_interval, Duration::from_secs(2));
         assert_eq!(config.first_start, FirstStart::Tail(65536));

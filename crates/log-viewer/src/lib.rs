@@ -3,7 +3,7 @@
 //! ```text
 //! *-json.log ─▶ tasks::ingest (one thread) ─▶ domain::docker_line ─▶ domain::partial ─▶ domain::multiline ─▶ domain::level
 //!            ─▶ store::ring (entries and cursors in one transaction) ─▶ live (hub) ─▶ GET /api/logs/tail
-//! GET /api/logs ─▶ domain::{filter, search} ─▶ store::list
+//! GET /api/logs ─▶ domain::{filter, search} ─▶ store::{plan, sweep} ─▶ store::{list, scan, histogram}
 //! ```
 //!
 //! Invariants: every whole line of a file that grows, is renamed, or is deleted while we hold it becomes part of exactly

@@ -51,6 +51,7 @@ impl Gauge {
 }
 
 type ReadGauge = Arc<dyn Fn() -> f64 + Send + Sync>;
+type ReadGauges = Arc<dyn Fn() -> Vec<(String, f64)> + Send + Sync>;
 
 enum Value {
     Counter(Counter),
@@ -58,6 +59,8 @@ enum Value {
     Seconds(Counter),
     Gauge(Gauge),
     Read(ReadGauge),
+    /// As many series as there are at the moment, told apart by one label.
+    ReadMany(&'static str, ReadGauges),
 }
 
 struct Family {
@@ -171,6 +174,26 @@ impl Registry {
         );
     }
 
+    /// Gauges read when they are asked for, one for each value of `label`. Whoever gives them keeps their number bounded.
+    /// `read` must be quick and must not block.
+    pub fn gauges_fn(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        read: impl Fn() -> Vec<(String, f64)> + Send + Sync + 'static,
+    ) {
+        let read: ReadGauges = Arc::new(read);
+        self.with_series(
+            name,
+            help,
+            "gauge",
+            &[],
+            || Value::ReadMany(label, read),
+            |_| Some(()),
+        );
+    }
+
     fn with_series<T>(
         &self,
         name: &'static str,
@@ -215,6 +238,12 @@ impl Registry {
                     }
                     Value::Gauge(gauge) => writeln!(out, "{name}{labels} {}", gauge.get()),
                     Value::Read(read) => writeln!(out, "{name}{labels} {}", read()),
+                    Value::ReadMany(label, read) => {
+                        read().iter().try_for_each(|(value, number)| {
+                            let labels = label_text(&[(label, value)]);
+                            writeln!(out, "{name}{labels} {number}")
+                        })
+                    }
                 };
             }
         }
@@ -280,6 +309,23 @@ mod tests {
              # HELP b_total Bees.\n# TYPE b_total counter\nb_total{kind=\"a\\\"b\"} 3\n\
              # HELP c_seconds_total Time.\n# TYPE c_seconds_total counter\nc_seconds_total 1.5\n"
         );
+    }
+
+    #[test]
+    fn gauges_come_and_go() {
+        let registry = Registry::default();
+        let ants = Arc::new(Mutex::new(vec![("red\n".to_owned(), 1.5)]));
+        let inside = Arc::clone(&ants);
+        registry.gauges_fn("a", "Ants.", "kind", move || {
+            inside.lock().expect("not poisoned").clone()
+        });
+        let head = "# HELP a Ants.\n# TYPE a gauge\n";
+        assert_eq!(
+            registry.render(),
+            format!("{head}a{{kind=\"red\\n\"}} 1.5\n")
+        );
+        ants.lock().expect("not poisoned").clear();
+        assert_eq!(registry.render(), head);
     }
 
     #[test]

@@ -103,6 +103,11 @@ impl Assembler {
         })
     }
 
+    /// How much text is open.
+    pub fn held_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.text.len())
+    }
+
     /// Starts the clock of a restored state.
     pub fn resume(&mut self, now: Duration) {
         if let Some(open) = &mut self.open {

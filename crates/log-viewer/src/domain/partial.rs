@@ -68,6 +68,11 @@ impl Joiner {
         self.0.as_ref().map(|pending| pending.touched + PATIENCE)
     }
 
+    /// How much of a line waits for its rest.
+    pub fn held_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |pending| pending.text.len())
+    }
+
     /// Starts the clock of a restored state.
     pub fn resume(&mut self, now: Duration) {
         if let Some(pending) = &mut self.0 {

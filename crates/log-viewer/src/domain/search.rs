@@ -98,7 +98,7 @@ pub fn expression(
     match &filter.search {
         None => {}
         Some(Search::Nothing) => wanted.push(any_token(["none"])),
-        Some(Search::Raw(raw)) => wanted.push(format!("({{message}} : ({raw}))")),
+        Some(Search::Raw(raw)) => wanted.push(confined(raw)),
         Some(Search::Text(text)) => {
             match text.expression_with(|name, value| Some(field(name, value, &found))) {
                 search_text::Expression::Matching(expression) => {
@@ -142,6 +142,11 @@ pub fn expression(
     } else {
         format!("({wanted}) NOT ({})", unwanted.join(" OR "))
     })
+}
+
+/// An expression of FTS5's own language that sees the messages only.
+pub fn confined(raw: &str) -> String {
+    format!("({{message}} : ({raw}))")
 }
 
 /// The entries of one level among those of an expression.

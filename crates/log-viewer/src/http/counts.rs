@@ -20,6 +20,8 @@ struct Containers {
 struct Container {
     name: String,
     log_count: i64,
+    project: String,
+    service: String,
 }
 
 #[derive(Serialize)]
@@ -33,10 +35,15 @@ struct StatsJson {
 
 /// Containers that have entries, by name.
 pub(super) async fn containers(State(state): State<AppState>) -> Result<Response, ApiError> {
-    let found = state.ctx.store.read(counts::by_container).await?;
+    let found = state.ctx.store.read(counts::containers).await?;
     let containers = found
         .into_iter()
-        .map(|(name, log_count)| Container { name, log_count })
+        .map(|container| Container {
+            name: container.name,
+            log_count: container.count,
+            project: container.project,
+            service: container.service,
+        })
         .collect();
     Ok(json(StatusCode::OK, &Containers { containers }))
 }
@@ -71,5 +78,6 @@ pub(super) async fn health(state: AppState) -> Result<Map<String, Value>, String
         ("logs_indexed".to_owned(), total.into()),
         ("last_ingest".to_owned(), newest_ns.map(seconds).into()),
         ("log_sources_error".to_owned(), state.sources.fault().into()),
+        ("log_sources_notes".to_owned(), state.sources.notes().into()),
     ]))
 }

@@ -51,8 +51,48 @@ pub fn newest(conn: &Connection) -> Result<(i64, Option<i64>), StoreError> {
     Ok((snapshot.len(), span(conn, &snapshot)?.1))
 }
 
+/// A container with entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerCount {
+    /// Its name.
+    pub name: String,
+    /// Its compose project, empty when it has none.
+    pub project: String,
+    /// Its compose service, empty when it has none.
+    pub service: String,
+    /// How many entries it has.
+    pub count: i64,
+}
+
+/// Entries per container, by name. Those of one name are counted together, under the project and service of the last.
+pub fn containers(conn: &Connection) -> Result<Vec<ContainerCount>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT c.name, c.project, c.service, sum(t.n) FROM tally AS t JOIN containers AS c ON c.id = t.container GROUP BY c.id ORDER BY c.name, c.id",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(ContainerCount {
+            name: row.get(0)?,
+            project: row.get(1)?,
+            service: row.get(2)?,
+            count: row.get(3)?,
+        })
+    })?;
+    let mut found: Vec<ContainerCount> = Vec::new();
+    for container in rows {
+        let container = container?;
+        match found.last_mut() {
+            Some(known) if known.name == container.name => {
+                let count = known.count + container.count;
+                *known = ContainerCount { count, ..container };
+            }
+            _ => found.push(container),
+        }
+    }
+    Ok(found)
+}
+
 /// Entries per name of a container, by name.
-pub fn by_container(conn: &Connection) -> Result<BTreeMap<String, i64>, StoreError> {
+fn by_container(conn: &Connection) -> Result<BTreeMap<String, i64>, StoreError> {
     let mut statement = conn
         .prepare_cached("SELECT c.name, sum(t.n) FROM tally AS t JOIN containers AS c ON c.id = t.container GROUP BY c.name")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -123,7 +163,7 @@ impl Kept<'_> {
         end: i64,
     ) -> Result<i64, StoreError> {
         let mut total = 0;
-        self.each_minute(conn, first, end, |_, _, n| total += n)?;
+        self.each_hour(conn, first, end, |_, _, n| total += n)?;
         Ok(total)
     }
 
@@ -139,6 +179,27 @@ impl Kept<'_> {
             "SELECT minute, container, level, stream, n FROM hist WHERE minute >= ?1 AND minute < ?2",
         )?;
         self.each(statement.query([first, end])?, take)
+    }
+
+    /// The same, handed on by the first minute of each whole hour, and by minute at the ends.
+    pub(super) fn each_hour(
+        self,
+        conn: &Connection,
+        first: i64,
+        end: i64,
+        mut take: impl FnMut(i64, Level, i64),
+    ) -> Result<(), StoreError> {
+        let first_hour = first.div_euclid(60) + i64::from(first.rem_euclid(60) != 0);
+        let end_hour = end.div_euclid(60);
+        if first_hour >= end_hour {
+            return self.each_minute(conn, first, end, take);
+        }
+        self.each_minute(conn, first, first_hour * 60, &mut take)?;
+        let mut statement = conn.prepare_cached(
+            "SELECT hour * 60, container, level, stream, n FROM hist_hour WHERE hour >= ?1 AND hour < ?2",
+        )?;
+        self.each(statement.query([first_hour, end_hour])?, &mut take)?;
+        self.each_minute(conn, end_hour * 60, end, take)
     }
 
     fn each(

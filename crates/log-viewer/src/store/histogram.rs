@@ -171,11 +171,18 @@ impl Counting<'_> {
             stream: filter.stream,
             containers: self.plan.containers.as_deref(),
         };
-        kept.each_minute(self.conn, first_minute, end_minute, |minute, level, n| {
+        let conn = self.conn;
+        let has_whole_hours = self.buckets.seconds % 3600 == 0;
+        let take = |minute: i64, level, n| {
             if let Some(bucket) = self.buckets.of(minute.saturating_mul(MINUTE)) {
                 self.add(bucket, level, n);
             }
-        })?;
+        };
+        if has_whole_hours {
+            kept.each_hour(conn, first_minute, end_minute, take)?;
+        } else {
+            kept.each_minute(conn, first_minute, end_minute, take)?;
+        }
         let behind = self.by_index((end_minute * MINUTE, until))?;
         let before = self.by_index((since, (first_minute * MINUTE).saturating_sub(1)))?;
         Ok(behind.or(before))

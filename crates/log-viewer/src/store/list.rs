@@ -13,6 +13,7 @@ use super::sweep::{Pager, Rank, Reads, Scope, Sweep};
 use crate::domain::entry::{Entry, Level, Stream};
 use crate::domain::filter::{Filter, Order, Page};
 use crate::domain::matching::SecondPass;
+use crate::domain::search;
 
 /// Up to here the number of hits of a search is exact.
 pub const EXACT_UP_TO: i64 = 10_000;
@@ -200,15 +201,19 @@ pub fn around(
 /// What FTS5 has against an expression of its own language; `None` when it understands it.
 pub fn fault_of_raw(conn: &Connection, raw: &str) -> Result<Option<String>, StoreError> {
     let mut statement = conn.prepare_cached("SELECT rowid FROM f0 WHERE f0 MATCH ?1 LIMIT 1")?;
-    match statement.query_row([raw], |_| Ok(())).optional() {
-        Ok(_) => Ok(None),
-        Err(rusqlite::Error::SqliteFailure(code, Some(text)))
-            if code.code == ErrorCode::Unknown =>
-        {
-            Ok(Some(text))
+    // By itself, so that no bracket in it closes one of ours, and as it will be used, which some commands cannot.
+    for expression in [raw, &search::confined(raw)] {
+        match statement.query_row([expression], |_| Ok(())).optional() {
+            Ok(_) => {}
+            Err(rusqlite::Error::SqliteFailure(code, Some(text)))
+                if code.code == ErrorCode::Unknown =>
+            {
+                return Ok(Some(text));
+            }
+            Err(fault) => return Err(fault.into()),
         }
-        Err(fault) => Err(fault.into()),
     }
+    Ok(None)
 }
 
 /// How many entries a filter matches, as far as the index and the counters know it.

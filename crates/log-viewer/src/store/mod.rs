@@ -3,6 +3,7 @@
 //! ```text
 //! append ─▶ e0 … e9 (rows)  f0 … f9 (index)   used in turn; the oldest pair is emptied whole
 //!        ─▶ fence (times per 1024 ids)  tally, hist (counts)  cursors, open_entries      all in one transaction
+//! list, histogram ─▶ plan (filter ─▶ expression) ─▶ sweep (blocks by time) ─▶ scan (messages, when the index is not enough)
 //! ```
 //!
 //! Invariants: ids ascend without gaps and are never used twice; entries `ring.floor … ring.next_id - 1` exist and count,
@@ -42,6 +43,11 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 103,
         name: "the size of slots",
         sql: include_str!("migrations/0103_keep.sql"),
+    },
+    Migration {
+        version: 110,
+        name: "counts per hour",
+        sql: include_str!("migrations/0110_hours.sql"),
     },
 ];
 

@@ -310,6 +310,7 @@ fn save_fences(conn: &Connection, fences: &BTreeMap<i64, (i64, i64)>) -> Result<
 
 pub(super) fn apply(conn: &Connection, deltas: &Deltas) -> Result<(), StoreError> {
     let mut totals: HashMap<(i64, i64, i64), i64> = HashMap::new();
+    let mut hours = Deltas::new();
     let mut add = conn.prepare_cached(
         "INSERT INTO hist(minute, container, level, stream, n) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET n = n + excluded.n",
     )?;
@@ -322,7 +323,12 @@ pub(super) fn apply(conn: &Connection, deltas: &Deltas) -> Result<(), StoreError
             clean.execute([minute, container, level, stream])?;
         }
         *totals.entry((*container, *level, *stream)).or_default() += n;
+        let hour = minute.div_euclid(60);
+        *hours
+            .entry((hour, *container, *level, *stream))
+            .or_default() += n;
     }
+    apply_hours(conn, &hours)?;
     let mut add = conn.prepare_cached(
         "INSERT INTO tally(container, level, stream, n) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET n = n + excluded.n",
     )?;
@@ -333,6 +339,23 @@ pub(super) fn apply(conn: &Connection, deltas: &Deltas) -> Result<(), StoreError
         add.execute([container, level, stream, n])?;
         if n < 0 {
             clean.execute([container, level, stream])?;
+        }
+    }
+    Ok(())
+}
+
+/// The same by hour.
+fn apply_hours(conn: &Connection, deltas: &Deltas) -> Result<(), StoreError> {
+    let mut add = conn.prepare_cached(
+        "INSERT INTO hist_hour(hour, container, level, stream, n) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+    )?;
+    let mut clean = conn.prepare_cached(
+        "DELETE FROM hist_hour WHERE hour = ?1 AND container = ?2 AND level = ?3 AND stream = ?4 AND n = 0",
+    )?;
+    for ((hour, container, level, stream), n) in deltas {
+        add.execute([hour, container, level, stream, n])?;
+        if *n < 0 {
+            clean.execute([hour, container, level, stream])?;
         }
     }
     Ok(())

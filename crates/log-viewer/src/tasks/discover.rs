@@ -12,6 +12,8 @@ use crate::domain::docker_line::parse_time;
 use crate::domain::names::NameFilter;
 use crate::store::ring::ContainerName;
 
+/// What Docker writes down about a container.
+const CONFIG: &str = "config.v2.json";
 /// A configuration larger than this is not one.
 const LARGEST_CONFIG: u64 = 4 * 1024 * 1024;
 
@@ -35,6 +37,8 @@ pub struct Scan {
     pub containers: Vec<Container>,
     /// Directories that may become containers: no readable configuration yet.
     pub unready: Vec<PathBuf>,
+    /// Those of them by id that have one and it says nothing, in order.
+    pub unusable: Vec<String>,
     /// Ids of all directories, wanted or not.
     pub present: Vec<String>,
 }
@@ -124,13 +128,19 @@ impl Discovery {
                     });
                 }
                 Some(_) => {}
-                None => scan.unready.push(entry.path()),
+                None => {
+                    if entry.path().join(CONFIG).exists() {
+                        scan.unusable.push(id.clone());
+                    }
+                    scan.unready.push(entry.path());
+                }
             }
             scan.present.push(id);
         }
         self.known
             .retain(|_, known| std::mem::take(&mut known.seen));
         scan.containers.sort_by(|a, b| a.id.cmp(&b.id));
+        scan.unusable.sort();
         Ok(scan)
     }
 
@@ -143,7 +153,7 @@ impl Discovery {
     }
 
     fn config(&mut self, id: &str, dir: &Path) -> Option<Config> {
-        let path = dir.join("config.v2.json");
+        let path = dir.join(CONFIG);
         let modified = fs::metadata(&path)
             .map(|found| (found.mtime(), found.mtime_nsec(), found.size()))
             .unwrap_or_default();

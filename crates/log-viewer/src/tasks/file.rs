@@ -12,6 +12,8 @@ use crate::domain::cursor::{Cursor, FileId, HEAD_BYTES};
 pub(super) const LONGEST_LINE: usize = 512 * 1024;
 /// How much of the beginning of such a line is kept.
 const KEPT_OF_LONG_LINE: usize = 256 * 1024;
+/// The same when memory is short.
+const KEPT_IN_NEED: usize = 4 * 1024;
 /// How much of its end: Docker writes stream and time there.
 const TAIL_OF_LONG_LINE: usize = 512;
 
@@ -87,9 +89,12 @@ impl LogFile {
         *self = Self::new(path, cursor);
     }
 
-    /// How many bytes are known to be there and were not consumed. Of a compressed file the bytes on the disk count, until
+    /// How many bytes are known to be there and were not read to their end. Of a compressed file the bytes on the disk count, until
     /// all of it was read.
     pub(super) fn lag(&self) -> u64 {
+        if !self.is_unread {
+            return 0;
+        }
         if !self.is_compressed() {
             return self.stamp.0.saturating_sub(self.cursor.position);
         }
@@ -264,7 +269,7 @@ impl LogFile {
         }
         self.consume(start);
         if wants_more && self.buffer.len() > LONGEST_LINE {
-            self.set_aside();
+            self.set_aside(KEPT_OF_LONG_LINE);
         }
         wants_more
     }
@@ -288,26 +293,53 @@ impl LogFile {
 
     /// Bytes at the start of a line that a truncation under a writer left empty. They are no line and cost no memory.
     fn skip_nuls(&self, start: usize) -> usize {
+        const NULS: &[u8] = &[0; 4096];
         if self.long.is_some() {
             return 0;
         }
-        let rest = self.buffer.get(start..).unwrap_or_default();
-        rest.iter().take_while(|byte| **byte == 0).count()
+        let mut rest = self.buffer.get(start..).unwrap_or_default();
+        let length = rest.len();
+        // Gigabytes of them are compared in blocks.
+        while let Some(behind) = rest.strip_prefix(NULS) {
+            rest = behind;
+        }
+        let nuls = rest.iter().take_while(|byte| **byte == 0).count();
+        length - rest.len() + nuls
     }
 
     /// Makes room in the buffer: the line in it is longer than any that is kept whole.
-    fn set_aside(&mut self) {
+    fn set_aside(&mut self, kept: usize) {
         let buffer = std::mem::take(&mut self.buffer);
         self.searched = 0;
         let long = self.long.get_or_insert_with(|| LongLine {
             head: buffer
-                .get(..KEPT_OF_LONG_LINE.min(buffer.len()))
+                .get(..kept.min(buffer.len()))
                 .unwrap_or_default()
                 .to_vec(),
             tail: Vec::new(),
             length: 0,
         });
         long.append(&buffer);
+    }
+
+    /// Bytes of an unfinished line.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.buffer.len() + self.long.as_ref().map_or(0, |long| long.head.len())
+    }
+
+    /// Keeps only the beginning of an unfinished line. What was not handed over yet is read again.
+    pub(super) fn cut_short(&mut self) {
+        if memchr::memchr(b'\n', &self.buffer).is_some() {
+            self.forget_buffer();
+            return;
+        }
+        if self.buffer.len() > KEPT_IN_NEED {
+            self.set_aside(KEPT_IN_NEED);
+        }
+        if let Some(long) = &mut self.long {
+            long.head.truncate(KEPT_IN_NEED);
+            long.head.shrink_to_fit();
+        }
     }
 
     /// Reads again from the cursor on.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::discover::Container;
 use super::file::{LogFile, RawLine, is_compressed};
 use super::gzip;
-use super::ingest::Meters;
 use super::listing::{Listed, Start, list, start_files};
+use super::meters::Meters;
 use crate::domain::cursor::{Cursor, Place, Seen, assign, begin_alike};
 use crate::domain::docker_line::{self, Skip};
 use crate::domain::entry::{Line, NewEntry, Stream};
@@ -86,6 +86,10 @@ impl Output {
 
     fn is_empty(&self) -> bool {
         self.joiner.due().is_none() && self.assembler.is_empty()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.joiner.held_bytes() + self.assembler.held_bytes()
     }
 
     fn due(&self) -> Option<Duration> {
@@ -348,6 +352,19 @@ impl Follower {
     /// When [`Follower::flush`] will have something.
     pub(super) fn due(&self) -> Option<Duration> {
         self.outputs.iter().filter_map(Output::due).min()
+    }
+
+    /// Bytes of unfinished lines and open entries.
+    pub(super) fn held_bytes(&self) -> usize {
+        let files: usize = self.files.iter().map(LogFile::held_bytes).sum();
+        let outputs: usize = self.outputs.iter().map(Output::held_bytes).sum();
+        files + outputs
+    }
+
+    /// Holds less, because all containers together hold too much: closes what is open and cuts unfinished lines short.
+    pub(super) fn let_go(&mut self, now: Now, sink: &mut Sink) {
+        self.close(now, sink);
+        self.files.iter_mut().for_each(LogFile::cut_short);
     }
 
     /// How many files it holds open.

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use monlight_shared::metrics::{Counter, Gauge, Registry};
 use monlight_shared::service::Context;
 use monlight_shared::store::{Lane, StoreError};
 
@@ -16,6 +15,7 @@ use super::discover::{Container, Discovery};
 use super::follow::{Follower, Now, Sink};
 use super::keeping::Keeper;
 use super::listing::Start;
+use super::meters::Meters;
 use super::watch::Watcher;
 use crate::domain::names::NameFilter;
 use crate::live::Hub;
@@ -31,6 +31,12 @@ const MOST_OPEN_FILES: usize = 256;
 const BLOCKS_PER_TURN: usize = 4;
 /// Progress that yields no entries is stored at least this often.
 const SAVE_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+
+/// How long is read before the directories are looked at again: a file that was rotated away has to be found before the
+/// next rotations delete it.
+const READ_AT_MOST: Duration = Duration::from_millis(250);
+/// Bytes of unfinished lines and open entries that are held for all containers together.
+const MOST_HELD: usize = 8 * 1024 * 1024;
 
 /// Containers whose directory vanished are remembered for this long: disks come back.
 const REMEMBER_ABSENT: Duration = Duration::from_hours(24);
@@ -73,68 +79,6 @@ pub enum Wake {
     },
 }
 
-/// Counters of the ingestion.
-pub(super) struct Meters {
-    pub(super) bytes_read: Counter,
-    pub(super) lines: Counter,
-    pub(super) not_json: Counter,
-    pub(super) no_text: Counter,
-    pub(super) blank: Counter,
-    pub(super) cut: Counter,
-    stored: Counter,
-    containers: Gauge,
-    lag: Gauge,
-    pub(super) read_errors: Counter,
-}
-
-impl Meters {
-    fn new(registry: &Registry) -> Self {
-        let skipped = |reason: &str| {
-            registry.counter(
-                "monlight_log_lines_skipped_total",
-                "Lines of log files that became no entry.",
-                &[("reason", reason)],
-            )
-        };
-        Self {
-            bytes_read: registry.counter(
-                "monlight_log_read_bytes_total",
-                "Bytes read from log files.",
-                &[],
-            ),
-            lines: registry.counter(
-                "monlight_log_lines_read_total",
-                "Lines read from log files.",
-                &[],
-            ),
-            not_json: skipped("no_json"),
-            no_text: skipped("no_text"),
-            blank: skipped("blank"),
-            cut: registry.counter(
-                "monlight_log_lines_cut_total",
-                "Lines that were too long to be kept whole.",
-                &[],
-            ),
-            stored: registry.counter("monlight_log_entries_stored_total", "Entries stored.", &[]),
-            containers: registry.gauge(
-                "monlight_log_containers",
-                "Containers that are followed.",
-                &[],
-            ),
-            lag: registry.gauge(
-                "monlight_log_lag_bytes",
-                "Bytes in log files that are known of and not read.",
-                &[],
-            ),
-            read_errors: registry.counter(
-                "monlight_log_read_errors_total",
-                "Log files that could not be read.",
-                &[],
-            ),
-        }
-    }
-}
-
 struct Remembered {
     state: FollowState,
     /// Since when its directory is missing, as monotonic time.
@@ -173,7 +117,7 @@ impl Ingest {
         watcher: impl Into<Option<Watcher>>,
     ) -> anyhow::Result<Self> {
         let remembered = ctx.store.read_blocking(cursors::load)?;
-        let meters = Meters::new(&ctx.metrics);
+        let meters = Meters::new(&ctx.metrics, &parts.sources);
         Ok(Self {
             discovery: Discovery::new(parts.root.clone(), parts.wanted.clone()),
             followers: BTreeMap::new(),
@@ -211,9 +155,10 @@ impl Ingest {
         self.parts.poll_interval
     }
 
-    /// Reads and stores what there is. Ends early, at a whole batch, when `should_stop` says so.
+    /// Reads and stores what there is. Ends early, at a whole batch, when `should_stop` says so or it has taken a while.
     ///
-    /// Answers when it should be called again at the latest for entries that wait to be closed, as monotonic time.
+    /// Answers when it should be called again at the latest, as monotonic time: at once when there is more to read, else
+    /// for entries that wait to be closed.
     ///
     /// # Errors
     /// The batch could not be stored; it is kept. Call again later.
@@ -224,15 +169,13 @@ impl Ingest {
     ) -> Result<Option<Duration>, StoreError> {
         self.store_pending()?;
         self.look(wake);
-        while self.read_turn()? && !should_stop() {}
-        let now = self.now();
-        for follower in self
-            .followers
-            .values_mut()
-            .filter(|follower| !follower.is_unread)
-        {
-            follower.flush(now, &mut self.sink);
+        let until = self.now().monotonic + READ_AT_MOST;
+        let mut has_more = true;
+        while has_more && !should_stop() && self.now().monotonic <= until {
+            has_more = self.read_turn()?;
         }
+        let now = self.now();
+        self.flush(now)?;
         self.drop_finished(now);
         let is_stale = now.monotonic.saturating_sub(self.saved) >= SAVE_AT_LEAST_EVERY;
         for follower in self.followers.values_mut() {
@@ -242,12 +185,45 @@ impl Ingest {
         if !self.sink.entries.is_empty() || self.must_save || is_stale && has_progress {
             self.commit()?;
         }
-        let is_over = self.keeper.run(&self.ctx, now.wall_ns)?;
-        self.meters
-            .lag
-            .set(self.followers.values().map(Follower::lag).sum::<u64>() as i64);
+        has_more |= self.keeper.run(&self.ctx, now.wall_ns)?;
+        self.tell();
         let due = self.followers.values().filter_map(Follower::due).min();
-        Ok(if is_over { Some(now.monotonic) } else { due })
+        Ok(if has_more { Some(now.monotonic) } else { due })
+    }
+
+    /// Closes the entries that are due.
+    fn flush(&mut self, now: Now) -> Result<(), StoreError> {
+        let ids: Vec<String> = self
+            .followers
+            .iter()
+            .filter(|(_, follower)| !follower.is_unread && follower.due().is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ids {
+            if let Some(follower) = self.followers.get_mut(&id) {
+                follower.flush(now, &mut self.sink);
+            }
+            if self.sink.is_full() {
+                self.commit()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets `/metrics` and `/health` know how far reading has come.
+    fn tell(&self) {
+        let mut lag: BTreeMap<&str, u64> = BTreeMap::new();
+        for follower in self.followers.values() {
+            let bytes = follower.lag();
+            if bytes > 0 {
+                *lag.entry(&follower.container.name.name).or_default() += bytes;
+            }
+        }
+        self.meters.lag.set(lag.values().sum::<u64>().cast_signed());
+        let lag = lag.into_iter();
+        self.parts
+            .sources
+            .set_lag(lag.map(|(name, bytes)| (name.to_owned(), bytes)).collect());
     }
 
     /// Stores the state of all files, so that the next run goes on exactly here.
@@ -276,6 +252,7 @@ impl Ingest {
             self.discover();
         }
         let mut open: usize = self.followers.values().map(Follower::open_files).sum();
+        let mut unreadable = None;
         for (id, follower) in &mut self.followers {
             if heard_of.is_some_and(|heard_of| !heard_of.contains(id) && !follower.is_unread) {
                 continue;
@@ -283,12 +260,17 @@ impl Ingest {
             open -= follower.open_files();
             if let Err(fault) = follower.refresh() {
                 self.meters.read_errors.inc();
-                tracing::debug!(%fault, container = follower.container.name.name, "cannot look at log files");
+                let name = &follower.container.name.name;
+                unreadable = Some(format!("cannot look at the log files of {name}: {fault}"));
             }
             open += follower.open_files();
             if open > MOST_OPEN_FILES {
                 open -= follower.release();
             }
+        }
+        // Only who looked at all of them knows that all is well.
+        if unreadable.is_some() || heard_of.is_none() {
+            self.parts.sources.set_unreadable(unreadable);
         }
     }
 
@@ -305,6 +287,8 @@ impl Ingest {
             }
         };
         self.parts.sources.set_fault(None);
+        self.meters.unready.set(scan.unready.len() as i64);
+        self.parts.sources.set_unusable(scan.unusable);
         if let Some(watcher) = &self.watcher {
             watcher.watch_root(&self.parts.root);
             for dir in &scan.unready {
@@ -444,12 +428,14 @@ impl Ingest {
             .map(|(id, _)| id.clone())
             .collect();
         let mut open: usize = self.followers.values().map(Follower::open_files).sum();
+        let mut held: usize = self.followers.values().map(Follower::held_bytes).sum();
         for id in ids {
             let now = self.now();
             let Some(follower) = self.followers.get_mut(&id) else {
                 continue;
             };
             open -= follower.open_files();
+            held -= follower.held_bytes();
             has_more |= follower.read(
                 &mut self.block,
                 BLOCKS_PER_TURN,
@@ -461,10 +447,15 @@ impl Ingest {
             if open > MOST_OPEN_FILES {
                 open -= follower.release();
             }
+            if held + follower.held_bytes() > MOST_HELD {
+                follower.let_go(now, &mut self.sink);
+            }
+            held += follower.held_bytes();
             if self.sink.is_full() {
                 self.commit()?;
             }
         }
+        self.meters.held.set(held as i64);
         Ok(has_more)
     }
 

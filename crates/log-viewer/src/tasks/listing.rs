@@ -9,6 +9,8 @@ use super::discover::Container;
 use super::file::{LogFile, file_id, is_compressed, read_head};
 use crate::domain::cursor::{Cursor, HEAD_BYTES, Place, Seen, assign};
 
+/// The files of a container beyond this, the oldest, are not looked at. Docker keeps as many as `max-file` says.
+const MOST_FILES: usize = 256;
 /// How far back the start of a line is looked for on a first start.
 const LINE_START_SEARCH: u64 = 512 * 1024;
 
@@ -35,25 +37,29 @@ pub(super) struct Listed {
 /// at right now does not hide the others; one that was read before keeps its place.
 pub(super) fn list(container: &Container, known: &[LogFile]) -> io::Result<Vec<Listed>> {
     let base = format!("{}-json.log", container.id);
-    let mut files = Vec::new();
+    let mut names = Vec::new();
     for entry in fs::read_dir(&container.dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        let Some(rank) = name.to_str().and_then(|name| rank(name, &base)) else {
-            continue;
-        };
-        match look_at(rank, entry.path(), known) {
+        if let Some(rank) = name.to_str().and_then(|name| rank(name, &base)) {
+            names.push((rank, entry.path()));
+        }
+    }
+    // Of two with one number the plain one is the original, so it counts as the younger.
+    names.sort_by_key(|(rank, path)| (*rank, is_compressed(path)));
+    names.truncate(MOST_FILES);
+    let mut files = Vec::new();
+    for (rank, path) in names.into_iter().rev() {
+        match look_at(rank, path.clone(), known) {
             Ok(listed) => files.extend(listed),
             // Renamed or deleted since the directory was read: the next look will see it.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
             Err(fault) => {
-                tracing::debug!(%fault, path = %entry.path().display(), "cannot look at a log file");
-                files.extend(as_known(rank, &entry.path(), known));
+                tracing::debug!(%fault, path = %path.display(), "cannot look at a log file");
+                files.extend(as_known(rank, &path, known));
             }
         }
     }
-    // Of two with one number the plain one is the original, so it counts as the younger.
-    files.sort_by_key(|file| (std::cmp::Reverse(file.rank), !is_compressed(&file.path)));
     Ok(files)
 }
 

@@ -7,6 +7,7 @@ mod gzip;
 pub mod ingest;
 mod keeping;
 mod listing;
+mod meters;
 mod watch;
 
 use std::time::Duration;
@@ -55,11 +56,14 @@ fn run(mut ingest: Ingest, watcher: &Watcher, ctx: &Context, stop: &Stop) -> any
         };
         let stepped = ctx.clock.monotonic();
         let until = due.map_or(next_poll, |due| due.min(next_poll));
-        stop.wait(until.saturating_sub(stepped));
-        let gathered = stepped + GATHER;
-        while let Some(left) = gathered.checked_sub(ctx.clock.monotonic()) {
-            if stop.wait(left) {
-                break;
+        // With more to read there is nothing to wait for.
+        if until > stepped {
+            stop.wait(until.saturating_sub(stepped));
+            let gathered = stepped + GATHER;
+            while let Some(left) = gathered.checked_sub(ctx.clock.monotonic()) {
+                if stop.wait(left) {
+                    break;
+                }
             }
         }
         let now = ctx.clock.monotonic();

@@ -43,6 +43,20 @@ struct Changed {
     overflowed: bool,
 }
 
+impl State {
+    /// Watches nothing any more; what is there is watched again when containers are looked for.
+    fn forget_all(&mut self, root: WatchDescriptor) {
+        let descriptors = self.watched.drain().map(|(descriptor, _)| descriptor);
+        let descriptors: Vec<_> = descriptors.chain([root]).collect();
+        if let Some(watches) = &mut self.watches {
+            for descriptor in descriptors {
+                // It may be gone already, which is what is wanted.
+                let _ = watches.remove(descriptor);
+            }
+        }
+    }
+}
+
 impl Watcher {
     /// Starts to listen, until the service is asked to end.
     pub fn start(lifecycle: &Lifecycle) -> io::Result<Self> {
@@ -96,7 +110,11 @@ impl Watcher {
 
     /// Watches the directory of containers.
     pub(super) fn watch_root(&self, root: &Path) {
-        let mask = WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVE | WatchMask::ONLYDIR;
+        let mask = WatchMask::CREATE
+            | WatchMask::DELETE
+            | WatchMask::MOVE
+            | WatchMask::MOVE_SELF
+            | WatchMask::ONLYDIR;
         self.watch(root, mask, Watched::Root);
     }
 
@@ -176,12 +194,20 @@ impl Watcher {
             if event.mask.contains(EventMask::Q_OVERFLOW) {
                 state.changed.overflowed = true;
             }
-            let target = if event.mask.contains(EventMask::IGNORED) {
+            let is_lost = event
+                .mask
+                .intersects(EventMask::IGNORED | EventMask::MOVE_SELF);
+            let target = if is_lost {
                 state.watched.remove(&event.wd)
             } else {
                 state.watched.get(&event.wd).cloned()
             };
             match target {
+                Some(Watched::Root) if is_lost => {
+                    // Whatever comes under that name is another directory, with other ones in it.
+                    state.forget_all(event.wd.clone());
+                    state.changed.root = true;
+                }
                 Some(Watched::Root) => state.changed.root = true,
                 Some(Watched::Container(id)) => {
                     // A configuration appears or changes: the container's name may be new.

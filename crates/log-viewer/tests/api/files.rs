@@ -311,7 +311,7 @@ fn two_containers_of_one_name_are_both_read() {
     rig.settle();
     assert_eq!(
         rig.json("/api/containers"),
-        serde_json::json!({"containers": [{"name": "dup", "log_count": 2}]})
+        serde_json::json!({"containers": [{"name": "dup", "log_count": 2, "project": "", "service": ""}]})
     );
     rig.check("/api/logs?container=dup", &["m2", "m1"]);
 }

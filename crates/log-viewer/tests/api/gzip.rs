@@ -176,20 +176,6 @@ fn a_damaged_file_is_counted_and_the_ones_behind_it_are_read() {
     assert!((rig.metric("monlight_log_read_errors_total")).abs() < 0.1);
 }
 
-/// A file of ten megabytes that inflates to ten gigabytes of blanks costs time, not memory.
-#[test]
-fn a_file_that_inflates_without_end_costs_no_memory() {
-    let mut rig = Rig::web();
-    let blanks = gzip(&vec![b' '; 64 * 1024 * 1024]);
-    fs::write(rig.compressed("abc", 1), blanks.repeat(4)).expect("written");
-    rig.write("abc", "stdout", 1, "m1");
-    let before = rig.metric("process_resident_memory_bytes");
-    rig.settle();
-    let grown = rig.metric("process_resident_memory_bytes") - before;
-    assert_eq!(rig.all_messages(), ["m1"]);
-    assert!(grown < 30e6, "{grown}");
-}
-
 /// What stood in an open file without a name was read, and then its compressed copy as a new file.
 #[test]
 fn a_file_of_which_nothing_was_read_before_it_was_compressed_is_read_once() {

@@ -91,7 +91,14 @@ fn it_agrees_with_the_list() {
         for filter in filters {
             let list = rig.json(&format!("/api/logs?limit=500{range}{filter}"));
             let total = &list["total"];
-            for cut in ["buckets=60", "buckets=7", "step=60", "step=300", "step=7m"] {
+            for cut in [
+                "buckets=60",
+                "buckets=7",
+                "step=60",
+                "step=300",
+                "step=7m",
+                "step=1h",
+            ] {
                 let query = format!("/api/logs/histogram?{cut}{range}{filter}");
                 let found = rig.json(&query);
                 assert_eq!(
@@ -158,6 +165,30 @@ fn times_that_go_back_and_forth_are_in_their_parts() {
             }
         }
     }
+}
+
+#[test]
+fn entries_that_left_the_ring_are_not_counted() {
+    let mut rig = Rig::new(&[("TAIL_BUFFER", "all"), ("MAX_ENTRIES", "2500")]);
+    rig.container("abc", "web");
+    for hour in 0..3_u32 {
+        let lines: String = (0..2000)
+            .map(|n| record(&format!("ERROR: n{n} common"), "stderr", hour * 3600 + n))
+            .collect();
+        rig.write_raw("abc", lines);
+        rig.settle();
+    }
+    for cut in ["step=1h", "step=60", "step=7"] {
+        for filter in ["", "&search=common", "&level=error", "&stream=stderr"] {
+            let found = rig.json(&format!(
+                "/api/logs/histogram?{cut}&since=2025-01-20T11:30:00Z{filter}"
+            ));
+            assert_eq!(found["total"], 2200, "{cut} {filter}");
+        }
+    }
+    let hours = rig.json("/api/logs/histogram?step=1h&since=2025-01-20T10:00:00Z");
+    let counts: Vec<i64> = counts(&hours).into_iter().map(|(_, count)| count).collect();
+    assert_eq!(counts, [0, 500, 2000]);
 }
 
 #[test]

@@ -338,8 +338,10 @@ fn search_with_filters() {
 #[test]
 fn containers_and_stats_and_their_second_names() {
     let rig = five();
-    let containers =
-        json!({"containers": [{"name": "api", "log_count": 2}, {"name": "web", "log_count": 3}]});
+    let containers = json!({"containers": [
+        {"name": "api", "log_count": 2, "project": "", "service": ""},
+        {"name": "web", "log_count": 3, "project": "", "service": ""},
+    ]});
     let stats = json!({
         "total_logs": 5, "oldest_log": "2025-01-20T10:00:01Z", "newest_log": "2025-01-20T10:00:05Z",
         "by_level": {"CRITICAL": 1, "DEBUG": 1, "ERROR": 1, "INFO": 1, "WARNING": 1}, "by_container": {"api": 2, "web": 3}

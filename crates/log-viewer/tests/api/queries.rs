@@ -82,6 +82,19 @@ fn containers_projects_services_and_streams() {
 }
 
 #[test]
+fn containers_tell_where_they_come_from() {
+    let rig = several();
+    assert_eq!(
+        rig.json("/api/containers"),
+        json!({"containers": [
+            {"name": "db", "log_count": 1, "project": "", "service": ""},
+            {"name": "shop-api-1", "log_count": 2, "project": "shop", "service": "api"},
+            {"name": "shop-web-1", "log_count": 2, "project": "shop", "service": "web"},
+        ]})
+    );
+}
+
+#[test]
 fn levels_from_one_on_in_two_ways() {
     let rig = several();
     for query in [
@@ -194,6 +207,8 @@ fn raw_searches_are_fts5_and_their_faults_are_told() {
         ("nosuch:x", "no such column"),
         ("a)+OR+(b", "fts5: syntax error"),
         ("*", "unknown special query"),
+        ("*reads", "fts5: syntax error"),
+        ("a%00)+OR+(b", "fts5: syntax error"),
     ] {
         let raw = raw.replace('"', "%22");
         let refused = rig

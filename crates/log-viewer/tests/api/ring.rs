@@ -42,7 +42,7 @@ fn exactly_max_entries_are_kept() {
     );
     assert_eq!(
         rig.json("/api/containers"),
-        json!({"containers": [{"name": "web", "log_count": 3}]})
+        json!({"containers": [{"name": "web", "log_count": 3, "project": "", "service": ""}]})
     );
     fill(&mut rig, 9, 1);
     let ids: Vec<i64> = rig.json("/api/logs")["logs"]

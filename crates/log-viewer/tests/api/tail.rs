@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::rig::Rig;
+use crate::rig::{Rig, record};
 
 /// An open stream.
 struct Tail {
@@ -112,18 +112,34 @@ fn filters() {
     let mut tails = [
         (
             "",
-            vec!["INFO: w1 slow", "ERROR: w2", "ERROR: a1 slow", "INFO: a2"],
+            vec![
+                "INFO: w1 slow",
+                "ERROR: w2",
+                "ERROR: a1 slow",
+                "INFO: n=7 a2",
+            ],
         ),
-        ("?container=api", vec!["ERROR: a1 slow", "INFO: a2"]),
+        ("?container=api", vec!["ERROR: a1 slow", "INFO: n=7 a2"]),
         ("?level=error", vec!["ERROR: w2", "ERROR: a1 slow"]),
         ("?level=%3E%3DWARNING&container=web", vec!["ERROR: w2"]),
         ("?search=slow", vec!["INFO: w1 slow", "ERROR: a1 slow"]),
         ("?q=slow&level=error", vec!["ERROR: a1 slow"]),
         ("?search=*", vec![]),
+        ("?mode=fts&search=slow+NOT+a1", vec!["INFO: w1 slow"]),
+        ("?regex=(w%7Ca)2$", vec!["ERROR: w2", "INFO: n=7 a2"]),
+        (
+            "?regex=1&search=slow&min_level=error",
+            vec!["ERROR: a1 slow"],
+        ),
+        ("?container=w*,!web2", vec!["INFO: w1 slow", "ERROR: w2"]),
+        ("?stream=stderr", vec!["INFO: n=7 a2"]),
+        ("?search=level:error+-slow", vec!["ERROR: w2"]),
+        ("?field.n=7", vec!["INFO: n=7 a2"]),
     ]
     .map(|(query, expected)| (Tail::open(&rig, query, None), query, expected));
     rig.write("id1", "stdout", 1, "INFO: w1 slow\nERROR: w2");
-    rig.write("id2", "stdout", 3, "ERROR: a1 slow\nINFO: a2");
+    rig.write("id2", "stdout", 3, "ERROR: a1 slow");
+    rig.write("id2", "stderr", 4, "INFO: n=7 a2");
     rig.settle();
     for (tail, query, expected) in &mut tails {
         // The order of ids is that of closing.
@@ -169,6 +185,60 @@ fn a_client_that_is_too_slow_reads_the_rest_from_the_database() {
     let expected: Vec<String> = (0..100).map(|number| format!("m{number}")).collect();
     assert_eq!(tail.messages(&rig, 100), expected);
     assert!(rig.metric("monlight_log_tail_batches_skipped_total") > 0.0);
+}
+
+#[test]
+fn a_client_far_behind_is_told_how_many_it_missed() {
+    let mut rig = Rig::web();
+    rig.settle();
+    let mut slow = [
+        Tail::open(&rig, "", None),
+        Tail::open(&rig, "?search=common", None),
+        Tail::open(&rig, "?regex=common", None),
+    ];
+    let lines: String = (0..30_000)
+        .map(|number| record(&format!("common {number}"), "stdout", number / 10))
+        .collect();
+    rig.write_raw("abc", lines);
+    rig.settle();
+    for tail in &mut slow {
+        let (mut seen, mut missed, mut last) = (0, 0, 0);
+        while seen + missed < 30_000 {
+            for (name, id, data) in tail.events(&rig, 1) {
+                let id = id.expect("an id");
+                assert!(id > last, "{id} after {last}");
+                last = id;
+                match name.as_str() {
+                    "log" => seen += 1,
+                    "missed" => missed += data["count"].as_i64().expect("a number"),
+                    _ => panic!("{name}"),
+                }
+            }
+        }
+        assert_eq!((seen + missed, last), (30_000, 30_000));
+        assert!(missed > 0 && seen >= 10_000, "{seen} seen, {missed} missed");
+    }
+}
+
+#[test]
+fn a_first_connection_can_name_the_entry_it_knows() {
+    let mut rig = Rig::web();
+    rig.write("abc", "stdout", 1, "INFO: one\nERROR: two\nINFO: three");
+    rig.settle();
+    let mut tail = Tail::open(&rig, "?after=1", None);
+    assert_eq!(tail.messages(&rig, 2), ["ERROR: two", "INFO: three"]);
+    // What the browser says on its own comes first.
+    let mut tail = Tail::open(&rig, "?after=1", Some("2"));
+    assert_eq!(tail.messages(&rig, 1), ["INFO: three"]);
+}
+
+#[test]
+fn bad_filters_are_refused() {
+    let rig = Rig::web();
+    for query in ["regex=(", "mode=fts&search=a+AND", "stream=x", "field.=1"] {
+        rig.get(&format!("/api/logs/tail?{query}")).expect(400);
+    }
+    assert_eq!(rig.metric("monlight_http_streams"), 0.0);
 }
 
 #[test]

@@ -18,11 +18,30 @@ export interface Line {
 export interface LineList {
   /** Newest first. */
   logs: Line[];
-  total: number;
+  /** Not there on pages from a cursor. */
+  total?: number;
   /** False when `total` is a floor: there are at least so many. */
   total_exact?: boolean;
   limit: number;
   offset: number;
+  /** The line behind which to go on; null at the end. */
+  next: number | null;
+}
+
+export interface Counts {
+  /** ISO 8601; null when nothing is stored. */
+  since: string | null;
+  until: string | null;
+  total: number;
+  exact: boolean;
+  buckets: { start: string; count: number; by_level: Partial<Record<Level, number>> }[];
+}
+
+/** Lines in the order of time. */
+export interface Context {
+  before: Line[];
+  entry: Line;
+  after: Line[];
 }
 
 export interface Filters {
@@ -41,28 +60,32 @@ function query(filters: Filters) {
   return { container: filters.container, level: filters.level, search: filters.search };
 }
 
-export function listLines(filters: Filters, signal?: AbortSignal, limit = PAGE): Promise<Answer<LineList>> {
-  return request<LineList>("api/logs", {
-    query: { ...query(filters), since: filters.since?.toISOString(), until: filters.until?.toISOString(), limit },
-    ...(signal ? { signal } : {}),
-  });
+function span({ since, until }: Filters) {
+  return { since: since?.toISOString(), until: until?.toISOString() };
 }
 
-/** The lines up to the time of `line`, itself among them. */
-export function listBefore(filters: Filters, line: Line): Promise<Answer<LineList>> {
-  return request<LineList>("api/logs", {
-    query: { ...query(filters), since: filters.since?.toISOString(), until: line.time ?? line.timestamp, limit: PAGE },
-  });
+export function listLines(filters: Filters, signal?: AbortSignal): Promise<Answer<LineList>> {
+  return request<LineList>("api/logs", { query: { ...query(filters), ...span(filters), limit: PAGE }, ...(signal ? { signal } : {}) });
 }
 
-/** The lines from the time of `line` on, itself among them. */
-export function listFrom(filters: Filters, line: Line): Promise<Answer<LineList>> {
-  return request<LineList>("api/logs", { query: { ...query(filters), since: line.time ?? line.timestamp, limit: PAGE } });
+/** The page of lines before or after one. */
+export function listBeside(filters: Filters, side: "before" | "after", id: number): Promise<Answer<LineList>> {
+  return request<LineList>("api/logs", { query: { ...query(filters), ...span(filters), [side]: id, limit: PAGE } });
 }
 
-/** Where the live tail of a filter is. */
-export function tailUrl(filters: Filters): string {
-  return apiUrl("api/logs/tail", query(filters));
+/** The lines around one, of one container or of all. */
+export function getContext(id: number, container: string): Promise<Answer<Context>> {
+  return request<Context>(`api/logs/${id}/context`, { query: { container: container || "all", before: PAGE / 2, after: PAGE / 2 } });
+}
+
+/** How many lines there are over time. */
+export function getCounts(filters: Filters, signal: AbortSignal): Promise<Answer<Counts>> {
+  return request<Counts>("api/logs/histogram", { query: { ...query(filters), ...span(filters), buckets: 90 }, signal });
+}
+
+/** Where the live tail of a filter is, from what came after a line. */
+export function tailUrl(filters: Filters, after: number | null): string {
+  return apiUrl("api/logs/tail", { ...query(filters), ...(after === null ? {} : { after }) });
 }
 
 export function listContainers(signal: AbortSignal): Promise<Answer<{ containers: { name: string; log_count: number }[] }>> {

@@ -6,11 +6,13 @@ import { searchPattern } from "@kit/search";
 import { Source } from "@kit/source";
 import { toast } from "@kit/toast";
 import { param } from "@kit/url";
-import { type Filters, getStats, type Line, type LineList, listBefore, listContainers, listFrom, listLines, PAGE, tailUrl, timeOf } from "./api";
+import { type Filters, getContext, getCounts, getStats, type Line, type LineList, listBeside, listContainers, listLines, tailUrl, timeOf } from "./api";
 import { Tail } from "./tail";
 
 /** At most so many lines are kept on the page; the oldest go first. */
 const MOST = 10_000;
+/** More pages than this since the newest line mean starting again. */
+const MOST_PAGES = 4;
 
 export const range = computed<Range>(() => parseRange(param("range"), new Date()) ?? { kind: "all" });
 /** In the mode "highlight" all lines are shown and the hits are marked. */
@@ -39,20 +41,39 @@ const loadingOlder = signal(false);
 export const source = new Source<LineList>((abort) => listLines(untracked(filters), abort));
 export const containers = new Source((abort) => listContainers(abort));
 export const stats = new Source((abort) => getStats(abort));
+/** Lines over time, of all that match. */
+export const counts = new Source((abort) => getCounts(untracked(filters), abort));
 
-export const tail = new Tail({ url: () => tailUrl(untracked(filters)), onLines: add, onGap: catchUp });
+export const tail = new Tail({ url: (after) => tailUrl(untracked(filters), after), onLines: add, onGap: catchUp });
 
 /** Asks anew and shows the newest lines. */
 export async function reload(): Promise<void> {
+  void counts.load();
   await source.load();
   const list = source.data.peek();
   if (!list || source.fault.peek()) return;
+  const near = await linkedLines(list.logs);
   batch(() => {
-    lines.value = [...list.logs].sort(byTime);
-    total.value = { n: list.total, exact: list.total_exact !== false };
-    olderLeft.value = list.logs.length === PAGE;
+    lines.value = (near ?? [...list.logs]).sort(byTime);
+    total.value = { n: list.total ?? 0, exact: list.total_exact !== false };
+    olderLeft.value = near !== null || list.next !== null;
     unseen.value = 0;
   });
+}
+
+/** The lines around the one that the URL names, when it is not among `found` and nothing else is asked for. */
+async function linkedLines(found: readonly Line[]): Promise<Line[] | null> {
+  const wanted = Number(param("line"));
+  const { level, search, container } = untracked(filters);
+  if (!wanted || level || search || found.some(({ id }) => id === wanted)) return null;
+  try {
+    const { data } = await getContext(wanted, container);
+    return [...data.before, data.entry, ...data.after];
+  } catch (reason) {
+    // It is gone, or the next question tells what is the matter.
+    if (reason instanceof Fault) return null;
+    throw reason;
+  }
 }
 
 /** Lines of the tail, or of a refresh: added where they belong, each once. */
@@ -83,16 +104,19 @@ export function mergeLines(now: readonly Line[], found: readonly Line[]): { merg
   return { merged, added: fresh.length };
 }
 
-/** Fetches what came since the newest line. More than a page of it means starting again. */
+/** Fetches what came since the newest line. */
 export async function catchUp(): Promise<void> {
-  const wanted = untracked(filters);
-  const newest = lines.peek().at(-1);
-  if (!newest) return reload();
+  const asked = question.peek();
   try {
-    const { data } = await listFrom(wanted, newest);
-    const known = new Set(lines.peek().map(({ id }) => id));
-    if (data.logs.length === PAGE && !data.logs.some(({ id }) => known.has(id))) return await reload();
-    add(data.logs);
+    for (let page = 0; page < MOST_PAGES; page += 1) {
+      const newest = lines.peek().at(-1);
+      if (!newest) break;
+      const { data } = await listBeside(untracked(filters), "after", newest.id);
+      if (asked !== question.peek()) return;
+      add(data.logs);
+      if (data.next === null) return;
+    }
+    await reload();
   } catch (reason) {
     // The page says that the tail is lost; the next question tries again.
     if (!(reason instanceof Fault)) throw reason;
@@ -111,13 +135,13 @@ export async function loadOlder(): Promise<void> {
   loadingOlder.value = true;
   const asked = question.peek();
   try {
-    const { data } = await listBefore(untracked(filters), first);
+    const { data } = await listBeside(untracked(filters), "before", first.id);
     if (asked === question.peek()) {
       const known = new Set(lines.peek().map(({ id }) => id));
       const older = data.logs.filter(({ id }) => !known.has(id)).sort(byTime);
       batch(() => {
         lines.value = [...older, ...lines.peek()];
-        olderLeft.value = data.logs.length === PAGE && older.length > 0;
+        olderLeft.value = data.next !== null;
       });
     }
   } catch (reason) {

@@ -12,9 +12,10 @@ const ASK = 5000;
 const TRY_AGAIN = 3;
 
 interface Handlers {
-  url: () => string;
+  /** Where to listen; with the newest line of an earlier connection, from what came after it. */
+  url: (after: number | null) => string;
   onLines: (lines: Line[]) => void;
-  /** Fetches what was written since the newest known line: at a new connection, and while there is none. */
+  /** Fetches what was written since the newest known line: at the first connection, and while there is none. */
   onGap: () => Promise<void>;
 }
 
@@ -24,6 +25,8 @@ export class Tail {
   readonly missed = signal(0);
   #source: EventSource | null = null;
   #waiting: Line[] = [];
+  /** The newest line of this tail: a new connection goes on behind it. */
+  #last: number | null = null;
   #flush: ReturnType<typeof setTimeout> | undefined;
   #ask: ReturnType<typeof setInterval> | undefined;
 
@@ -32,6 +35,7 @@ export class Tail {
   start(): void {
     this.stop();
     this.missed.value = 0;
+    this.#last = null;
     this.state.value = "connecting";
     this.#connect();
   }
@@ -47,13 +51,13 @@ export class Tail {
   }
 
   #connect(): void {
-    const source = new EventSource(this.handlers.url());
+    const source = new EventSource(this.handlers.url(this.#last));
     this.#source = source;
     source.addEventListener("open", () => {
       clearInterval(this.#ask);
       this.state.value = "open";
-      // What was written while nobody listened. The ids in the stream keep it from showing twice.
-      void this.handlers.onGap();
+      // What was written while nobody listened. Later connections go on where the one before ended.
+      if (this.#last === null) void this.handlers.onGap();
     });
     source.addEventListener("log", (event) => this.#take(JSON.parse((event as MessageEvent<string>).data) as Line));
     source.addEventListener("missed", (event) => {
@@ -86,6 +90,7 @@ export class Tail {
   }
 
   #take(line: Line): void {
+    this.#last = line.id;
     this.#waiting.push(line);
     this.#flush ??= setTimeout(() => {
       this.#flush = undefined;

@@ -17,7 +17,7 @@ import { histogram, Strip } from "@kit/strip";
 import { param, setParams } from "@kit/url";
 import { type VirtualHandle, VirtualList } from "@kit/virtual";
 import { timeOf } from "./api";
-import { catchUp, containers, follow, following, highlight, hits, lines, loadOlder, olderLeft, pattern, question, range, reload, source, stats, tail, total, unseen } from "./lines";
+import { catchUp, containers, counts, follow, following, highlight, hits, lines, loadOlder, olderLeft, pattern, question, range, reload, source, stats, tail, total, unseen } from "./lines";
 import { LEVELS, takes } from "./levels";
 import { plain } from "./message";
 import { LogRow } from "./row";
@@ -55,6 +55,12 @@ export function Logs() {
     else tail.stop();
     return () => tail.stop();
   }, [refresh, endless, question.value]);
+  // What the tail brings is counted in steps: a count for each line would be many.
+  useEffect(() => {
+    if (!endless || refresh === "off") return;
+    const timer = setInterval(() => document.hidden || void counts.load(), 10_000);
+    return () => clearInterval(timer);
+  }, [endless, refresh]);
   useRefresh(() => void catchUp(), USUAL);
   useCommands(() =>
     (containers.data.value?.containers ?? []).map(({ name }) => ({
@@ -189,17 +195,22 @@ function DownloadMenu() {
   );
 }
 
-/** The lines on the page over time, and their levels as filters. */
+/** What matches over time, and its levels as filters; until that is known, the lines on the page. */
 function LogStrip() {
   const shown = lines.value;
   const first = shown[0];
   const last = shown.at(-1);
   if (!first || !last) return null;
-  const from = timeOf(first);
-  const to = Math.max(timeOf(last), from + 1000);
-  const times = new Map<string, number[]>(LEVELS.map(({ id }) => [id, []]));
-  for (const line of shown) (times.get(line.level) ?? times.get("INFO")!).push(timeOf(line));
-  const layers = LEVELS.map(({ id, class: name }): Counted => ({ class: name, values: histogram(times.get(id)!, from, to, BUCKETS), n: times.get(id)!.length, id }));
+  const kept = counts.fault.value ? null : counts.data.value;
+  const whole = kept?.since && kept.until ? kept : null;
+  const from = whole ? Date.parse(whole.since!) : timeOf(first);
+  const to = whole ? Date.parse(whole.until!) : Math.max(timeOf(last), from + 1000);
+  const layers = LEVELS.map(({ id, class: name }): Counted => {
+    const values = whole
+      ? whole.buckets.map(({ by_level: levels }) => levels[id] ?? 0)
+      : histogram(shown.filter(({ level }) => level === id).map(timeOf), from, to, BUCKETS);
+    return { class: name, values, n: values.reduce((sum, value) => sum + value, 0), id };
+  });
   const [debug, info, warning, error, critical] = layers as [Counted, Counted, Counted, Counted, Counted];
   const all = total.value;
   const more = all && all.n > shown.length;
@@ -217,7 +228,7 @@ function LogStrip() {
         down={[critical, error, warning]}
         from={from / 1000}
         to={to / 1000}
-        label={`${plural(shown.length, "line")}: ${layers.map(({ n, id }) => `${n} ${id.toLowerCase()}`).join(", ")}`}
+        label={`${plural(whole ? whole.total : shown.length, "line")}${whole && !whole.exact ? " or more" : ""}: ${layers.map(({ n, id }) => `${n} ${id.toLowerCase()}`).join(", ")}`}
       />
     </section>
   );

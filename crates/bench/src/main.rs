@@ -16,6 +16,8 @@
 mod errors;
 mod errors_large;
 mod load;
+mod log_queries;
+mod logs;
 mod payload;
 mod process;
 mod report;
@@ -34,11 +36,12 @@ use process::Process;
 use report::{Report, Row};
 use target::Phase;
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "error-tracker",
     LARGE,
     "metrics-collector",
     "log-viewer",
+    log_queries::SERVICE,
     "browser-relay",
 ];
 
@@ -127,7 +130,7 @@ impl Options {
     fn wants(&self, service: &str) -> bool {
         match self.service.as_deref() {
             Some(wanted) => wanted == service,
-            None => self.full || service != LARGE,
+            None => self.full || ![LARGE, log_queries::SERVICE].contains(&service),
         }
     }
 }
@@ -166,7 +169,10 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         services::metrics_collector(options, &mut report).await?;
     }
     if options.wants("log-viewer") && options.against.is_none() {
-        services::log_viewer(options, &mut report).await?;
+        logs::log_viewer(options, &mut report).await?;
+    }
+    if options.wants(log_queries::SERVICE) && options.against.is_none() {
+        log_queries::large(options, &mut report).await?;
     }
     if options.wants("browser-relay") {
         services::browser_relay(options, &mut report).await?;

@@ -62,6 +62,8 @@ pub(crate) enum Goal {
     P99(f64),
     /// Peak resident memory below so many MB.
     PeakMb(f64),
+    /// Less than so many seconds of processor time for 1,000 operations.
+    Cpu(f64),
 }
 
 impl Goal {
@@ -78,6 +80,10 @@ impl Goal {
             Self::P95(goal) => (below(row.p95_ms, goal), format!("p95 < {goal} ms")),
             Self::P99(goal) => (below(row.p99_ms, goal), format!("p99 < {goal} ms")),
             Self::PeakMb(goal) => (below(row.peak_rss_mb, goal), format!("RSS < {goal} MB")),
+            Self::Cpu(goal) => (
+                below(row.cpu_s_per_1000, goal),
+                format!("CPU < {goal} s/1000"),
+            ),
         }
     }
 }

@@ -22,6 +22,13 @@ static RETENTION_HOURLY: Var = Var::with_default(
     "whole number of days, 1 to 36500",
     "How long rollups by the hour are kept; never shorter than those by the minute.",
 );
+static RETENTION_DAILY: Var = Var::with_default(
+    "RETENTION_DAILY",
+    "400",
+    "whole number of days, 1 to 36500",
+    "How long rollups by the day are kept; never shorter than those by the hour. A series without new points is forgotten \
+     three days later.",
+);
 static AGGREGATION_INTERVAL: Var = Var::with_default(
     "AGGREGATION_INTERVAL",
     "60",
@@ -47,6 +54,7 @@ pub(crate) static VARS: &[&Var] = &[
     &RETENTION_RAW,
     &RETENTION_MINUTE,
     &RETENTION_HOURLY,
+    &RETENTION_DAILY,
     &AGGREGATION_INTERVAL,
     &MAX_BATCH,
     &MAX_SERIES_PER_PROJECT,
@@ -63,6 +71,8 @@ pub struct Config {
     pub(crate) keep_minute_ms: i64,
     /// How long hour rows are kept, milliseconds; at least as long as minute rows.
     pub(crate) keep_hour_ms: i64,
+    /// How long day rows are kept, milliseconds; at least as long as hour rows.
+    pub(crate) keep_day_ms: i64,
     pub(crate) aggregation_interval: Duration,
     pub(crate) max_batch: usize,
     pub(crate) max_series_per_project: i64,
@@ -75,11 +85,14 @@ impl Config {
             (reader.integer(&RETENTION_MINUTE, 1..=87_600) * HOUR_MS).max(keep_raw_ms);
         let keep_hour_ms =
             (reader.integer(&RETENTION_HOURLY, 1..=36_500) * 24 * HOUR_MS).max(keep_minute_ms);
+        let keep_day_ms =
+            (reader.integer(&RETENTION_DAILY, 1..=36_500) * 24 * HOUR_MS).max(keep_hour_ms);
         let interval = reader.integer(&AGGREGATION_INTERVAL, 1..=3600);
         Self {
             keep_raw_ms,
             keep_minute_ms,
             keep_hour_ms,
+            keep_day_ms,
             aggregation_interval: Duration::from_secs(interval.cast_unsigned()),
             max_batch: reader.integer(&MAX_BATCH, 1..=100_000) as usize,
             max_series_per_project: reader.integer(&MAX_SERIES_PER_PROJECT, 1..=1_000_000),
@@ -93,7 +106,7 @@ mod tests {
     use monlight_shared::config::Env;
 
     #[track_caller]
-    fn check(settings: &[(&str, &str)], expected: Result<[i64; 3], &str>) {
+    fn check(settings: &[(&str, &str)], expected: Result<[i64; 4], &str>) {
         let env = Env::of(settings.iter().copied());
         let mut reader = Reader::new(&env);
         let config = Config::read(&mut reader);
@@ -101,6 +114,7 @@ mod tests {
             config.keep_raw_ms,
             config.keep_minute_ms,
             config.keep_hour_ms,
+            config.keep_day_ms,
         ]
         .map(|ms| ms / HOUR_MS);
         match (reader.finish(), expected) {
@@ -112,12 +126,13 @@ mod tests {
 
     #[test]
     fn a_coarser_tier_is_never_kept_shorter() {
-        check(&[], Ok([1, 24, 720]));
-        check(&[("RETENTION_RAW", "48")], Ok([48, 48, 720]));
+        check(&[], Ok([1, 24, 720, 9600]));
+        check(&[("RETENTION_RAW", "48")], Ok([48, 48, 720, 9600]));
         check(
             &[("RETENTION_MINUTE", "48"), ("RETENTION_HOURLY", "1")],
-            Ok([1, 48, 48]),
+            Ok([1, 48, 48, 9600]),
         );
+        check(&[("RETENTION_DAILY", "2")], Ok([1, 24, 720, 720]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! POST /api/metrics ─▶ domain::metric (parse) ─▶ store::dictionary (series) ─▶ store::ingest (one transaction) ─▶ 202
-//! every interval    ─▶ tasks::aggregate: minutes from blocks of points, hours from minutes
+//! every interval    ─▶ tasks::aggregate: minutes from blocks of points, hours from minutes, days from hours
 //! every 10 minutes  ─▶ tasks::retention: old points, rows and series
 //! GET  /api/…       ─▶ store::plan ─▶ store::scan: rows where they are complete, blocks where they are not
 //! ```
@@ -84,13 +84,13 @@ impl ByHand {
         }
     }
 
-    /// Rolls up every minute and hour that has ended; how many minutes, hours and rows that were.
-    pub async fn roll_up(&self) -> anyhow::Result<(u64, u64, u64)> {
+    /// Rolls up every minute, hour and day that has ended; how many rows that made.
+    pub async fn roll_up(&self) -> anyhow::Result<u64> {
         let rolled = self
             .aggregator
             .step(self.state.clock.now_ms(), || true)
             .await?;
-        Ok((rolled.minutes, rolled.hours, rolled.rows))
+        Ok(rolled.rows)
     }
 
     /// Deletes what is too old.

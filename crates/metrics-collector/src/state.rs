@@ -72,6 +72,7 @@ pub(crate) struct Told {
     series_max: Gauge,
     pub(crate) minutes_rolled: Counter,
     pub(crate) hours_rolled: Counter,
+    pub(crate) days_rolled: Counter,
     pub(crate) rows_written: Counter,
     pub(crate) rollup_seconds: Counter,
     pub(crate) rollup_backlog: Gauge,
@@ -124,6 +125,7 @@ impl Told {
             ),
             minutes_rolled: rolled("minute"),
             hours_rolled: rolled("hour"),
+            days_rolled: rolled("day"),
             rows_written: counter("monlight_metrics_rollup_rows_total", "Rollup rows written."),
             rollup_seconds: metrics.seconds(
                 "monlight_metrics_rollup_seconds_total",
@@ -132,7 +134,7 @@ impl Told {
             ),
             rollup_backlog: metrics.gauge(
                 "monlight_metrics_rollup_backlog",
-                "Minutes and hours that are open or wait for the rollup.",
+                "Minutes, hours and days that are open or wait for the rollup.",
                 &[],
             ),
             deleted_blocks: deleted("blocks"),

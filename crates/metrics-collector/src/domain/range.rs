@@ -1,10 +1,11 @@
 //! What a question covers: how far back, and in steps of which size.
 
-/// One row of a series covers a minute or an hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One row of a series covers a minute, an hour or a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Resolution {
     Minute,
     Hour,
+    Day,
 }
 
 impl Resolution {
@@ -13,6 +14,7 @@ impl Resolution {
         match self {
             Self::Minute => "minute",
             Self::Hour => "hour",
+            Self::Day => "day",
         }
     }
 
@@ -21,6 +23,16 @@ impl Resolution {
         match self {
             Self::Minute => 60_000,
             Self::Hour => 3_600_000,
+            Self::Day => 86_400_000,
+        }
+    }
+
+    /// What its rows are made of; minutes are made of points.
+    pub(crate) const fn finer(self) -> Option<Self> {
+        match self {
+            Self::Minute => None,
+            Self::Hour => Some(Self::Minute),
+            Self::Day => Some(Self::Hour),
         }
     }
 
@@ -85,12 +97,14 @@ impl Period {
             .max(YEAR_1_MS)
     }
 
-    /// The resolution that suits the period.
-    pub(crate) const fn resolution(&self) -> Resolution {
+    /// The resolution that suits the period, where hours are kept for so long.
+    pub(crate) const fn resolution(&self, keep_hour_ms: i64) -> Resolution {
         if self.seconds <= MINUTES_UP_TO_SECONDS {
             Resolution::Minute
-        } else {
+        } else if self.seconds <= keep_hour_ms / 1000 {
             Resolution::Hour
+        } else {
+            Resolution::Day
         }
     }
 }
@@ -102,7 +116,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Option<(i64, Resolution)>) {
         assert_eq!(
-            Period::parse(text).map(|period| (period.seconds, period.resolution())),
+            Period::parse(text).map(|period| (period.seconds, period.resolution(30 * 86_400_000))),
             expected,
             "{text}"
         );
@@ -110,7 +124,7 @@ mod tests {
 
     #[test]
     fn periods() {
-        use Resolution::{Hour, Minute};
+        use Resolution::{Day, Hour, Minute};
         check("30s", Some((30, Minute)));
         check("5m", Some((300, Minute)));
         check("05m", Some((300, Minute)));
@@ -119,7 +133,9 @@ mod tests {
         check("86401s", Some((86_401, Hour)));
         check("25h", Some((90_000, Hour)));
         check("7d", Some((604_800, Hour)));
-        check("999999999d", Some((999_999_999 * 86_400, Hour)));
+        check("30d", Some((2_592_000, Hour)));
+        check("31d", Some((2_678_400, Day)));
+        check("999999999d", Some((999_999_999 * 86_400, Day)));
         for invalid in [
             "",
             "h",
@@ -151,5 +167,6 @@ mod tests {
         assert_eq!(Resolution::Minute.bucket_of(119_999), 60_000);
         assert_eq!(Resolution::Minute.bucket_of(-1), -60_000);
         assert_eq!(Resolution::Hour.bucket_of(3_600_000), 3_600_000);
+        assert_eq!(Resolution::Day.bucket_of(-1), -86_400_000);
     }
 }

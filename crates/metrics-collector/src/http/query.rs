@@ -30,7 +30,8 @@ pub(super) async fn get(
         return Err(ApiError::invalid("Missing required parameter: name"));
     };
     let period = last_valid(&params, "period", Period::parse).unwrap_or_default();
-    let question = question(name, &period, &params, state.clock.now_ms())?;
+    let auto = period.resolution(state.config.keep_hour_ms);
+    let question = question(name, (&period, auto), &params, state.clock.now_ms())?;
     let out = head(&question, &period);
     let group_by = question.group_by.clone();
     let prepare = move |conn: &_| snapshot(conn, |conn| query::prepare(conn, &question));
@@ -57,7 +58,7 @@ fn room_for(state: &AppState, prepared: &Prepared) -> Result<OwnedSemaphorePermi
 
 fn question(
     name: String,
-    period: &Period,
+    (period, auto): (&Period, Resolution),
     params: &Query,
     now_ms: i64,
 ) -> Result<Question, ApiError> {
@@ -66,8 +67,7 @@ fn question(
         project: names::project(params),
         labels: params.last_nonempty("labels").map(labels::from_filter),
         group_by: params.last("group_by").map(label_names).transpose()?,
-        resolution: last_valid(params, "resolution", |text| resolution(text, period))
-            .unwrap_or(period.resolution()),
+        resolution: last_valid(params, "resolution", |text| resolution(text, auto)).unwrap_or(auto),
         from_ms: period.start_ms(now_ms),
         now_ms,
     })
@@ -78,11 +78,12 @@ fn last_valid<T>(params: &Query, name: &str, parse: impl Fn(&str) -> Option<T>) 
     params.all(name).filter_map(parse).last()
 }
 
-fn resolution(text: &str, period: &Period) -> Option<Resolution> {
+fn resolution(text: &str, auto: Resolution) -> Option<Resolution> {
     match text {
         "minute" => Some(Resolution::Minute),
         "hour" => Some(Resolution::Hour),
-        "auto" => Some(period.resolution()),
+        "day" => Some(Resolution::Day),
+        "auto" => Some(auto),
         _ => None,
     }
 }

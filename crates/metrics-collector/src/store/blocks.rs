@@ -1,6 +1,7 @@
 //! Raw points: written once per batch and minute, read back a minute at a time.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use monlight_shared::store::StoreError;
 use rusqlite::Connection;
@@ -70,12 +71,12 @@ pub(crate) fn count(conn: &Connection, minute_ms: i64) -> rusqlite::Result<i64> 
         .query_row([first, last], |row| row.get(0))
 }
 
-/// The rollups of some series over one minute, or what is left of it from `since_ms` on. Series with the same group are
-/// summed up together. Groups are small numbers.
+/// The rollups of some series over the part of a minute that lies in `range`, milliseconds since 1970. Series with the
+/// same group are summed up together. Groups are small numbers.
 pub(crate) fn rollups(
     conn: &Connection,
     minute_ms: i64,
-    since_ms: i64,
+    range: Range<i64>,
     groups: &IdMap<u32>,
     sketches: Sketches,
 ) -> Result<Vec<(u32, Rollup)>, StoreError> {
@@ -96,7 +97,7 @@ pub(crate) fn rollups(
                  series: _,
              }| {
                 let at_ms = minute_ms + i64::from(offset_ms);
-                if at_ms >= since_ms {
+                if range.contains(&at_ms) {
                     fold.add(group.get(), Point { at_ms, value });
                 }
             },

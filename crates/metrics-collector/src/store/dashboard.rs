@@ -69,7 +69,7 @@ pub(crate) struct Vitals {
 pub(crate) fn read(conn: &Connection, scope: &Scope) -> Result<Dashboard, StoreError> {
     let to = Resolution::Minute.bucket_of(scope.now_ms) + MINUTE_MS;
     let names = series::names(conn, scope.project.as_deref())?;
-    let pieces = plan(conn, scope.from_ms, to, Resolution::Hour)?;
+    let pieces = plan(conn, scope.from_ms, to, Resolution::Day)?;
     let ids: Vec<i64> = names.iter().map(|name| name.id).collect();
     let mut top: Vec<Top> = Vec::new();
     // Names are sorted, so that those of several projects stand side by side.
@@ -212,7 +212,7 @@ fn by_page(
         .iter()
         .map(|(&id, &(vital, page))| (id, (page * VITALS + vital) as Group))
         .collect();
-    let pieces = plan(conn, scope.from_ms, to, Resolution::Hour)?;
+    let pieces = plan(conn, scope.from_ms, to, Resolution::Day)?;
     let mut pages: Vec<OfVitals> = vec![Default::default(); browser.pages.len()];
     scan(
         conn,

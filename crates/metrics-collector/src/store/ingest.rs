@@ -103,6 +103,20 @@ pub(crate) fn store(
 struct Floors {
     raw: i64,
     minute: i64,
+    hour: i64,
+}
+
+impl Floors {
+    /// The finest tier that still has rows of a minute before `raw`.
+    fn tier_of(&self, minute: i64) -> Resolution {
+        if Resolution::Hour.bucket_of(minute) >= self.minute {
+            Resolution::Minute
+        } else if Resolution::Day.bucket_of(minute) >= self.hour {
+            Resolution::Hour
+        } else {
+            Resolution::Day
+        }
+    }
 }
 
 impl Floors {
@@ -110,6 +124,7 @@ impl Floors {
         Ok(Self {
             raw: Watermark::RawFloor.read_floor(conn)?,
             minute: Watermark::MinuteFloor.read_floor(conn)?,
+            hour: Watermark::HourFloor.read_floor(conn)?,
         })
     }
 }
@@ -130,14 +145,37 @@ fn store_block(conn: &Connection, minute: i64, points: &[(i64, Point)]) -> Resul
         })
         .collect();
     blocks::insert(conn, minute, &mut packed)?;
-    conn.prepare_cached("INSERT OR IGNORE INTO dirty_minute (minute) VALUES (?1)")?
+    let marked = conn
+        .prepare_cached("INSERT OR IGNORE INTO dirty_minute (minute) VALUES (?1)")?
         .execute([minute])?;
-    conn.prepare_cached("INSERT OR IGNORE INTO dirty_hour (hour, version) VALUES (?1, 0)")?
-        .execute([Resolution::Hour.bucket_of(minute)])?;
+    // The hour of a dirty minute is dirty already.
+    if marked > 0 {
+        mark_hour(conn, minute, 0)?;
+    }
     Ok(())
 }
 
-/// Merges points whose minute has no blocks any more into its rows, or into those of the hour.
+/// Marks the hour of a minute, and with it its day, as one whose rows do not show everything.
+fn mark_hour(conn: &Connection, minute: i64, raise: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO dirty_hour (hour, version) VALUES (?1, ?2)
+         ON CONFLICT (hour) DO UPDATE SET version = version + excluded.version",
+    )?
+    .execute([Resolution::Hour.bucket_of(minute), raise])?;
+    mark_day(conn, minute, 0)
+}
+
+/// Marks the day of a minute.
+fn mark_day(conn: &Connection, minute: i64, raise: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO dirty_day (day, version) VALUES (?1, ?2)
+         ON CONFLICT (day) DO UPDATE SET version = version + excluded.version",
+    )?
+    .execute([Resolution::Day.bucket_of(minute), raise])?;
+    Ok(())
+}
+
+/// Merges points whose minute has no blocks any more into its rows, or into those of the hour or day.
 fn merge_late(
     conn: &Connection,
     minute: i64,
@@ -145,12 +183,8 @@ fn merge_late(
     floors: &Floors,
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    let hour = Resolution::Hour.bucket_of(minute);
-    let (tier, bucket) = if hour >= floors.minute {
-        (Resolution::Minute, minute)
-    } else {
-        (Resolution::Hour, hour)
-    };
+    let tier = floors.tier_of(minute);
+    let bucket = tier.bucket_of(minute);
     points.sort_by_key(|&(series, _)| series);
     for of_series in points.chunk_by(|(a, _), (b, _)| a == b) {
         let series = of_series[0].0;
@@ -180,12 +214,10 @@ fn merge_late(
         )?
         .execute([series, now_ms])?;
     }
-    if tier == Resolution::Minute {
-        conn.prepare_cached(
-            "INSERT INTO dirty_hour (hour, version) VALUES (?1, 1)
-             ON CONFLICT (hour) DO UPDATE SET version = version + 1",
-        )?
-        .execute([hour])?;
+    match tier {
+        Resolution::Minute => mark_hour(conn, minute, 1)?,
+        Resolution::Hour => mark_day(conn, minute, 1)?,
+        Resolution::Day => {}
     }
     conn.prepare_cached(
         "INSERT INTO received (minute, n) VALUES (?1, ?2) ON CONFLICT (minute) DO UPDATE SET n = n + excluded.n",

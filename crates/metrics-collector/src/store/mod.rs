@@ -1,7 +1,7 @@
 //! SQL. Knows the domain, nothing of HTTP.
 //!
-//! [`ingest`] writes points as [`blocks`], [`rebuild`] turns them into [`rows`] per minute and hour, [`retention`] deletes
-//! what is old. A question is split by [`plan`] into pieces that are read by [`scan`]: rows where they are complete,
+//! [`ingest`] writes points as [`blocks`], [`rebuild`] turns them into [`rows`] per minute, [`coarse`] those into hours
+//! and days, [`retention`] deletes what is old. A question is split by [`plan`] into pieces that are read by [`scan`]: rows where they are complete,
 //! blocks where they are not, so that an answer never misses what was accepted. [`series`] and [`dictionary`] name things.
 
 pub(crate) mod dictionary;
@@ -11,6 +11,7 @@ pub(crate) mod blocks;
 mod ids;
 pub(crate) mod ingest;
 
+pub(crate) mod coarse;
 pub(crate) mod rebuild;
 pub(crate) mod retention;
 pub(crate) mod rows;
@@ -29,11 +30,18 @@ use rusqlite::Connection;
 use crate::domain::{block, sketch};
 
 /// The steps of the schema.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 100,
-    name: "series, blocks of points, rollups",
-    sql: include_str!("migrations/0100_init.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 100,
+        name: "series, blocks of points, rollups",
+        sql: include_str!("migrations/0100_init.sql"),
+    },
+    Migration {
+        version: 101,
+        name: "rollups by the day",
+        sql: include_str!("migrations/0101_days.sql"),
+    },
+];
 
 pub(crate) const MINUTE_MS: i64 = 60_000;
 pub(crate) const HOUR_MS: i64 = 3_600_000;

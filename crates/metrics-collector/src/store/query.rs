@@ -112,7 +112,7 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
     let merges = totals || groups.len() < series_count;
     let sketches = match (
         has_histogram,
-        merges || question.resolution == Resolution::Hour,
+        merges || question.resolution != Resolution::Minute,
     ) {
         (false, _) => Sketches::Never,
         (true, true) => Sketches::Always,
@@ -184,6 +184,10 @@ fn earliest(
         Resolution::Hour => (
             "SELECT min(bucket) FROM total_hour WHERE name_id = ?1",
             "SELECT min(hour) FROM dirty_hour",
+        ),
+        Resolution::Day => (
+            "SELECT min(bucket) FROM total_day WHERE name_id = ?1",
+            "SELECT min(day) FROM dirty_day",
         ),
     };
     let mut earliest: Option<i64> = conn

@@ -1,17 +1,16 @@
-//! Makes the rollup rows of a minute from its blocks, and those of an hour from its minutes.
+//! Makes the rollup rows of a minute from its blocks.
 //!
 //! A bucket stays dirty, and is answered from the finer data, until its last row is written and nothing came in
 //! between. Writing the same bucket again writes the same rows, so a rollup that was cut off is simply done again.
 //! Rows are written in the order of their key, which touches each page once.
 
 use std::cell::Cell;
-use std::collections::hash_map::Entry;
 
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::ids::IdMap;
-use super::rows::{self, RowKey, Sketches, columns};
+use super::rows::{self, RowKey};
 use super::watermark::Watermark;
 use super::{HOUR_MS, MINUTE_MS, blocks};
 use crate::domain::block::{self, BlockPoint};
@@ -21,8 +20,6 @@ use crate::domain::rollup::{Point, Rollup};
 
 /// Points of one pass over the blocks of a minute; a series with more gets its percentiles from a sketch.
 const POINTS_A_PASS: usize = 150_000;
-/// Series of one pass over the minutes of an hour.
-const SERIES_A_PASS: usize = 2000;
 /// `last_seen` is written once in so many milliseconds.
 const SEEN_EVERY_MS: i64 = HOUR_MS;
 
@@ -39,25 +36,10 @@ pub(crate) fn dirty_minutes(
     .collect()
 }
 
-/// The dirty hours that ended before a time and have no dirty minutes left, with their versions, oldest first.
-pub(crate) fn dirty_hours(
-    conn: &Connection,
-    ended_by: i64,
-    most: usize,
-) -> rusqlite::Result<Vec<(i64, i64)>> {
-    conn.prepare_cached(
-        "SELECT hour, version FROM dirty_hour WHERE hour <= ?1 AND NOT EXISTS
-            (SELECT 1 FROM dirty_minute WHERE minute >= dirty_hour.hour AND minute < dirty_hour.hour + 3600000)
-         ORDER BY hour LIMIT ?2",
-    )?
-    .query_map([ended_by - HOUR_MS, most as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
-    .collect()
-}
-
 /// How many buckets wait to be rolled up.
 pub(crate) fn backlog(conn: &Connection) -> rusqlite::Result<i64> {
     conn.prepare_cached(
-        "SELECT (SELECT count(*) FROM dirty_minute) + (SELECT count(*) FROM dirty_hour)",
+        "SELECT (SELECT count(*) FROM dirty_minute) + (SELECT count(*) FROM dirty_hour) + (SELECT count(*) FROM dirty_day)",
     )?
     .query_row([], |row| row.get(0))
 }
@@ -268,14 +250,21 @@ pub(crate) fn write_rows(
     Ok(())
 }
 
-/// Notes that series had points in a minute, for those whose last note is long before it.
-pub(crate) fn see(conn: &Connection, series: &[SeriesCount], minute: i64) -> rusqlite::Result<()> {
-    let mut statement = conn.prepare_cached("UPDATE series SET last_seen = ?2 WHERE id = ?1")?;
-    for count in series
+/// The series whose last note is long before a minute.
+pub(crate) fn unseen(series: &[SeriesCount], minute: i64) -> Vec<i64> {
+    let long_ago = |count: &&SeriesCount| count.last_seen < minute - SEEN_EVERY_MS;
+    series
         .iter()
-        .filter(|count| count.last_seen < minute - SEEN_EVERY_MS)
-    {
-        statement.execute((count.series, minute))?;
+        .filter(long_ago)
+        .map(|count| count.series)
+        .collect()
+}
+
+/// Notes that series had points in a minute.
+pub(crate) fn see(conn: &Connection, series: &[i64], minute: i64) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached("UPDATE series SET last_seen = ?2 WHERE id = ?1")?;
+    for id in series {
+        statement.execute((id, minute))?;
     }
     Ok(())
 }
@@ -302,118 +291,8 @@ pub(crate) fn finish_minute(
     Ok(true)
 }
 
-/// The names that have rows in the minutes of an hour.
-pub(crate) fn names_of_hour(
-    conn: &Connection,
-    hour: i64,
-) -> rusqlite::Result<Vec<(i64, MetricType)>> {
-    conn.prepare_cached(
-        "SELECT id, type FROM name WHERE EXISTS
-            (SELECT 1 FROM total_minute WHERE name_id = name.id AND bucket >= ?1 AND bucket < ?1 + 3600000) ORDER BY id",
-    )?
-    .query_map([hour], |row| {
-        let code: u8 = row.get(1)?;
-        Ok((row.get(0)?, MetricType::from_code(code).unwrap_or(MetricType::Gauge)))
-    })?
-    .collect()
-}
-
-/// Rows of a name's hour, and the last series that they are about; `None` when no series follow.
-pub(crate) fn hour_pass(
-    conn: &Connection,
-    hour: i64,
-    name_id: i64,
-    kind: MetricType,
-    after: i64,
-) -> Result<(Vec<NewRow>, Option<i64>), StoreError> {
-    // The series that are read in this pass: the next ones by id.
-    let last: Option<i64> = conn
-        .prepare_cached(
-            "SELECT id FROM series WHERE name_id = ?1 AND id > ?2 ORDER BY id LIMIT 1 OFFSET ?3",
-        )?
-        .query_row((name_id, after, SERIES_A_PASS as i64 - 1), |row| row.get(0))
-        .optional()?;
-    let mut merged: IdMap<Rollup> = IdMap::default();
-    let mut statement = conn.prepare_cached(concat!(
-        "SELECT series, ",
-        columns!(),
-        " FROM roll_minute WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?2 + 3600000 AND series > ?3 AND series <= ?4"
-    ))?;
-    let mut found = statement.query((name_id, hour, after, last.unwrap_or(i64::MAX)))?;
-    while let Some(row) = found.next()? {
-        let part = rows::read(row, 1, Sketches::Always)?;
-        match merged.entry(row.get(0)?) {
-            Entry::Occupied(mut known) => known.get_mut().merge(&part),
-            Entry::Vacant(place) => {
-                // An hour's percentiles never come from one of its minutes alone.
-                place.insert(Rollup {
-                    exact: None,
-                    ..part
-                });
-            }
-        }
-    }
-    let mut new: Vec<NewRow> = merged
-        .into_iter()
-        .map(|(series, rollup)| NewRow {
-            key: RowKey {
-                name_id,
-                bucket: hour,
-                series: Some(series),
-            },
-            kind,
-            rollup,
-        })
-        .collect();
-    new.sort_unstable_by_key(|row| row.key.series);
-    Ok((new, last))
-}
-
-/// The row of a name's hour over all its series.
-pub(crate) fn hour_total(
-    conn: &Connection,
-    hour: i64,
-    name_id: i64,
-    kind: MetricType,
-) -> Result<Option<NewRow>, StoreError> {
-    let mut sum: Option<Rollup> = None;
-    let mut statement = conn.prepare_cached(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM total_minute WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?2 + 3600000"
-    ))?;
-    let mut found = statement.query((name_id, hour))?;
-    while let Some(row) = found.next()? {
-        crate::domain::rollup::merge_into(&mut sum, rows::read(row, 0, Sketches::Always)?);
-    }
-    let key = RowKey {
-        name_id,
-        bucket: hour,
-        series: None,
-    };
-    Ok(sum.map(|rollup| NewRow {
-        key,
-        kind,
-        rollup: Rollup {
-            exact: None,
-            ..rollup
-        },
-    }))
-}
-
-/// Declares the rows of an hour complete, unless one of its minutes has changed since they were read.
-pub(crate) fn finish_hour(conn: &Connection, hour: i64, version: i64) -> rusqlite::Result<bool> {
-    let deleted = conn
-        .prepare_cached(
-            "DELETE FROM dirty_hour WHERE hour = ?1 AND version = ?2 AND NOT EXISTS
-                (SELECT 1 FROM dirty_minute WHERE minute >= ?1 AND minute < ?1 + 3600000)",
-        )?
-        .execute((hour, version))?;
-    Ok(deleted > 0)
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
@@ -421,9 +300,9 @@ mod tests {
     use crate::store::ingest::{self, Batch, BatchPoint, SeriesRef};
     use crate::store::series::NewSeries;
 
-    const MINUTE: i64 = 30_000_000 * MINUTE_MS;
+    pub(in crate::store) const MINUTE: i64 = 30_000_000 * MINUTE_MS;
 
-    fn database() -> Connection {
+    pub(in crate::store) fn database() -> Connection {
         let conn = Connection::open_in_memory().expect("opens");
         for migration in crate::store::MIGRATIONS {
             conn.execute_batch(migration.sql).expect("migrates");
@@ -431,7 +310,7 @@ mod tests {
         conn
     }
 
-    fn post(conn: &Connection, at_ms: i64) {
+    pub(in crate::store) fn post(conn: &Connection, at_ms: i64) {
         let new = NewSeries {
             project: String::new(),
             name: "n".to_owned(),
@@ -469,41 +348,6 @@ mod tests {
             dirty_minutes(&conn, i64::MAX, 9).expect("reads"),
             [0_i64; 0]
         );
-    }
-
-    #[test]
-    fn an_hour_that_changed_meanwhile_stays_dirty() {
-        let conn = database();
-        let hour = Resolution::Hour.bucket_of(MINUTE);
-        post(&conn, MINUTE);
-        assert!(
-            dirty_hours(&conn, i64::MAX, 9).expect("reads").is_empty(),
-            "its minute is not done"
-        );
-        assert!(finish_minute(&conn, MINUTE, Some(blocks::ids_of(MINUTE).0), 1).expect("asks"));
-        let [(found, version)] = dirty_hours(&conn, i64::MAX, 9).expect("reads")[..] else {
-            panic!("one hour")
-        };
-        assert_eq!(found, hour);
-        // A point for a minute with blocks, then one for a minute without.
-        post(&conn, MINUTE + MINUTE_MS);
-        assert!(!finish_hour(&conn, hour, version).expect("asks"));
-        assert!(
-            finish_minute(
-                &conn,
-                MINUTE + MINUTE_MS,
-                Some(blocks::ids_of(MINUTE + MINUTE_MS).0),
-                1
-            )
-            .expect("asks")
-        );
-        Watermark::RawFloor
-            .raise(&conn, MINUTE + 2 * MINUTE_MS)
-            .expect("raises");
-        post(&conn, MINUTE);
-        assert!(!finish_hour(&conn, hour, version).expect("asks"));
-        assert!(finish_hour(&conn, hour, version + 1).expect("asks"));
-        assert!(dirty_hours(&conn, i64::MAX, 9).expect("reads").is_empty());
     }
 
     #[test]

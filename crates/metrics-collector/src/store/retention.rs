@@ -6,15 +6,28 @@
 use rusqlite::Connection;
 
 use super::blocks;
+use super::rows::of_tier;
 use super::watermark::Watermark;
 use crate::domain::range::Resolution;
 
 /// Blocks deleted at once.
 const BLOCKS_A_SLICE: i64 = 200;
-/// Rows deleted at once, or those of one bucket if they are more.
-const ROWS_A_SLICE: usize = 1000;
+/// Rows deleted at once.
+const ROWS_A_SLICE: usize = 500;
 /// Series looked at at once.
 const SERIES_A_SLICE: i64 = 500;
+
+macro_rules! delete_series_sql {
+    ($table:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE name_id = ?1 AND bucket = ?2 AND series IN (SELECT series FROM ",
+            $table,
+            " WHERE name_id = ?1 AND bucket = ?2 ORDER BY series LIMIT ?3)"
+        )
+    };
+}
 
 /// What is to be deleted, as times in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +38,8 @@ pub(crate) struct Cutoffs {
     pub(crate) minute: i64,
     /// Hour rows before it.
     pub(crate) hour: i64,
+    /// Day rows before it.
+    pub(crate) day: i64,
     /// Received counts before it.
     pub(crate) received: i64,
     /// Series that were last seen before it.
@@ -52,7 +67,13 @@ pub(crate) fn raise_floors(conn: &Connection, cutoffs: Cutoffs) -> rusqlite::Res
     let minute = Resolution::Hour
         .bucket_of(cutoffs.minute.min(raw))
         .min(unrolled_hour);
-    Watermark::MinuteFloor.raise(conn, minute)
+    Watermark::MinuteFloor.raise(conn, minute)?;
+    let minute = Watermark::MinuteFloor.read_floor(conn)?;
+    let unrolled_day = ask("SELECT min(day) FROM dirty_day")?.unwrap_or(i64::MAX);
+    let hour = Resolution::Day
+        .bucket_of(cutoffs.hour.min(minute))
+        .min(unrolled_day);
+    Watermark::HourFloor.raise(conn, hour)
 }
 
 /// Deletes some blocks below the raw floor; how many.
@@ -74,67 +95,59 @@ pub(crate) fn name_ids(conn: &Connection) -> rusqlite::Result<Vec<i64>> {
         .collect()
 }
 
-/// The statements of a tier, and the time before which its rows go: the minute floor, or `hour` for hour rows.
-struct OldRows {
-    before: i64,
-    oldest: &'static str,
-    series: &'static str,
-    total: &'static str,
-}
-
-impl OldRows {
-    fn of(conn: &Connection, tier: Resolution, hour: i64) -> rusqlite::Result<Self> {
-        Ok(match tier {
-            Resolution::Minute => Self {
-                before: Watermark::MinuteFloor.read_floor(conn)?,
-                oldest: "SELECT min(bucket) FROM total_minute WHERE name_id = ?1 AND bucket < ?2",
-                series: "DELETE FROM roll_minute WHERE name_id = ?1 AND bucket = ?2",
-                total: "DELETE FROM total_minute WHERE name_id = ?1 AND bucket = ?2",
-            },
-            Resolution::Hour => Self {
-                before: hour,
-                oldest: "SELECT min(bucket) FROM total_hour WHERE name_id = ?1 AND bucket < ?2",
-                series: "DELETE FROM roll_hour WHERE name_id = ?1 AND bucket = ?2",
-                total: "DELETE FROM total_hour WHERE name_id = ?1 AND bucket = ?2",
-            },
-        })
-    }
-
-    fn bucket(&self, conn: &Connection, name_id: i64) -> rusqlite::Result<Option<i64>> {
-        conn.prepare_cached(self.oldest)?
-            .query_row([name_id, self.before], |row| row.get(0))
-    }
-}
-
-/// Whether a name has rows that are older than they are kept for.
-pub(crate) fn has_old_rows(
+/// The oldest bucket of a name whose rows are older than they are kept for.
+pub(crate) fn old_bucket(
     conn: &Connection,
     tier: Resolution,
     name_id: i64,
-    hour: i64,
-) -> rusqlite::Result<bool> {
-    Ok(OldRows::of(conn, tier, hour)?
-        .bucket(conn, name_id)?
-        .is_some())
+    cutoffs: Cutoffs,
+) -> rusqlite::Result<Option<i64>> {
+    let before = match tier {
+        Resolution::Minute => Watermark::MinuteFloor.read_floor(conn)?,
+        Resolution::Hour => Watermark::HourFloor.read_floor(conn)?,
+        Resolution::Day => Resolution::Day.bucket_of(cutoffs.day),
+    };
+    conn.prepare_cached(of_tier!(
+        tier,
+        "SELECT min(bucket) FROM ",
+        "total",
+        " WHERE name_id = ?1 AND bucket < ?2"
+    ))?
+    .query_row([name_id, before], |row| row.get(0))
 }
 
-/// Deletes some rows of a name that are older than they are kept for; how many.
+/// Deletes some rows of a name that are older than they are kept for; how many. Of a bucket with many series some are
+/// deleted at a time, and the row over all of them at last.
 pub(crate) fn delete_rows(
     conn: &Connection,
     tier: Resolution,
     name_id: i64,
-    hour: i64,
+    cutoffs: Cutoffs,
 ) -> rusqlite::Result<usize> {
-    let old = OldRows::of(conn, tier, hour)?;
     let mut deleted = 0;
     while deleted < ROWS_A_SLICE {
-        let Some(bucket) = old.bucket(conn, name_id)? else {
+        let Some(bucket) = old_bucket(conn, tier, name_id, cutoffs)? else {
             break;
         };
-        deleted += conn
-            .prepare_cached(old.series)?
-            .execute([name_id, bucket])?;
-        deleted += conn.prepare_cached(old.total)?.execute([name_id, bucket])?;
+        let most = ROWS_A_SLICE - deleted;
+        let of_series = conn
+            .prepare_cached(match tier {
+                Resolution::Minute => delete_series_sql!("roll_minute"),
+                Resolution::Hour => delete_series_sql!("roll_hour"),
+                Resolution::Day => delete_series_sql!("roll_day"),
+            })?
+            .execute([name_id, bucket, most as i64])?;
+        deleted += of_series;
+        if of_series < most {
+            deleted += conn
+                .prepare_cached(of_tier!(
+                    tier,
+                    "DELETE FROM ",
+                    "total",
+                    " WHERE name_id = ?1 AND bucket = ?2"
+                ))?
+                .execute([name_id, bucket])?;
+        }
     }
     Ok(deleted)
 }

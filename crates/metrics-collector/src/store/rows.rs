@@ -1,7 +1,7 @@
 //! Rollup rows: one per series and bucket, one per name and bucket.
 
 use monlight_shared::store::StoreError;
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
@@ -18,6 +18,20 @@ macro_rules! columns {
     };
 }
 pub(crate) use columns;
+
+/// The text of a statement on the table of a tier: `roll` or `total`, put between the two other parts.
+macro_rules! of_tier {
+    ($tier:expr, $before:expr, $table:literal, $after:expr) => {
+        match $tier {
+            $crate::domain::range::Resolution::Minute => {
+                concat!($before, $table, "_minute", $after)
+            }
+            $crate::domain::range::Resolution::Hour => concat!($before, $table, "_hour", $after),
+            $crate::domain::range::Resolution::Day => concat!($before, $table, "_day", $after),
+        }
+    };
+}
+pub(crate) use of_tier;
 
 /// Which row a rollup belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,35 +99,19 @@ pub(crate) fn find(
     tier: Resolution,
     key: RowKey,
 ) -> Result<Option<Rollup>, StoreError> {
-    let sql = match (tier, key.series) {
-        (Resolution::Minute, Some(_)) => {
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM roll_minute WHERE name_id = ?1 AND bucket = ?2 AND series = ?3"
-            )
-        }
-        (Resolution::Hour, Some(_)) => {
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM roll_hour WHERE name_id = ?1 AND bucket = ?2 AND series = ?3"
-            )
-        }
-        (Resolution::Minute, None) => {
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM total_minute WHERE name_id = ?1 AND bucket = ?2 AND ?3 IS NULL"
-            )
-        }
-        (Resolution::Hour, None) => {
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM total_hour WHERE name_id = ?1 AND bucket = ?2 AND ?3 IS NULL"
-            )
-        }
+    let sql = match key.series {
+        Some(_) => of_tier!(
+            tier,
+            concat!("SELECT ", columns!(), " FROM "),
+            "roll",
+            " WHERE name_id = ?1 AND bucket = ?2 AND series = ?3"
+        ),
+        None => of_tier!(
+            tier,
+            concat!("SELECT ", columns!(), " FROM "),
+            "total",
+            " WHERE name_id = ?1 AND bucket = ?2 AND ?3 IS NULL"
+        ),
     };
     conn.prepare_cached(sql)?
         .query_row((key.name_id, key.bucket, key.series), |row| {
@@ -143,65 +141,40 @@ pub(crate) fn write(
         sketch,
         exact: _,
     } = rollup;
+    let sql = match key.series {
+        Some(_) => of_tier!(
+            tier,
+            "INSERT OR REPLACE INTO ",
+            "roll",
+            concat!(
+                " (name_id, bucket, ",
+                columns!(),
+                ", series) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+            )
+        ),
+        None => of_tier!(
+            tier,
+            "INSERT OR REPLACE INTO ",
+            "total",
+            concat!(
+                " (name_id, bucket, ",
+                columns!(),
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            )
+        ),
+    };
     let (count, sketch) = (count.cast_signed(), sketch.encode());
-    let Some(series) = key.series else {
-        let sql = match tier {
-            Resolution::Minute => concat!(
-                "INSERT OR REPLACE INTO total_minute (name_id, bucket, ",
-                columns!(),
-                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-            ),
-            Resolution::Hour => concat!(
-                "INSERT OR REPLACE INTO total_hour (name_id, bucket, ",
-                columns!(),
-                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-            ),
-        };
-        let values = (
-            key.name_id,
-            key.bucket,
-            count,
-            sum,
-            min,
-            max,
-            last.value,
-            last.at_ms,
-            p50,
-            p95,
-            p99,
-            sketch,
-        );
-        conn.prepare_cached(sql)?.execute(values)?;
-        return Ok(());
+    let mut statement = conn.prepare_cached(sql)?;
+    let (name_id, bucket) = (key.name_id, key.bucket);
+    let (last, last_at) = (last.value, last.at_ms);
+    match key.series {
+        Some(series) => statement.execute(params![
+            name_id, bucket, count, sum, min, max, last, last_at, p50, p95, p99, sketch, series
+        ])?,
+        None => statement.execute(params![
+            name_id, bucket, count, sum, min, max, last, last_at, p50, p95, p99, sketch
+        ])?,
     };
-    let sql = match tier {
-        Resolution::Minute => concat!(
-            "INSERT OR REPLACE INTO roll_minute (name_id, bucket, series, ",
-            columns!(),
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
-        ),
-        Resolution::Hour => concat!(
-            "INSERT OR REPLACE INTO roll_hour (name_id, bucket, series, ",
-            columns!(),
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
-        ),
-    };
-    let values = (
-        key.name_id,
-        key.bucket,
-        series,
-        count,
-        sum,
-        min,
-        max,
-        last.value,
-        last.at_ms,
-        p50,
-        p95,
-        p99,
-        sketch,
-    );
-    conn.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
 

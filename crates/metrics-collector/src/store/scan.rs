@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, Statement};
 use super::blocks;
 use super::ids::IdMap;
 use super::plan::Piece;
-use super::rows::{self, Sketches, columns};
+use super::rows::{self, Sketches, columns, of_tier};
 use super::series;
 use crate::domain::range::Resolution;
 use crate::domain::rollup::Rollup;
@@ -69,12 +69,18 @@ pub(crate) fn scan(
                     }
                 }
             },
-            Piece::Blocks { minute, since } => {
+            Piece::Blocks {
+                minute,
+                since,
+                until,
+            } => {
                 let groups = match &mut in_blocks {
                     Some(groups) => groups,
                     None => in_blocks.insert(selection.series(conn)?),
                 };
-                for (group, rollup) in blocks::rollups(conn, minute, since, groups, sketches)? {
+                for (group, rollup) in
+                    blocks::rollups(conn, minute, since..until, groups, sketches)?
+                {
                     each(minute, group, rollup);
                 }
             }
@@ -91,18 +97,12 @@ fn totals(
     sketches: Sketches,
     each: &mut impl FnMut(i64, Group, Rollup),
 ) -> Result<(), StoreError> {
-    let mut statement = conn.prepare_cached(match tier {
-        Resolution::Minute => concat!(
-            "SELECT bucket, ",
-            columns!(),
-            " FROM total_minute WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket"
-        ),
-        Resolution::Hour => concat!(
-            "SELECT bucket, ",
-            columns!(),
-            " FROM total_hour WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket"
-        ),
-    })?;
+    let mut statement = conn.prepare_cached(of_tier!(
+        tier,
+        concat!("SELECT bucket, ", columns!(), " FROM "),
+        "total",
+        " WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket"
+    ))?;
     for &(name, group) in names {
         let mut rows = statement.query((name, from, to))?;
         while let Some(row) = rows.next()? {
@@ -122,18 +122,12 @@ fn all_rows(
     sketches: Sketches,
     each: &mut impl FnMut(i64, Group, Rollup),
 ) -> Result<(), StoreError> {
-    let mut statement = conn.prepare_cached(match tier {
-        Resolution::Minute => concat!(
-            "SELECT bucket, series, ",
-            columns!(),
-            " FROM roll_minute WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket, series"
-        ),
-        Resolution::Hour => concat!(
-            "SELECT bucket, series, ",
-            columns!(),
-            " FROM roll_hour WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket, series"
-        ),
-    })?;
+    let mut statement = conn.prepare_cached(of_tier!(
+        tier,
+        concat!("SELECT bucket, series, ", columns!(), " FROM "),
+        "roll",
+        " WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket, series"
+    ))?;
     for name in names {
         let mut rows = statement.query((name, from, to))?;
         while let Some(row) = rows.next()? {
@@ -143,6 +137,22 @@ fn all_rows(
         }
     }
     Ok(())
+}
+
+macro_rules! few_series_sql {
+    ($tier:literal) => {
+        concat!(
+            "SELECT roll.bucket, ",
+            columns!("roll"),
+            " FROM series JOIN total_",
+            $tier,
+            " AS t ON t.name_id = series.name_id AND t.bucket >= ?2 AND t.bucket < ?3
+              CROSS JOIN roll_",
+            $tier,
+            " AS roll ON roll.name_id = t.name_id AND roll.bucket = t.bucket AND roll.series = ?1
+              WHERE series.id = ?1 ORDER BY t.bucket"
+        )
+    };
 }
 
 /// Looks each series up in each bucket that its name has.
@@ -155,20 +165,9 @@ fn few_series(
     each: &mut impl FnMut(i64, Group, Rollup),
 ) -> Result<(), StoreError> {
     let mut statement = conn.prepare_cached(match tier {
-        Resolution::Minute => concat!(
-            "SELECT roll.bucket, ",
-            columns!("roll"),
-            " FROM series JOIN total_minute AS t ON t.name_id = series.name_id AND t.bucket >= ?2 AND t.bucket < ?3
-              CROSS JOIN roll_minute AS roll ON roll.name_id = t.name_id AND roll.bucket = t.bucket AND roll.series = ?1
-              WHERE series.id = ?1 ORDER BY t.bucket"
-        ),
-        Resolution::Hour => concat!(
-            "SELECT roll.bucket, ",
-            columns!("roll"),
-            " FROM series JOIN total_hour AS t ON t.name_id = series.name_id AND t.bucket >= ?2 AND t.bucket < ?3
-              CROSS JOIN roll_hour AS roll ON roll.name_id = t.name_id AND roll.bucket = t.bucket AND roll.series = ?1
-              WHERE series.id = ?1 ORDER BY t.bucket"
-        ),
+        Resolution::Minute => few_series_sql!("minute"),
+        Resolution::Hour => few_series_sql!("hour"),
+        Resolution::Day => few_series_sql!("day"),
     })?;
     let mut read =
         |statement: &mut Statement<'_>, series: i64, group: Group| -> Result<(), StoreError> {
@@ -211,10 +210,12 @@ pub(crate) fn sums(
             continue;
         };
         // A sum beyond the largest double is NULL or infinite in SQL, so it is made here.
-        let mut statement = conn.prepare_cached(match tier {
-            Resolution::Minute => "SELECT cnt, sum FROM total_minute WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3",
-            Resolution::Hour => "SELECT cnt, sum FROM total_hour WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3",
-        })?;
+        let mut statement = conn.prepare_cached(of_tier!(
+            tier,
+            "SELECT cnt, sum FROM ",
+            "total",
+            " WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3"
+        ))?;
         for (place, &name) in names.iter().enumerate() {
             let mut rows = statement.query((name, from, to))?;
             while let Some(row) = rows.next()? {

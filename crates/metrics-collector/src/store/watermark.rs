@@ -9,6 +9,8 @@ pub(crate) enum Watermark {
     RawFloor,
     /// Hours before it have no minute rows. At a full hour, never above the raw floor.
     MinuteFloor,
+    /// Days before it have no hour rows. At midnight, never above the minute floor.
+    HourFloor,
     /// The newest minute closed by the rollup.
     LastRolled,
 }
@@ -18,6 +20,7 @@ impl Watermark {
         match self {
             Self::RawFloor => "raw_floor",
             Self::MinuteFloor => "minute_floor",
+            Self::HourFloor => "hour_floor",
             Self::LastRolled => "last_rolled",
         }
     }

@@ -1,4 +1,4 @@
-//! Rolls up minutes that have ended, and hours whose minutes are done. See [`rebuild`] for why it can be stopped anywhere.
+//! Rolls up minutes that have ended, hours whose minutes are done, and days whose hours are done. See [`rebuild`] for why it can be stopped anywhere.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
 use crate::domain::rollup::Rollup;
 use crate::state::AppState;
+use crate::store::coarse::{self, Coarse};
 use crate::store::rebuild::{self, Census, NewRow, SeriesCount};
 use crate::store::rows::RowKey;
 use crate::store::snapshot;
@@ -17,7 +18,7 @@ use crate::store::snapshot;
 /// A minute that keeps getting late points is rolled up at most this often; until then it is answered from its blocks.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 const MINUTES_AT_ONCE: usize = 512;
-const HOURS_AT_ONCE: usize = 64;
+const BUCKETS_AT_ONCE: usize = 64;
 /// Rows written in one job.
 const ROWS_A_SLICE: usize = 500;
 /// Reading a minute of millions of points takes longer than a request may.
@@ -28,6 +29,7 @@ const READ_DEADLINE: Duration = Duration::from_mins(1);
 pub(crate) struct Rolled {
     pub(crate) minutes: u64,
     pub(crate) hours: u64,
+    pub(crate) days: u64,
     pub(crate) rows: u64,
 }
 
@@ -59,6 +61,7 @@ impl Aggregator {
         let took = self.state.clock.monotonic().saturating_sub(started);
         told.minutes_rolled.add(rolled.minutes);
         told.hours_rolled.add(rolled.hours);
+        told.days_rolled.add(rolled.days);
         told.rows_written.add(rolled.rows);
         told.rollup_seconds.add(took.as_nanos() as u64);
         told.rollup_backlog.set(
@@ -71,11 +74,13 @@ impl Aggregator {
             let Rolled {
                 minutes,
                 hours,
+                days,
                 rows,
             } = rolled;
             tracing::debug!(
                 minutes,
                 hours,
+                days,
                 rows,
                 duration_ms = took.as_millis() as u64,
                 "rolled up"
@@ -103,17 +108,22 @@ impl Aggregator {
                 break;
             }
         }
-        let hours = self
-            .state
-            .store
-            .read(move |conn| Ok(rebuild::dirty_hours(conn, ended_by, HOURS_AT_ONCE)?))
-            .await?;
-        for (hour, version) in hours {
-            if !go_on() {
-                return Ok(());
+        for tier in [Coarse::Hour, Coarse::Day] {
+            let buckets = self
+                .state
+                .store
+                .read(move |conn| Ok(coarse::dirty(conn, tier, ended_by, BUCKETS_AT_ONCE)?))
+                .await?;
+            for (bucket, version) in buckets {
+                if !go_on() {
+                    return Ok(());
+                }
+                rolled.rows += self.merge(tier, bucket, version).await?;
+                match tier {
+                    Coarse::Hour => rolled.hours += 1,
+                    Coarse::Day => rolled.days += 1,
+                }
             }
-            rolled.rows += self.hour(hour, version).await?;
-            rolled.hours += 1;
         }
         Ok(())
     }
@@ -161,11 +171,7 @@ impl Aggregator {
                     .add(count.name_id, count.series, count.kind, rollup)
                     .await?;
             }
-            store
-                .write(Lane::Upkeep, 0, move |conn| {
-                    Ok(rebuild::see(conn, &pass, minute)?)
-                })
-                .await?;
+            self.see(&pass, minute).await?;
         }
         let rows = writer.finish().await?;
         store
@@ -176,36 +182,49 @@ impl Aggregator {
         Ok(rows)
     }
 
-    /// Rolls up one hour; how many rows that made.
-    async fn hour(&self, hour: i64, version: i64) -> anyhow::Result<u64> {
+    /// Notes that series had points in a minute, some at a time.
+    async fn see(&self, series: &[SeriesCount], minute: i64) -> Result<(), StoreError> {
+        let unseen = rebuild::unseen(series, minute);
+        for some in unseen.chunks(ROWS_A_SLICE) {
+            let some = some.to_vec();
+            self.state
+                .store
+                .write(Lane::Upkeep, 0, move |conn| {
+                    Ok(rebuild::see(conn, &some, minute)?)
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Rolls up one hour or day; how many rows that made.
+    async fn merge(&self, tier: Coarse, bucket: i64, version: i64) -> anyhow::Result<u64> {
         let store = &self.state.store;
         let names = store
             .read_within(READ_DEADLINE, move |conn| {
-                Ok(rebuild::names_of_hour(conn, hour)?)
+                Ok(coarse::names_of(conn, tier, bucket)?)
             })
             .await?;
         let mut written = 0;
-        for (name_id, kind) in names {
+        for name in names {
             let mut after = Some(0);
             while let Some(from) = after {
                 let (rows, last) = store
                     .read_within(READ_DEADLINE, move |conn| {
-                        snapshot(conn, |conn| {
-                            rebuild::hour_pass(conn, hour, name_id, kind, from)
-                        })
+                        snapshot(conn, |conn| coarse::pass(conn, tier, bucket, name, from))
                     })
                     .await?;
-                written += write(&self.state, Resolution::Hour, rows).await?;
+                written += write(&self.state, tier.resolution(), rows).await?;
                 after = last;
             }
             let total = store
-                .read(move |conn| rebuild::hour_total(conn, hour, name_id, kind))
+                .read(move |conn| coarse::total(conn, tier, bucket, name))
                 .await?;
-            written += write(&self.state, Resolution::Hour, total.into_iter().collect()).await?;
+            written += write(&self.state, tier.resolution(), total.into_iter().collect()).await?;
         }
         store
             .write(Lane::Upkeep, 0, move |conn| {
-                Ok(rebuild::finish_hour(conn, hour, version)?)
+                Ok(coarse::finish(conn, tier, bucket, version)?)
             })
             .await?;
         Ok(written)

@@ -11,8 +11,9 @@ use crate::store::{HOUR_MS, series};
 
 /// `GET /health` counts 24 hours.
 const KEEP_RECEIVED_MS: i64 = 25 * HOUR_MS;
-/// A series is forgotten so long after its last row: points may lie a day ahead, and the rollup notes its time hourly.
-const SERIES_MARGIN_MS: i64 = 48 * HOUR_MS;
+/// A series is forgotten so long after its last row: points may lie a day ahead, the rollup notes its time hourly, and
+/// a day row goes up to a day later than its points.
+const SERIES_MARGIN_MS: i64 = 72 * HOUR_MS;
 
 /// Deletes everything that is too old at a time in milliseconds since 1970.
 pub(crate) async fn step(state: &AppState, now_ms: i64) -> anyhow::Result<()> {
@@ -21,8 +22,9 @@ pub(crate) async fn step(state: &AppState, now_ms: i64) -> anyhow::Result<()> {
         raw: now_ms - config.keep_raw_ms,
         minute: now_ms - config.keep_minute_ms,
         hour: now_ms - config.keep_hour_ms,
+        day: now_ms - config.keep_day_ms,
         received: now_ms - KEEP_RECEIVED_MS,
-        series: now_ms - config.keep_hour_ms - SERIES_MARGIN_MS,
+        series: now_ms - config.keep_day_ms - SERIES_MARGIN_MS,
     };
     store
         .write(Lane::Upkeep, 0, move |conn| {
@@ -39,14 +41,15 @@ pub(crate) async fn step(state: &AppState, now_ms: i64) -> anyhow::Result<()> {
         }
     }
     for name_id in store.read(|conn| Ok(retention::name_ids(conn)?)).await? {
-        for tier in [Resolution::Minute, Resolution::Hour] {
+        for tier in [Resolution::Minute, Resolution::Hour, Resolution::Day] {
             // Most names have nothing to delete; asking a reader keeps them from the writer.
             while store
-                .read(move |conn| Ok(retention::has_old_rows(conn, tier, name_id, cutoffs.hour)?))
+                .read(move |conn| Ok(retention::old_bucket(conn, tier, name_id, cutoffs)?))
                 .await?
+                .is_some()
             {
                 let delete =
-                    move |conn: &_| Ok(retention::delete_rows(conn, tier, name_id, cutoffs.hour)?);
+                    move |conn: &_| Ok(retention::delete_rows(conn, tier, name_id, cutoffs)?);
                 told.deleted_rows
                     .add(store.write(Lane::Upkeep, 0, delete).await? as u64);
             }

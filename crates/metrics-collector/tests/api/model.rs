@@ -5,9 +5,38 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{Collector, HOUR, MINUTE, START_MS, at, bucket};
+use crate::{Collector, HOUR, MINUTE, at, bucket};
 
 const SERIES: usize = 3;
+const DAY: i64 = 24 * HOUR;
+
+/// What is done to a collector, and which of its answers must then be exact.
+struct Plan {
+    settings: &'static [(&'static str, &'static str)],
+    tiers: &'static [(&'static str, i64)],
+    oldest: i64,
+    longest_pause: i64,
+}
+
+/// Nothing but raw points is old enough to be deleted.
+const EVERY_TIER: Plan = Plan {
+    settings: &[("RETENTION_RAW", "1"), ("RETENTION_MINUTE", "72")],
+    tiers: &[("minute", MINUTE), ("hour", HOUR), ("day", DAY)],
+    oldest: 5 * HOUR,
+    longest_pause: 90 * MINUTE,
+};
+
+/// Points, minutes and hours come and go; late points reach hours and days that have no finer rows any more.
+const DAYS_ALONE: Plan = Plan {
+    settings: &[
+        ("RETENTION_RAW", "1"),
+        ("RETENTION_MINUTE", "2"),
+        ("RETENTION_HOURLY", "1"),
+    ],
+    tiers: &[("day", DAY)],
+    oldest: 80 * HOUR,
+    longest_pause: 30 * HOUR,
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -29,11 +58,12 @@ fn any_value() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
-    let age = prop_oneof![4 => 0..3 * MINUTE, 2 => 0..HOUR, 2 => 0..5 * HOUR, 1 => -2 * MINUTE..0];
+fn any_step(plan: &Plan) -> impl Strategy<Value = Step> + use<> {
+    let age =
+        prop_oneof![4 => 0..3 * MINUTE, 2 => 0..HOUR, 2 => 0..plan.oldest, 1 => -2 * MINUTE..0];
     prop_oneof![
         6 => prop::collection::vec((0..SERIES, age, any_value()), 1..20).prop_map(Step::Post),
-        3 => prop_oneof![1_000..MINUTE, MINUTE..90 * MINUTE].prop_map(Step::Advance),
+        3 => prop_oneof![1_000..MINUTE, MINUTE..plan.longest_pause].prop_map(Step::Advance),
         3 => Just(Step::RollUp),
         2 => Just(Step::Forget),
         1 => Just(Step::Restart),
@@ -126,19 +156,13 @@ async fn compare(
     }
 }
 
-async fn check(collector: &Collector, accepted: &[Accepted]) {
+async fn check(collector: &Collector, accepted: &[Accepted], plan: &Plan) {
     let now = collector.now_ms();
-    for (resolution, step_ms) in [("minute", MINUTE), ("hour", HOUR)] {
+    for &(resolution, step_ms) in plan.tiers {
         let end = now - now.rem_euclid(step_ms) + step_ms;
-        // A minute of the future is not shown, though its hour has begun.
-        let end_of_minute = now - now.rem_euclid(MINUTE) + MINUTE;
-        let visible = || {
-            let known = |point: &&Accepted| {
-                point.at_ms < end && (resolution == "hour" || point.at_ms < end_of_minute)
-            };
-            accepted.iter().filter(known).copied()
-        };
-        let base = format!("name=m&period=5d&resolution={resolution}");
+        // The future is not shown, but for what is left of the running bucket.
+        let visible = || accepted.iter().filter(|point| point.at_ms < end).copied();
+        let base = format!("name=m&period=60d&resolution={resolution}");
         for series in 0..SERIES {
             let of_series = visible().filter(|point| point.series == series);
             compare(
@@ -153,12 +177,12 @@ async fn check(collector: &Collector, accepted: &[Accepted]) {
     }
     let end = now - now.rem_euclid(MINUTE) + MINUTE;
     let received = accepted.iter().filter(|point| point.at_ms < end).count();
-    let dashboard = collector.get("/api/dashboard?period=5d").await;
+    let dashboard = collector.get("/api/dashboard?period=60d").await;
     assert_eq!(dashboard["summary"]["total_datapoints"], json!(received));
 }
 
-async fn run(steps: Vec<Step>) {
-    let mut collector = Collector::new(&[("RETENTION_RAW", "1"), ("RETENTION_MINUTE", "72")]);
+async fn run(steps: Vec<Step>, plan: &Plan) {
+    let mut collector = Collector::new(plan.settings);
     let mut accepted = Vec::new();
     for step in steps {
         match step {
@@ -184,33 +208,39 @@ async fn run(steps: Vec<Step>) {
             Step::Forget => collector.forget().await,
             Step::Restart => collector = collector.restart().await,
         }
-        check(&collector, &accepted).await;
+        check(&collector, &accepted, plan).await;
     }
-    collector.advance(3 * HOUR);
+    collector.advance(2 * DAY);
     collector.roll_up().await;
     collector.forget().await;
-    check(&collector, &accepted).await;
-    let series: std::collections::BTreeSet<(usize, i64)> = accepted
-        .iter()
-        .map(|point| (point.series, point.at_ms.div_euclid(MINUTE)))
-        .collect();
-    assert_eq!(
-        collector.number("SELECT count(*) FROM roll_minute").await,
-        series.len() as i64
-    );
-    assert!(
-        accepted
+    check(&collector, &accepted, plan).await;
+    // One row for each series and bucket, whatever came when.
+    for &(tier, step_ms) in plan.tiers {
+        let rows = match tier {
+            "minute" => "SELECT count(*) FROM roll_minute",
+            "hour" => "SELECT count(*) FROM roll_hour",
+            _ => "SELECT count(*) FROM roll_day",
+        };
+        let buckets: std::collections::BTreeSet<(usize, i64)> = accepted
             .iter()
-            .all(|point| point.at_ms > START_MS - 6 * HOUR)
-    );
+            .map(|point| (point.series, point.at_ms.div_euclid(step_ms)))
+            .collect();
+        assert_eq!(collector.number(rows).await, buckets.len() as i64, "{tier}");
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn answers_equal_the_accepted_points(steps in prop::collection::vec(any_step(), 1..14)) {
+    fn answers_equal_the_accepted_points(steps in prop::collection::vec(any_step(&EVERY_TIER), 1..14)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(run(steps));
+        runtime.block_on(run(steps, &EVERY_TIER));
+    }
+
+    #[test]
+    fn days_equal_the_accepted_points_whatever_is_deleted(steps in prop::collection::vec(any_step(&DAYS_ALONE), 1..20)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(run(steps, &DAYS_ALONE));
     }
 }

@@ -10,6 +10,7 @@ async fn tiers_are_kept_as_long_as_they_should_be() {
         ("RETENTION_RAW", "2"),
         ("RETENTION_MINUTE", "3"),
         ("RETENTION_HOURLY", "4"),
+        ("RETENTION_DAILY", "6"),
     ]);
     collector.accept(json!([counter("c", 1.0, START_MS)])).await;
     let tiers = async || {
@@ -17,14 +18,17 @@ async fn tiers_are_kept_as_long_as_they_should_be() {
             collector.number("SELECT count(*) FROM block").await,
             collector.number("SELECT count(*) FROM roll_minute").await,
             collector.number("SELECT count(*) FROM roll_hour").await,
+            collector.number("SELECT count(*) FROM roll_day").await,
         )
     };
     let steps = [
-        (HOUR, (1, 1, 1)),
-        (90 * 60_000, (0, 1, 1)),
-        (2 * HOUR, (0, 0, 1)),
-        (80 * HOUR, (0, 0, 1)),
-        (24 * HOUR, (0, 0, 0)),
+        (HOUR, (1, 1, 1, 0)),
+        (90 * 60_000, (0, 1, 1, 0)),
+        (2 * HOUR, (0, 0, 1, 0)),
+        (80 * HOUR, (0, 0, 1, 1)),
+        // Hours go by the day: those of the 20th when it is four days past.
+        (36 * HOUR, (0, 0, 0, 1)),
+        (48 * HOUR, (0, 0, 0, 0)),
     ];
     for (step, expected) in steps {
         collector.advance(step);
@@ -32,12 +36,12 @@ async fn tiers_are_kept_as_long_as_they_should_be() {
         // A point in each step, so that the floors can follow; it is the only other one.
         collector
             .accept(json!([with(
-                counter("c", 1.0, collector.now_ms()),
+                counter("fresh", 1.0, collector.now_ms()),
                 json!({"project": "fresh"})
             )]))
             .await;
         collector.forget().await;
-        let (blocks, minutes, hours) = tiers().await;
+        let (blocks, minutes, hours, days) = tiers().await;
         let fresh = collector.number("SELECT count(*) FROM block WHERE n > 0 AND id >= (SELECT ifnull(min(minute), 0) / 60000 << 28 FROM dirty_minute)").await;
         let fresh_rows = collector
             .number("SELECT count(*) FROM roll_minute WHERE name_id = (SELECT max(id) FROM name)")
@@ -45,12 +49,20 @@ async fn tiers_are_kept_as_long_as_they_should_be() {
         let fresh_hours = collector
             .number("SELECT count(*) FROM roll_hour WHERE name_id = (SELECT max(id) FROM name)")
             .await;
+        let fresh_days = collector
+            .number("SELECT count(*) FROM roll_day WHERE name_id = (SELECT max(id) FROM name)")
+            .await;
         let old_blocks = collector
             .number("SELECT count(*) FROM block WHERE id >> 28 = 1737367200 / 60")
             .await;
         assert!(blocks >= fresh);
         assert_eq!(
-            (old_blocks, minutes - fresh_rows, hours - fresh_hours),
+            (
+                old_blocks,
+                minutes - fresh_rows,
+                hours - fresh_hours,
+                days - fresh_days
+            ),
             expected,
             "after {step} ms more"
         );
@@ -58,12 +70,18 @@ async fn tiers_are_kept_as_long_as_they_should_be() {
             let rows = collector.get("/api/metrics?name=c&period=30d").await;
             assert_eq!(rows["data"][0]["count"], 1);
         }
+        if days > fresh_days {
+            let rows = collector
+                .get("/api/metrics?name=c&period=30d&resolution=day")
+                .await;
+            assert_eq!(rows["data"][0]["count"], 1);
+        }
     }
 }
 
 #[tokio::test]
 async fn names_and_projects_live_as_long_as_their_rollups() {
-    let collector = Collector::new(&[]);
+    let collector = Collector::new(&[("RETENTION_DAILY", "30")]);
     let old = |name: &str| {
         with(
             counter(name, 1.0, START_MS),

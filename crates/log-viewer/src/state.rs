@@ -32,7 +32,7 @@ pub struct Sources(Arc<Mutex<Seen>>);
 struct Seen {
     fault: Option<String>,
     unusable: Vec<String>,
-    unreadable: Option<String>,
+    troubles: Vec<String>,
     lag: Vec<(String, u64)>,
 }
 
@@ -60,9 +60,13 @@ impl Sources {
         seen.unusable = ids;
     }
 
-    /// Which file could not be read at the last look and why, `None` when all could.
-    pub fn set_unreadable(&self, what: Option<String>) {
-        self.seen().unreadable = what;
+    /// Which files could not be looked at the last time and why. Logs new ones once.
+    pub fn set_troubles(&self, troubles: Vec<String>) {
+        let mut seen = self.seen();
+        for trouble in troubles.iter().filter(|text| !seen.troubles.contains(text)) {
+            tracing::warn!("{trouble}");
+        }
+        seen.troubles = troubles;
     }
 
     /// How many bytes each container is behind, most first; only those that are.
@@ -92,7 +96,9 @@ impl Sources {
                 some_of(seen.unusable.iter().map(|id| short(id)))
             ));
         }
-        notes.extend(seen.unreadable.clone());
+        if !seen.troubles.is_empty() {
+            notes.push(some_of(seen.troubles.iter().map(String::as_str)));
+        }
         let behind = seen.lag.iter().filter(|(_, lag)| *lag >= FAR_BEHIND_BYTES);
         let behind: Vec<String> = behind
             .map(|(name, lag)| format!("{name} ({} MB)", lag / 1_000_000))
@@ -136,7 +142,7 @@ mod tests {
         assert_eq!(sources.notes(), [""; 0]);
         let ids: Vec<String> = (0..500).map(|n| format!("{n:064}")).collect();
         sources.set_unusable(ids);
-        sources.set_unreadable(Some("cannot read x: denied".to_owned()));
+        sources.set_troubles(vec!["cannot read x: denied".to_owned()]);
         sources.set_lag((0..500).map(|n| (format!("c{n}"), n * 1_000_000)).collect());
         assert_eq!(
             sources.notes(),

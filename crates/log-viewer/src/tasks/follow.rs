@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::discover::Container;
 use super::file::{LogFile, RawLine, is_compressed};
 use super::gzip;
-use super::listing::{Listed, Start, list, start_files};
+use super::listing::{Listed, Listing, Start, list, start_files};
 use super::meters::Meters;
 use crate::domain::cursor::{Cursor, Place, Seen, assign, begin_alike};
 use crate::domain::docker_line::{self, Skip};
@@ -114,6 +114,8 @@ pub(super) struct Follower {
     pub(super) is_deleted: bool,
     /// A file was replaced or is gone: what was read of it exists nowhere else, so it should be stored soon.
     pub(super) lost_a_file: bool,
+    /// What kept it from looking at a file the last time.
+    pub(super) trouble: Option<String>,
 }
 
 impl Follower {
@@ -152,7 +154,7 @@ impl Follower {
     pub(super) fn begin(container: Container, start: Start) -> io::Result<Self> {
         let mut files = Vec::new();
         if let Start::Tail(bytes) = start {
-            files = start_files(list(&container, &[])?, bytes)?;
+            files = start_files(list(&container, &[])?.files, bytes)?;
         }
         let mut follower = Self::new(container, files);
         follower.is_changed = true;
@@ -168,15 +170,20 @@ impl Follower {
             is_unread: true,
             is_deleted: false,
             lost_a_file: false,
+            trouble: None,
         }
     }
 
     /// Looks at the directory again: new files, rotated ones, truncated ones, ones that are gone.
     pub(super) fn refresh(&mut self) -> io::Result<()> {
-        let listed = match list(&self.container, &self.files) {
+        let Listing {
+            files: listed,
+            trouble,
+        } = match list(&self.container, &self.files) {
             // The whole directory is gone, perhaps only for a while, as when a disk is unmounted. What is open can still
             // be read to its end; where the files were left is not forgotten.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
+                self.trouble = None;
                 for file in self.files.iter_mut().filter(|file| file.is_open()) {
                     // One that was truncated may have a copy that only its cursor can tell; it waits for the directory.
                     file.is_unread = file.look_through_handle()?;
@@ -186,6 +193,7 @@ impl Follower {
             }
             result => result?,
         };
+        self.trouble = trouble;
         let seen: Vec<Seen> = listed.iter().map(|file| file.seen.clone()).collect();
         let cursors: Vec<Cursor> = self.files.iter().map(|file| file.cursor.clone()).collect();
         let mut places = assign(&cursors, &seen);

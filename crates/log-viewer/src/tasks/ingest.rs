@@ -4,6 +4,7 @@
 //! before anything else is read, so a full disk costs time, not lines.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +106,8 @@ pub struct Ingest {
     pending: Option<Arc<Batch>>,
     saved: Duration,
     must_save: bool,
+    /// What kept containers from being followed when they were looked for last.
+    unstarted: Vec<String>,
     keeper: Keeper,
     meters: Meters,
 }
@@ -142,6 +145,7 @@ impl Ingest {
             pending: None,
             saved: ctx.clock.monotonic(),
             must_save: false,
+            unstarted: Vec::new(),
             keeper: Keeper::new(parts.keep, &ctx.metrics),
             meters,
             ctx: ctx.clone(),
@@ -252,7 +256,6 @@ impl Ingest {
             self.discover();
         }
         let mut open: usize = self.followers.values().map(Follower::open_files).sum();
-        let mut unreadable = None;
         for (id, follower) in &mut self.followers {
             if heard_of.is_some_and(|heard_of| !heard_of.contains(id) && !follower.is_unread) {
                 continue;
@@ -260,18 +263,18 @@ impl Ingest {
             open -= follower.open_files();
             if let Err(fault) = follower.refresh() {
                 self.meters.read_errors.inc();
-                let name = &follower.container.name.name;
-                unreadable = Some(format!("cannot look at the log files of {name}: {fault}"));
+                follower.trouble = Some(cannot_look(&follower.container, &fault));
             }
             open += follower.open_files();
             if open > MOST_OPEN_FILES {
                 open -= follower.release();
             }
         }
-        // Only who looked at all of them knows that all is well.
-        if unreadable.is_some() || heard_of.is_none() {
-            self.parts.sources.set_unreadable(unreadable);
-        }
+        let followed = self.followers.values();
+        let troubles = followed.filter_map(|follower| follower.trouble.clone());
+        self.parts
+            .sources
+            .set_troubles(self.unstarted.iter().cloned().chain(troubles).collect());
     }
 
     fn discover(&mut self) {
@@ -287,6 +290,7 @@ impl Ingest {
             }
         };
         self.parts.sources.set_fault(None);
+        self.unstarted.clear();
         self.meters.unready.set(scan.unready.len() as i64);
         self.parts.sources.set_unusable(scan.unusable);
         if let Some(watcher) = &self.watcher {
@@ -331,7 +335,8 @@ impl Ingest {
             Ok(Follower::restore(container, &known.state, now))
         } else {
             let start = self.start(&container);
-            Follower::begin(container, start)
+            Follower::begin(container.clone(), start)
+                .map_err(|fault| cannot_look(&container, &fault))
         };
         match follower {
             Ok(follower) => {
@@ -339,9 +344,9 @@ impl Ingest {
                 self.followers
                     .insert(follower.container.id.clone(), follower);
             }
-            Err(fault) => {
+            Err(trouble) => {
                 self.meters.read_errors.inc();
-                tracing::warn!(%fault, "cannot look at the log files of a container");
+                self.unstarted.push(trouble);
             }
         }
     }
@@ -528,4 +533,11 @@ impl Ingest {
         self.parts.hub.publish(&batch, &stored);
         Ok(())
     }
+}
+
+fn cannot_look(container: &Container, fault: &io::Error) -> String {
+    format!(
+        "cannot look at the log files of {}: {fault}",
+        container.name.name
+    )
 }

@@ -33,9 +33,18 @@ pub(super) struct Listed {
     pub(super) seen: Seen,
 }
 
-/// The files of a container, oldest first: `ID-json.log.2.gz`, `ID-json.log.1`, `ID-json.log`. A file that cannot be looked
-/// at right now does not hide the others; one that was read before keeps its place.
-pub(super) fn list(container: &Container, known: &[LogFile]) -> io::Result<Vec<Listed>> {
+/// What a look at a container's directory found.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// Oldest first: `ID-json.log.2.gz`, `ID-json.log.1`, `ID-json.log`.
+    pub(super) files: Vec<Listed>,
+    /// Which file cannot be looked at and why, the one that matters most.
+    pub(super) trouble: Option<String>,
+}
+
+/// Looks at the files of a container. A file that cannot be looked at right now does not hide the others; one that was
+/// read before keeps its place.
+pub(super) fn list(container: &Container, known: &[LogFile]) -> io::Result<Listing> {
     let base = format!("{}-json.log", container.id);
     let mut names = Vec::new();
     for entry in fs::read_dir(&container.dir)? {
@@ -48,19 +57,23 @@ pub(super) fn list(container: &Container, known: &[LogFile]) -> io::Result<Vec<L
     // Of two with one number the plain one is the original, so it counts as the younger.
     names.sort_by_key(|(rank, path)| (*rank, is_compressed(path)));
     names.truncate(MOST_FILES);
-    let mut files = Vec::new();
+    let mut listing = Listing::default();
     for (rank, path) in names.into_iter().rev() {
         match look_at(rank, path.clone(), known) {
-            Ok(listed) => files.extend(listed),
+            Ok(Some(listed)) => listing.files.push(listed),
+            Ok(None) => {
+                let what = format!("{} is no regular file", path.display());
+                listing.trouble = Some(what);
+            }
             // Renamed or deleted since the directory was read: the next look will see it.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
             Err(fault) => {
-                tracing::debug!(%fault, path = %path.display(), "cannot look at a log file");
-                files.extend(as_known(rank, &path, known));
+                listing.trouble = Some(format!("cannot read {}: {fault}", path.display()));
+                listing.files.extend(as_known(rank, &path, known));
             }
         }
     }
-    Ok(files)
+    Ok(listing)
 }
 
 fn rank(name: &str, base: &str) -> Option<u32> {
@@ -73,7 +86,7 @@ fn rank(name: &str, base: &str) -> Option<u32> {
     }
 }
 
-/// `None` for what is no regular file.
+/// `None` for what is no regular file: opening a FIFO would wait for somebody to write.
 fn look_at(rank: u32, path: PathBuf, known: &[LogFile]) -> io::Result<Option<Listed>> {
     let found = fs::metadata(&path)?;
     if !found.is_file() {

@@ -163,6 +163,49 @@ fn configurations_of_garbage() {
     process.kill();
 }
 
+/// Opening a FIFO waits for a writer that never comes; a device never ends.
+#[test]
+fn what_stands_in_place_of_a_log_file() {
+    let dir = directory(&["device", "fifo", "loop", "directory", "web"]);
+    let path = |id: &str| log(dir.path(), id);
+    let made = std::process::Command::new("mkfifo")
+        .arg(path("fifo"))
+        .status();
+    assert!(made.expect("mkfifo is there").success());
+    std::os::unix::fs::symlink("/dev/zero", path("device")).expect("a link");
+    std::os::unix::fs::symlink(path("loop"), path("loop")).expect("a link");
+    fs::create_dir(path("directory")).expect("made");
+    append(dir.path(), "web", &record("one", "stdout", 1));
+    let process = Process::start(dir.path());
+    process.wait_for(1);
+    let note = process.wait_until("/health", |health| {
+        let note = health["log_sources_notes"][0].as_str()?;
+        Some(note.to_owned())
+    });
+    for id in ["device", "fifo", "directory"] {
+        let text = format!("{} is no regular file", path(id).display());
+        assert!(note.contains(&text), "{note}");
+    }
+    assert!(
+        note.contains(&format!("cannot read {}: ", path("loop").display())),
+        "{note}"
+    );
+    // One that becomes a file is followed, and a file that stops being one ends nothing.
+    fs::remove_file(path("fifo")).expect("removed");
+    append(dir.path(), "fifo", &record("two", "stdout", 2));
+    process.wait_for(2);
+    fs::remove_file(path("web")).expect("removed");
+    let made = std::process::Command::new("mkfifo")
+        .arg(path("web"))
+        .status();
+    assert!(made.expect("mkfifo is there").success());
+    append(dir.path(), "fifo", &record("three", "stdout", 3));
+    process.wait_for(3);
+    assert_eq!(process.messages(), ["three", "two", "one"]);
+    check_memory(&process);
+    process.kill();
+}
+
 #[test]
 fn a_directory_that_disappears_and_comes_back() {
     let dir = directory(&["web"]);
@@ -191,6 +234,39 @@ fn a_directory_that_disappears_and_comes_back() {
         process.get("/health")["log_sources_error"],
         serde_json::Value::Null
     );
+    process.kill();
+}
+
+/// The original never freed an answer: 5,000 of them took 20 MB.
+#[test]
+fn answers_cost_no_memory_once_they_are_given() {
+    let dir = directory(&["web"]);
+    let lines: String = (0..500)
+        .map(|n| record(&format!("n{n} {}", "x".repeat(200)), "stdout", n))
+        .collect();
+    append(dir.path(), "web", &lines);
+    let process = Process::start_with(dir.path(), &[("RATE_LIMIT", "1000000")]);
+    process.wait_for(500);
+    let paths = [
+        "/health",
+        "/api/logs?limit=500",
+        "/api/stats",
+        "/api/containers",
+        "/api/logs/histogram",
+        "/api/logs?search=x*",
+    ];
+    let ask = |times: u32| {
+        for _ in 0..times {
+            for path in paths {
+                process.text(path);
+            }
+        }
+        process.metric("process_resident_memory_bytes")
+    };
+    let before = ask(50);
+    let grown = ask(250) - before;
+    // A page of 500 lines is 150 KB, so 250 of them that stayed were 37 MB.
+    assert!(grown < 4e6, "{grown}");
     process.kill();
 }
 

@@ -14,6 +14,7 @@ mod http;
 mod keeping;
 mod lists;
 mod live;
+mod outage;
 mod process;
 mod queries;
 mod rig;

@@ -313,6 +313,15 @@ impl Rig {
             assert_eq!(count("SELECT coalesce(sum(n), 0) FROM tally")?, rows);
             assert_eq!(count("SELECT coalesce(sum(n), 0) FROM hist")?, rows);
             assert_eq!(count("SELECT count(*) FROM hist WHERE n <= 0")?, 0);
+            let by_hour = "SELECT minute / 60, container, level, stream, sum(n) FROM hist GROUP BY 1, 2, 3, 4";
+            assert_eq!(
+                count(&format!("SELECT count(*) FROM (SELECT * FROM hist_hour EXCEPT {by_hour})"))?,
+                0
+            );
+            assert_eq!(
+                count(&format!("SELECT count(*) FROM ({by_hour} EXCEPT SELECT * FROM hist_hour)"))?,
+                0
+            );
             assert_eq!(
                 count("SELECT coalesce(sum(n), 0) FROM tally WHERE level = 3")?,
                 count("SELECT count(*) FROM log_entries WHERE level = 'ERROR'")?

@@ -294,6 +294,25 @@ fn heartbeats_and_the_end_after_half_an_hour() {
     );
 }
 
+/// The original tried again without a pause.
+#[test]
+fn a_database_that_cannot_be_read_ends_the_stream() {
+    let mut rig = Rig::web();
+    rig.write("abc", "stdout", 1, "m1");
+    rig.settle();
+    let mut tail = Tail::open(&rig, "", Some("0"));
+    rig.service.ctx.store.close();
+    let events = tail.events(&rig, 2);
+    assert_eq!(
+        events,
+        [(
+            "close".to_owned(),
+            None,
+            serde_json::json!({"reason": "error"})
+        )]
+    );
+}
+
 #[test]
 fn the_end_of_the_service_ends_the_stream() {
     let rig = Rig::new(&[]);

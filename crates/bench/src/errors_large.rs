@@ -2,6 +2,7 @@
 //! as fast, and do its pages open while it does?
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
@@ -117,21 +118,55 @@ const READS: &[(&str, &str, &[Goal])] = &[
 ];
 
 /// Fills a database, measures ingest on it beside an empty one, then reads while reports come in.
+///
+/// With a directory to keep the database in, one that is there is only read.
 pub(crate) async fn large(options: &Options, report: &mut Report) -> anyhow::Result<()> {
+    let kept = options.keep.as_deref();
     let options = &Options {
         against: None,
         service: None,
-        binaries: options.binaries.clone(),
-        ..*options
+        keep: None,
+        ..options.clone()
     };
-    let (empty, full) = (
-        Target::start(options, SERVICE, &[])?,
-        Target::start(options, SERVICE, &[])?,
-    );
+    let kept = database(kept)?;
+    let known = kept.as_ref().is_some_and(|path| path.exists());
+    let setting = kept.map(|path| ("DATABASE_PATH", path.to_string_lossy().into_owned()));
+    let full = Target::start(options, SERVICE, setting.as_slice())?;
     let groups = options.groups;
     let all = Reports(&full).numbered(0, Some(groups));
     let size = format!("{} groups", thousands(groups as f64));
-    let reports = groups * REPORTS_OF_A_GROUP;
+    let fastest = if known {
+        in_all_groups(&full, options.time, 64, &all, &size, report).await?
+    } else {
+        fill(&full, options, &all, &size, report).await?;
+        let empty = Target::start(options, SERVICE, &[])?;
+        let fastest = ingest([&empty, &full], options.time, &all, &size, report).await?;
+        empty.stop()?;
+        fastest
+    };
+    settled(&full).await?;
+    read(&full, &all, fastest / 2.0, report).await?;
+    full.stop()
+}
+
+/// The database in the directory that is to be kept.
+fn database(kept: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    kept.map(|directory| {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        Ok(directory.join("errors.db"))
+    })
+    .transpose()
+}
+
+async fn fill(
+    target: &Target,
+    options: &Options,
+    all: &Requests,
+    size: &str,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let reports = options.groups * REPORTS_OF_A_GROUP;
     let mut phase = Phase::storing(
         SERVICE,
         format!(
@@ -143,15 +178,10 @@ pub(crate) async fn large(options: &Options, report: &mut Report) -> anyhow::Res
         options.time,
     );
     phase.pace.until = Until::Sent(reports as usize);
-    let row = full.measure(&phase, &all, 1.0).await?;
+    let row = target.measure(&phase, all, 1.0).await?;
     ensure!(row.refused == 0, "{} reports were refused", row.refused);
     report.add(row);
-    settled(&full).await?;
-    let fastest = ingest([&empty, &full], options.time, &all, &size, report).await?;
-    empty.stop()?;
-    settled(&full).await?;
-    read(&full, &all, fastest / 2.0, report).await?;
-    full.stop()
+    settled(target).await
 }
 
 /// Waits until the tracker has indexed what it was sent: that is work of the load before.
@@ -227,13 +257,27 @@ async fn ingest(
                 report.add(target.measure(&phase, &requests[place], 1.0).await?);
             }
         }
-        let name = format!("2 KB reports in all {size}, {connections} connections");
-        let phase = Phase::storing(SERVICE, name, "report", connections as usize, time);
-        let row = full.measure(&phase, all, 1.0).await?;
-        fastest = row.per_second;
-        report.add(row);
+        let connections = connections as usize;
+        fastest = in_all_groups(full, time, connections, all, size, report).await?;
     }
     Ok(fastest)
+}
+
+/// Measures reports of all groups, and answers how many it takes in a second.
+async fn in_all_groups(
+    target: &Target,
+    time: Duration,
+    connections: usize,
+    all: &Requests,
+    size: &str,
+    report: &mut Report,
+) -> anyhow::Result<f64> {
+    let name = format!("2 KB reports in all {size}, {connections} connections");
+    let phase = Phase::storing(SERVICE, name, "report", connections, time);
+    let row = target.measure(&phase, all, 1.0).await?;
+    let rate = row.per_second;
+    report.add(row);
+    Ok(rate)
 }
 
 /// Asks for each page while reports of all groups come in at a steady rate.

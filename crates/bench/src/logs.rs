@@ -109,9 +109,7 @@ impl Ingest {
             unit: "line",
             cpu_s_per_1000: Some((self.target.cpu_seconds() - cpu) * 1000.0 / lines as f64),
             peak_rss_mb: self.target.process.as_ref().map(Process::peak_mb),
-            disk_bytes_per_op: Some(
-                bytes_in(self.target.directory.path()) as f64 / self.written as f64,
-            ),
+            disk_bytes_per_op: Some(bytes_in(&self.target.directory) as f64 / self.written as f64),
             against: Some("bare FTS5 inserts, 1000 a commit".into()),
             goals: GOALS.to_vec(),
             ..Row::default()

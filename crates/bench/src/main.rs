@@ -49,6 +49,7 @@ const SERVICES: [&str; 6] = [
 const LARGE: &str = "error-tracker-large";
 
 /// What was asked for on the command line.
+#[derive(Clone)]
 struct Options {
     /// Of each phase.
     time: Duration,
@@ -58,6 +59,8 @@ struct Options {
     full: bool,
     /// How many groups the large database has; five times as many reports.
     groups: u64,
+    /// Where the large database of the error tracker is kept, to ask it more questions later.
+    keep: Option<PathBuf>,
     /// A running server instead of our own binaries, and its key.
     against: Option<(SocketAddr, String)>,
     /// Where the binaries are.
@@ -71,6 +74,7 @@ impl Options {
             service: None,
             full: false,
             groups: 200_000,
+            keep: None,
             against: None,
             binaries: "target/release".into(),
         };
@@ -92,11 +96,12 @@ impl Options {
                 "--groups" => {
                     options.groups = value()?.parse().context("--groups takes a number")?;
                 }
+                "--keep" => options.keep = Some(value()?.into()),
                 "--against" => url = Some(value()?),
                 "--key" => key = value()?,
                 "--bin-dir" => options.binaries = value()?.into(),
                 _ => bail!(
-                    "unknown argument {name}; expected --seconds N, --service NAME, --full, --groups N, --bin-dir DIR, --against URL, --key KEY"
+                    "unknown argument {name}; expected --seconds N, --service NAME, --full, --groups N, --keep DIR, --bin-dir DIR, --against URL, --key KEY"
                 ),
             }
         }

@@ -55,8 +55,7 @@ pub(crate) async fn browser_relay(options: &Options, report: &mut Report) -> any
         &Options {
             against: None,
             service: None,
-            binaries: options.binaries.clone(),
-            ..*options
+            ..options.clone()
         },
         "error-tracker",
         &[],

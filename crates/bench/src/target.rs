@@ -1,7 +1,7 @@
 //! A server under load, and the phases of a load.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -19,7 +19,10 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
     pub(crate) process: Option<Process>,
-    pub(crate) directory: TempDir,
+    /// Where its database is.
+    pub(crate) directory: PathBuf,
+    /// Removes the directory in the end, unless the database is elsewhere.
+    _temporary: TempDir,
 }
 
 impl Target {
@@ -29,23 +32,30 @@ impl Target {
         service: &str,
         more: &[(&'static str, String)],
     ) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
+        let temporary = tempfile::tempdir()?;
+        let directory = temporary.path().to_owned();
         if let Some((address, key)) = &options.against {
             return Ok(Self {
                 address: *address,
                 key: key.clone(),
                 process: None,
                 directory,
+                _temporary: temporary,
             });
         }
-        let mut env = environment(directory.path(), service);
+        let mut env = environment(&directory, service);
         env.extend_from_slice(more);
+        let database = env.iter().rfind(|(name, _)| *name == "DATABASE_PATH");
+        let directory = database
+            .and_then(|(_, path)| Some(Path::new(path).parent()?.to_owned()))
+            .unwrap_or(directory);
         let process = Process::start(&options.binaries.join(service), &[], &env)?;
         Ok(Self {
             address: process.address,
             key: KEY.to_owned(),
             process: Some(process),
             directory,
+            _temporary: temporary,
         })
     }
 
@@ -69,10 +79,10 @@ impl Target {
         if let Some(process) = &self.process {
             process.reset_peak()?;
         }
-        let (cpu, disk) = (self.cpu_seconds(), bytes_in(self.directory.path()));
+        let (cpu, disk) = (self.cpu_seconds(), bytes_in(&self.directory));
         let outcome = load::run(self.address, phase.pace, requests).await?;
         let operations = outcome.accepted as f64 * each;
-        let written = bytes_in(self.directory.path()) as f64 - disk as f64;
+        let written = bytes_in(&self.directory) as f64 - disk as f64;
         Ok(Row {
             cpu_s_per_1000: self
                 .process

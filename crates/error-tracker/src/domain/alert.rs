@@ -109,7 +109,6 @@ pub fn of_group(
             format!("#{number}, came back"),
         ),
     };
-    let fact = |value: &Option<String>| value.clone().unwrap_or_default();
     let request = group
         .request_method
         .as_deref()
@@ -130,19 +129,24 @@ pub fn of_group(
         .headline(&headline)
         .lead(&format!("{}: {}", group.exception_type, group.message))
         .link(link(base_url, group.id))
-        .fact("Project", &group.project)
-        .fact("Error", &format!("#{number} /errors/{number}"))
-        .fact("Type", &group.exception_type)
-        .fact("State", by_now)
-        .fact("Request", &request)
-        .fact("Level", &fact(&group.level))
-        .fact("Release", &fact(&group.release))
-        .fact("Environment", &fact(&group.environment))
-        .fact("Server", &fact(&group.server_name))
-        .fact("Reports", &group.count.to_string())
-        .fact("Users", &some(group.users))
-        .fact("First seen", &iso_seconds(group.first_seen))
-        .fact("Last seen", &iso_seconds(group.last_seen))
+        .facts([
+            ("Project", group.project.as_str()),
+            ("Error", &format!("#{number} /errors/{number}")),
+            ("Type", &group.exception_type),
+            ("State", by_now),
+            ("Request", &request),
+            ("Level", group.level.as_deref().unwrap_or_default()),
+            ("Release", group.release.as_deref().unwrap_or_default()),
+            (
+                "Environment",
+                group.environment.as_deref().unwrap_or_default(),
+            ),
+            ("Server", group.server_name.as_deref().unwrap_or_default()),
+            ("Reports", &group.count.to_string()),
+            ("Users", &some(group.users)),
+            ("First seen", &iso_seconds(group.first_seen)),
+            ("Last seen", &iso_seconds(group.last_seen)),
+        ])
         .block("Traceback", &group.traceback)
         .value("error", for_programs(base_url, group))
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use reqwest::Url;
 use sha2::{Digest as _, Sha256};
 
@@ -246,14 +247,15 @@ impl Channels {
             .filter(move |channel| channel.lane() == lane)
     }
 
-    /// Tries to hand a message over to one of them, once.
-    pub async fn send(
-        &self,
-        channel: &Channel,
-        message: &Message,
+    /// Tries to hand a message over to one of them, once. Boxed: a conversation is some kilobytes of state and much code,
+    /// which is not wanted in every caller.
+    pub fn send<'a>(
+        &'a self,
+        channel: &'a Channel,
+        message: &'a Message,
         now_ms: i64,
-    ) -> Result<String, Failure> {
-        channel.send(&self.0.http, message, now_ms).await
+    ) -> BoxFuture<'a, Result<String, Failure>> {
+        Box::pin(channel.send(&self.0.http, message, now_ms))
     }
 
     /// A set of channels that a test has made.

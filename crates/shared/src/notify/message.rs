@@ -137,10 +137,18 @@ impl Message {
 
     /// Adds a fact, unless its value is empty.
     #[must_use]
-    pub fn fact(mut self, name: &'static str, value: &str) -> Self {
-        let value = text::one_line(value, FACT_CHARS);
-        if !value.is_empty() {
-            self.facts.push(Fact { name, value });
+    pub fn fact(self, name: &'static str, value: &str) -> Self {
+        self.facts([(name, value)])
+    }
+
+    /// Adds facts, those with an empty value left out.
+    #[must_use]
+    pub fn facts<'v>(mut self, facts: impl IntoIterator<Item = (&'static str, &'v str)>) -> Self {
+        for (name, value) in facts {
+            let value = text::one_line(value, FACT_CHARS);
+            if !value.is_empty() {
+                self.facts.push(Fact { name, value });
+            }
         }
         self
     }

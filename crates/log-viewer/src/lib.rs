@@ -25,7 +25,7 @@ pub mod state;
 use axum::Router;
 use monlight_shared::config::{ApiKeyName, Reader, Var};
 use monlight_shared::service::{Context, Service, ServiceInfo};
-use monlight_shared::store::Migration;
+use monlight_shared::store::{Migration, TakeOver};
 
 use config::Config;
 use live::Hub;
@@ -59,6 +59,10 @@ impl Service for LogViewer {
 
     fn migrations() -> &'static [Migration] {
         store::MIGRATIONS
+    }
+
+    fn take_over() -> Option<TakeOver> {
+        Some(store::legacy::TAKE_OVER)
     }
 
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {

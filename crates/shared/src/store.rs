@@ -11,6 +11,7 @@
 //! queue refuses at once; no read outlives its deadline, so the WAL can always be reset.
 
 mod backup;
+mod cells;
 mod error;
 mod migrate;
 mod open;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use backup::backup_file;
+pub use cells::Cells;
 pub use error::{OpenError, StoreError};
 pub use migrate::{FIRST_VERSION, Migration, Schema, schema_version};
 pub use takeover::{Import, TakeOver, TakenOver};

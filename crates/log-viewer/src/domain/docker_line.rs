@@ -174,7 +174,7 @@ fn ends_in_open_escape(text: &str) -> bool {
 }
 
 /// Undoes JSON escapes. Never fails: half a surrogate pair becomes U+FFFD, a cut escape at the end is dropped.
-fn unescape(text: &str) -> String {
+pub fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {

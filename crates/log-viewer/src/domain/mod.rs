@@ -18,4 +18,5 @@ pub mod partial;
 pub mod pattern;
 pub mod search;
 pub mod span;
+pub mod taken_over;
 pub mod trace;

@@ -13,6 +13,7 @@ pub mod counts;
 pub mod cursors;
 pub mod histogram;
 pub mod keep;
+pub mod legacy;
 pub mod list;
 mod plan;
 pub mod ring;
@@ -48,6 +49,11 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 110,
         name: "counts per hour",
         sql: include_str!("migrations/0110_hours.sql"),
+    },
+    Migration {
+        version: 111,
+        name: "cursors of the original",
+        sql: include_str!("migrations/0111_original.sql"),
     },
 ];
 

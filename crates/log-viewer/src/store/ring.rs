@@ -6,7 +6,7 @@ use monlight_shared::store::StoreError;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::cursors::{self, FollowState};
-use super::{SLOTS, keep};
+use super::{SLOTS, keep, legacy};
 use crate::domain::ansi;
 use crate::domain::entry::NewEntry;
 
@@ -40,6 +40,8 @@ pub struct Batch {
     pub states: Vec<FollowState>,
     /// Containers whose files are gone for good.
     pub gone: Vec<String>,
+    /// Names of containers that go on where the original service stopped.
+    pub resumed: Vec<String>,
     /// When containers were last looked for, in milliseconds since 1970.
     pub scanned_ms: i64,
 }
@@ -95,9 +97,6 @@ pub(super) type Deltas = BTreeMap<(i64, i64, i64, i64), i64>;
 
 /// Stores a batch and forgets what is beyond the limit of entries. Call it in a write job.
 pub fn append(conn: &Connection, batch: &Batch, limits: Limits) -> Result<Stored, StoreError> {
-    let max_entries = limits.entries;
-    let mut ring = load(conn)?;
-    let first_id = ring.next_id;
     let mut order: Vec<usize> = (0..batch.entries.len()).collect();
     order.sort_by_key(|index| {
         batch
@@ -105,6 +104,27 @@ pub fn append(conn: &Connection, batch: &Batch, limits: Limits) -> Result<Stored
             .get(*index)
             .map_or(0, |(_, entry)| entry.time_ns)
     });
+    append_in_order(conn, batch, order, limits)
+}
+
+/// The same, with ids in the order in which the entries are given.
+pub(super) fn append_as_given(
+    conn: &Connection,
+    batch: &Batch,
+    limits: Limits,
+) -> Result<Stored, StoreError> {
+    append_in_order(conn, batch, (0..batch.entries.len()).collect(), limits)
+}
+
+fn append_in_order(
+    conn: &Connection,
+    batch: &Batch,
+    order: Vec<usize>,
+    limits: Limits,
+) -> Result<Stored, StoreError> {
+    let max_entries = limits.entries;
+    let mut ring = load(conn)?;
+    let first_id = ring.next_id;
     let container_ids = container_ids(conn, &batch.containers)?;
     let mut deltas = Deltas::new();
     let mut fences: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
@@ -150,6 +170,7 @@ pub fn append(conn: &Connection, batch: &Batch, limits: Limits) -> Result<Stored
     apply(conn, &deltas)?;
     save(conn, ring, batch.scanned_ms)?;
     cursors::save(conn, &batch.states, &batch.gone, batch.scanned_ms)?;
+    legacy::forget_original(conn, &batch.resumed)?;
     let is_too_large = match limits.bytes {
         Some(bytes) => keep::used_bytes(conn)? > bytes,
         None => false,

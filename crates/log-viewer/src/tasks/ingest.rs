@@ -4,7 +4,7 @@
 //! before anything else is read, so a full disk costs time, not lines.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,13 @@ use super::follow::{Follower, Now, Sink};
 use super::keeping::Keeper;
 use super::listing::Start;
 use super::meters::Meters;
+use super::taken_over;
 use super::watch::Watcher;
 use crate::domain::names::NameFilter;
 use crate::live::Hub;
 use crate::state::Sources;
 use crate::store::cursors::{self, FollowState};
+use crate::store::legacy;
 use crate::store::ring::{self, Batch};
 
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -102,6 +104,8 @@ pub struct Ingest {
     block: Vec<u8>,
     sink: Sink,
     gone: Vec<String>,
+    /// Names of containers that go on where the original service stopped, and are not stored yet.
+    resumed: Vec<String>,
     /// Could not be stored yet.
     pending: Option<Arc<Batch>>,
     saved: Duration,
@@ -142,6 +146,7 @@ impl Ingest {
             block: vec![0; BLOCK_BYTES],
             sink: Sink::default(),
             gone: Vec::new(),
+            resumed: Vec::new(),
             pending: None,
             saved: ctx.clock.monotonic(),
             must_save: false,
@@ -334,8 +339,7 @@ impl Ingest {
         let follower = if let Some(known) = self.remembered.remove(&container.id) {
             Ok(Follower::restore(container, &known.state, now))
         } else {
-            let start = self.start(&container);
-            Follower::begin(container.clone(), start)
+            self.begin(container.clone(), now)
                 .map_err(|fault| cannot_look(&container, &fault))
         };
         match follower {
@@ -349,6 +353,29 @@ impl Ingest {
                 self.unstarted.push(trouble);
             }
         }
+    }
+
+    fn begin(&mut self, container: Container, now: Now) -> anyhow::Result<Follower> {
+        let start = self.start(&container);
+        if let Some(state) = self.resume(&container, start)? {
+            self.resumed.push(container.name.name.clone());
+            let mut follower = Follower::restore(container, &state, now);
+            follower.is_changed = true;
+            return Ok(follower);
+        }
+        Ok(Follower::begin(container, start)?)
+    }
+
+    /// Where to go on in a container that the original service followed.
+    fn resume(&self, container: &Container, start: Start) -> anyhow::Result<Option<FollowState>> {
+        let (store, name) = (&self.ctx.store, &container.name.name);
+        let cursor = store.read_blocking(|conn| legacy::original_cursor(conn, name))?;
+        let Some(cursor) = cursor else {
+            return Ok(None);
+        };
+        taken_over::resume(container, &cursor, start, &|| {
+            Ok(store.read_blocking(|conn| legacy::newest_marks(conn, name))?)
+        })
     }
 
     /// A container that came while we ran, or between two runs, is read whole; one that was there before us from near
@@ -509,6 +536,7 @@ impl Ingest {
             entries: sink.entries,
             states,
             gone: std::mem::take(&mut self.gone),
+            resumed: std::mem::take(&mut self.resumed),
             scanned_ms: self.ctx.clock.now_ms(),
         }));
         self.must_save = false;
@@ -535,7 +563,7 @@ impl Ingest {
     }
 }
 
-fn cannot_look(container: &Container, fault: &io::Error) -> String {
+fn cannot_look(container: &Container, fault: &dyn Display) -> String {
     format!(
         "cannot look at the log files of {}: {fault}",
         container.name.name

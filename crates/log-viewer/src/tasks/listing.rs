@@ -176,7 +176,8 @@ pub(super) fn start_files(listed: Vec<Listed>, tail_bytes: u64) -> io::Result<Ve
         .collect()
 }
 
-fn start_file(listed: Listed, tail_bytes: u64) -> io::Result<LogFile> {
+/// One of them.
+pub(super) fn start_file(listed: Listed, tail_bytes: u64) -> io::Result<LogFile> {
     if is_compressed(&listed.path) {
         let cursor = Cursor {
             file: listed.seen.file,

@@ -8,6 +8,7 @@ pub mod ingest;
 mod keeping;
 mod listing;
 mod meters;
+mod taken_over;
 mod watch;
 
 use std::time::Duration;

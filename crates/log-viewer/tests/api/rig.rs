@@ -17,7 +17,7 @@ use log_viewer::tasks::ingest::{Ingest, Parts, Wake};
 use log_viewer::{LogViewer, assemble};
 use monlight_shared::config::{Reader, Var};
 use monlight_shared::service::{Context, Service, ServiceInfo};
-use monlight_shared::store::{Lane, Migration};
+use monlight_shared::store::{Lane, Migration, TakeOver};
 use monlight_shared::testing::{TestResponse, TestService};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -44,6 +44,10 @@ impl Service for ByHand {
 
     fn migrations() -> &'static [Migration] {
         LogViewer::migrations()
+    }
+
+    fn take_over() -> Option<TakeOver> {
+        LogViewer::take_over()
     }
 
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
@@ -151,8 +155,14 @@ impl Deref for Rig {
 impl Rig {
     /// On an empty directory of containers and an empty database.
     pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
+        Self::prepared(settings, |_, _| {})
+    }
+
+    /// On a database and log files that `prepare` makes.
+    pub(crate) fn prepared(settings: &[(&str, &str)], prepare: impl FnOnce(&Path, &Logs)) -> Self {
         let logs = Logs::new();
         let database = Arc::new(tempfile::tempdir().expect("a directory"));
+        prepare(&database.path().join("test.db"), &logs);
         let settings = settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

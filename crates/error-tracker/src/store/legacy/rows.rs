@@ -1,9 +1,6 @@
 //! Rows of the original's tables, whatever they hold.
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use rusqlite::types::ValueRef;
+use monlight_shared::store::Cells;
 use rusqlite::{Connection, Row, Rows, Statement};
 use serde_json::value::RawValue;
 
@@ -47,7 +44,7 @@ impl LegacyGroup {
     }
 
     pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let mut cells = Cells { row, mended: false };
+        let mut cells = Cells::of(row);
         let project = cells.short_text(2, MAX_PROJECT_CHARS)?;
         let exception_type = cells.short_text(3, MAX_TYPE_CHARS)?;
         let traceback = cells.text(5)?.unwrap_or_default();
@@ -92,8 +89,8 @@ impl LegacyReport {
         o.user_id, o.extra, o.traceback";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let mut cells = Cells { row, mended: false };
-        let extra = cells.json(7)?;
+        let mut cells = Cells::of(row);
+        let extra = json_cell(&mut cells, 7)?;
         Ok(Self {
             number: row.get(0)?,
             group: cells.integer(1)?,
@@ -105,7 +102,7 @@ impl LegacyReport {
                 traceback: cells.text(8)?.unwrap_or_default(),
                 request_url: cells.text(3)?,
                 request_method: cells.text(4)?,
-                request_headers: cells.json(5)?,
+                request_headers: json_cell(&mut cells, 5)?,
                 user_id: cells.text(6)?,
                 release: extra.as_deref().and_then(session::release_in),
                 extra,
@@ -192,74 +189,21 @@ impl<'s> Reports<'s> {
     }
 }
 
-/// Reads cells of whatever types.
-struct Cells<'r> {
-    row: &'r Row<'r>,
-    mended: bool,
-}
-
-impl Cells<'_> {
-    fn text(&mut self, column: usize) -> rusqlite::Result<Option<String>> {
-        Ok(match self.row.get_ref(column)? {
-            ValueRef::Null => None,
-            ValueRef::Integer(number) => Some(number.to_string()),
-            ValueRef::Real(number) => Some(number.to_string()),
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-                let text = String::from_utf8_lossy(bytes);
-                self.mended |= matches!(text, std::borrow::Cow::Owned(_));
-                Some(text.into_owned())
-            }
-        })
-    }
-
-    /// A text that is cut after so many characters.
-    fn short_text(&mut self, column: usize, chars: usize) -> rusqlite::Result<String> {
-        let mut text = self.text(column)?.unwrap_or_default();
-        if let Some((end, _)) = text.char_indices().nth(chars) {
-            text.truncate(end);
-            self.mended = true;
+/// A JSON value in the form in which reports are kept. Text that is none becomes a JSON string.
+fn json_cell(cells: &mut Cells<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    let Some(text) = cells.text(column)? else {
+        return Ok(None);
+    };
+    Ok(match serde_json::from_str::<&RawValue>(&text) {
+        Ok(value) if value.get() == "null" => None,
+        Ok(value) => Some(json::compact(value.get())),
+        Err(_) => {
+            cells.mended = true;
+            let mut string = String::new();
+            json::write_string(&mut string, &text);
+            Some(string)
         }
-        Ok(text)
-    }
-
-    fn integer(&self, column: usize) -> rusqlite::Result<Option<i64>> {
-        Ok(match self.row.get_ref(column)? {
-            ValueRef::Integer(number) => Some(number),
-            _ => None,
-        })
-    }
-
-    /// Unix milliseconds of a time as SQLite writes it, or with a zone.
-    fn time(&self, column: usize) -> rusqlite::Result<Option<i64>> {
-        let ValueRef::Text(bytes) = self.row.get_ref(column)? else {
-            return Ok(None);
-        };
-        Ok(str::from_utf8(bytes).ok().and_then(|text| {
-            let zoned = text.parse::<Timestamp>();
-            let time = zoned.or_else(|_| {
-                let utc: DateTime = text.parse()?;
-                Ok::<_, jiff::Error>(utc.to_zoned(TimeZone::UTC)?.timestamp())
-            });
-            Some(time.ok()?.as_millisecond())
-        }))
-    }
-
-    /// A JSON value in the form in which reports are kept. Text that is none becomes a JSON string.
-    fn json(&mut self, column: usize) -> rusqlite::Result<Option<String>> {
-        let Some(text) = self.text(column)? else {
-            return Ok(None);
-        };
-        Ok(match serde_json::from_str::<&RawValue>(&text) {
-            Ok(value) if value.get() == "null" => None,
-            Ok(value) => Some(json::compact(value.get())),
-            Err(_) => {
-                self.mended = true;
-                let mut string = String::new();
-                json::write_string(&mut string, &text);
-                Some(string)
-            }
-        })
-    }
+    })
 }
 
 fn from_hex(text: &str) -> Option<Fingerprint> {

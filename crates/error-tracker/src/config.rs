@@ -1,7 +1,8 @@
 //! The settings of this service besides those all services have.
 
-use monlight_shared::config::{Reader, Var};
+use monlight_shared::config::{self, Reader, Var};
 use monlight_shared::notify;
+use monlight_shared::notify::service::AlertSettings;
 
 use crate::domain::grouping::GroupingMode;
 use crate::domain::scrub::Scrubber;
@@ -42,8 +43,7 @@ static BASE_URL: Var = Var::with_default(
     "Where people reach this service, for the links in alerts.",
 );
 
-const OWN: usize = 6;
-static OWN_VARS: [&Var; OWN] = [
+static OWN_VARS: [&Var; 6] = [
     &RETENTION_DAYS,
     &RETENTION_DAYS_OPEN,
     &MAX_DB_MB,
@@ -53,19 +53,7 @@ static OWN_VARS: [&Var; OWN] = [
 ];
 
 /// In the order of the documentation.
-pub static VARS: [&Var; OWN + notify::VARS.len()] = {
-    let mut all = [OWN_VARS[0]; OWN + notify::VARS.len()];
-    let mut next = 0;
-    while next < all.len() {
-        all[next] = if next < OWN {
-            OWN_VARS[next]
-        } else {
-            notify::VARS[next - OWN]
-        };
-        next += 1;
-    }
-    all
-};
+pub static VARS: [&Var; 6 + notify::VARS.len()] = config::joined(&OWN_VARS, &notify::VARS);
 
 const MODES: [(&str, GroupingMode); 2] = [
     ("original", GroupingMode::Original),
@@ -81,15 +69,6 @@ pub struct Config {
     pub intake: Intake,
     /// Telling people of errors.
     pub alerts: AlertSettings,
-}
-
-/// Telling people of errors.
-#[derive(Clone, Debug)]
-pub struct AlertSettings {
-    /// Over which channels, and how many.
-    pub channels: notify::Settings,
-    /// Where people reach this service, without a slash at the end.
-    pub base_url: String,
 }
 
 /// What is kept for how long.
@@ -123,10 +102,7 @@ impl Config {
                 grouping: reader.choice(&GROUPING, &MODES).unwrap_or_default(),
                 scrubber: Scrubber::new(&reader.list(&SCRUB_KEYS)),
             },
-            alerts: AlertSettings {
-                channels: notify::Settings::read(reader),
-                base_url: reader.url(&BASE_URL).unwrap_or_default(),
-            },
+            alerts: AlertSettings::read(reader, &BASE_URL),
         }
     }
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use monlight_shared::clock::Clock;
 use monlight_shared::metrics::{Counter, Gauge, Registry};
-use monlight_shared::notify::{Channels, Outbox};
+use monlight_shared::notify::service::{AlertSettings, Alerts};
 use monlight_shared::service::{Context, Service as _};
 use monlight_shared::store::Store;
 
 use crate::ErrorTracker;
-use crate::config::AlertSettings;
 use crate::domain::group::{Recorded, State};
 use crate::store::alerts::ErrorAlerts;
 use crate::store::ranks::Changed;
@@ -35,40 +34,16 @@ pub struct AppState {
 impl AppState {
     /// Of a service that is about to start.
     pub fn new(ctx: &Context, alerts: AlertSettings, intake: Intake) -> Self {
+        let source = ErrorAlerts {
+            base_url: alerts.base_url.clone(),
+        };
         Self {
             store: ctx.store.clone(),
             clock: ctx.clock.clone(),
             tally: Arc::new(Tally::new(&ctx.metrics)),
-            alerts: Arc::new(Alerts::new(ctx, alerts)),
+            alerts: Arc::new(Alerts::new(ctx, alerts, ErrorTracker::INFO.name, source)),
             intake: Arc::new(intake),
             changed: Arc::default(),
-        }
-    }
-}
-
-/// Telling people of errors.
-pub struct Alerts {
-    /// What is on its way.
-    pub outbox: Outbox,
-    /// What keeps all alerts from being sent, in the contract's words.
-    pub missing: Option<&'static str>,
-    /// What is set and has no effect.
-    pub warnings: Vec<&'static str>,
-    /// Where people reach this service, without a slash at the end.
-    pub base_url: String,
-}
-
-impl Alerts {
-    fn new(ctx: &Context, AlertSettings { channels, base_url }: AlertSettings) -> Self {
-        let ways = Channels::new(&channels, ErrorTracker::INFO.name, &base_url);
-        let source = ErrorAlerts {
-            base_url: base_url.clone(),
-        };
-        Self {
-            outbox: Outbox::new(ctx, ways, channels.per_hour, source),
-            missing: channels.missing(),
-            warnings: channels.warnings(),
-            base_url,
         }
     }
 }

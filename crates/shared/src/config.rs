@@ -19,6 +19,26 @@ pub use common::{
     ApiKeyName, COMMON_VARS, Common, LogFormat, LogLevel, Siblings, TrustedProxies, key_var,
 };
 
+/// A service's own variables and those of a part that it shares with others, in the order of the documentation. `ALL` is
+/// the sum of both numbers.
+pub const fn joined<const ALL: usize>(
+    own: &[&'static Var],
+    shared: &[&'static Var],
+) -> [&'static Var; ALL] {
+    assert!(own.len() + shared.len() == ALL, "all of them");
+    let mut all = [own[0]; ALL];
+    let mut next = 0;
+    while next < ALL {
+        all[next] = if next < own.len() {
+            own[next]
+        } else {
+            shared[next - own.len()]
+        };
+        next += 1;
+    }
+    all
+}
+
 /// One environment variable, declared once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Var {

@@ -4,8 +4,5 @@ use crate::state::AppState;
 
 /// Starts the tasks.
 pub fn start(state: &AppState) {
-    for warning in &state.alerts.warnings {
-        tracing::warn!("{warning}");
-    }
-    state.alerts.outbox.start();
+    state.alerts.start();
 }

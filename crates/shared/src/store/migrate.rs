@@ -17,7 +17,7 @@ pub const FIRST_VERSION: u32 = 100;
 /// One step of a schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
-    /// Its number; a service's first is [`FIRST_VERSION`], the next ones count up by one.
+    /// Its number; a service's first is [`FIRST_VERSION`], each later one has a higher number.
     pub version: u32,
     /// What it does, in a few words.
     pub name: &'static str,

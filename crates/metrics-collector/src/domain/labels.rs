@@ -23,7 +23,7 @@ pub(crate) const MAX_VALUE_BYTES: usize = 500;
 pub(crate) const MAX_PROJECT_BYTES: usize = 100;
 
 /// The label that never becomes part of a series.
-const DROPPED: &str = "session_id";
+pub(crate) const DROPPED: &str = "session_id";
 /// Stands for the labels above [`MAX_LABELS`].
 const MORE: &str = "__more__";
 /// Holds labels that are no object.
@@ -81,6 +81,16 @@ pub(crate) fn pairs(canonical: &str) -> Vec<(String, String)> {
             Some((name.into_owned(), value_text(value.get())?.into_owned()))
         })
         .collect()
+}
+
+/// A label's name, cut when it is too long.
+pub(crate) fn bounded_name(name: String) -> Cow<'static, str> {
+    bounded(name.into(), MAX_NAME_BYTES)
+}
+
+/// A label's value, cut when it is too long.
+pub(crate) fn bounded_value(value: String) -> Cow<'static, str> {
+    bounded(value.into(), MAX_VALUE_BYTES)
 }
 
 /// A project's name, cut when it is too long.

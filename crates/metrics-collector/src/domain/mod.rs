@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`metric`] turns a request body into items, [`labels`] and [`timestamp`] make their parts
 //! comparable, [`block`] packs points for the disk, [`rollup`] sums them up with the help of [`sketch`] and
-//! [`percentile`], [`range`] says what a question covers, [`vitals`] rates pages, [`number`] writes figures.
+//! [`percentile`], [`range`], [`label_filter`] and [`aggregate`]
+//! say what a question is about, [`vitals`] rates pages, [`number`] writes figures.
 
 pub(crate) mod metric;
 mod raw_batch;
@@ -17,6 +18,8 @@ pub(crate) mod percentile;
 pub(crate) mod rollup;
 pub(crate) mod sketch;
 
+pub(crate) mod aggregate;
+pub(crate) mod label_filter;
 pub(crate) mod range;
 
 pub(crate) mod vitals;

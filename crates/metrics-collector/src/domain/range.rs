@@ -18,6 +18,28 @@ impl Resolution {
         }
     }
 
+    /// Reads a name; `auto` stands for the given one.
+    pub(crate) fn parse(text: &str, auto: Self) -> Option<Self> {
+        match text {
+            "minute" => Some(Self::Minute),
+            "hour" => Some(Self::Hour),
+            "day" => Some(Self::Day),
+            "auto" => Some(auto),
+            _ => None,
+        }
+    }
+
+    /// The coarsest one whose buckets a longer one can be made of. `step_ms` is a multiple of a minute.
+    pub(crate) const fn dividing(step_ms: i64) -> Self {
+        if step_ms % Self::Day.step_ms() == 0 {
+            Self::Day
+        } else if step_ms % Self::Hour.step_ms() == 0 {
+            Self::Hour
+        } else {
+            Self::Minute
+        }
+    }
+
     /// Milliseconds of a bucket.
     pub(crate) const fn step_ms(self) -> i64 {
         match self {
@@ -64,6 +86,14 @@ impl Default for Period {
 }
 
 impl Period {
+    /// A period of a length in seconds.
+    pub(crate) fn of_seconds(seconds: i64) -> Self {
+        Self {
+            text: format!("{seconds}s"),
+            seconds,
+        }
+    }
+
     /// `<digits><s|m|h|d>` of 2 to 10 characters, more than zero; a period too long to count is as long as can be.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.len() > LONGEST_TEXT {
@@ -107,6 +137,15 @@ impl Period {
             Resolution::Day
         }
     }
+}
+
+/// Longest buckets, in seconds.
+const LONGEST_STEP_SECONDS: i64 = 366 * 86_400;
+
+/// The length of buckets in milliseconds, from a text like that of a period: whole minutes, a year at most.
+pub(crate) fn step_ms(text: &str) -> Option<i64> {
+    let seconds = Period::parse(text)?.seconds;
+    (seconds % 60 == 0 && seconds <= LONGEST_STEP_SECONDS).then_some(seconds * 1000)
 }
 
 #[cfg(test)]
@@ -153,6 +192,30 @@ mod tests {
             "5é",
         ] {
             check(invalid, None);
+        }
+    }
+
+    #[test]
+    fn steps() {
+        use Resolution::{Day, Hour, Minute};
+        for (text, expected) in [
+            ("1m", Some((60_000, Minute))),
+            ("90m", Some((5_400_000, Minute))),
+            ("6h", Some((21_600_000, Hour))),
+            ("7d", Some((604_800_000, Day))),
+            ("120s", Some((120_000, Minute))),
+            ("30s", None),
+            ("90s", None),
+            ("367d", None),
+            ("1w", None),
+            ("", None),
+        ] {
+            let step = step_ms(text);
+            assert_eq!(
+                step.map(|step| (step, Resolution::dividing(step))),
+                expected,
+                "{text}"
+            );
         }
     }
 

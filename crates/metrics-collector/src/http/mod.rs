@@ -1,6 +1,8 @@
 //! Routes and handlers: bytes to domain values, domain values to bytes.
 
+mod csv;
 mod dashboard;
+mod labels;
 mod names;
 #[expect(
     unreachable_pub,
@@ -8,6 +10,8 @@ mod names;
 )]
 mod pages;
 mod query;
+mod question;
+mod rows;
 mod submit;
 mod text;
 
@@ -26,7 +30,10 @@ use crate::store::{health, snapshot};
 pub(crate) fn router(ctx: &Context, state: AppState) -> Router {
     let routes = Router::new()
         .route("/api/metrics", get(query::get).post(submit::post))
+        .route("/api/metrics/export", get(query::export))
         .route("/api/metrics/names", get(names::names))
+        .route("/api/metrics/labels", get(labels::labels))
+        .route("/api/metrics/label-values", get(labels::values))
         .route("/api/projects", get(names::projects))
         .route("/api/dashboard", get(dashboard::get))
         .with_state(state.clone());

@@ -1,52 +1,82 @@
-//! `GET /api/metrics`: one metric over time.
+//! `GET /api/metrics`: one metric over time, and the same as a file.
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use futures_util::stream;
-use monlight_shared::http::{ApiError, Query, RawParams, json_text};
-use monlight_shared::store::StoreError;
+use monlight_shared::http::{ApiError, RawParams, json_text};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{names, text};
-use crate::domain::labels;
-use crate::domain::metric::MetricType;
-use crate::domain::range::{Period, Resolution};
+use super::question::Asked;
+use super::rows::{Form, Rows};
+use super::text;
+use crate::domain::aggregate::Aggregate;
 use crate::state::{AppState, MOST_SERIES_ON_THE_WAY};
-use crate::store::query::{self, AnswerRow, Merged, Prepared, Question};
+use crate::store::query::{self, Prepared};
 use crate::store::snapshot;
-
-/// Text is handed on when there is so much of it.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 pub(super) async fn get(
     State(state): State<AppState>,
     RawParams(params): RawParams,
 ) -> Result<Response, ApiError> {
-    let Some(name) = params.last_nonempty("name").map(str::to_owned) else {
-        return Err(ApiError::invalid("Missing required parameter: name"));
+    let asked = Asked::read(&params, state.config.keep_hour_ms, state.clock.now_ms())?;
+    let (prepared, room) = prepare(&state, &asked).await?;
+    let head = head(&asked, &prepared);
+    let rows = Rows::new(&state, asked.question, (prepared, room), Form::Json, head);
+    Ok(json_text(StatusCode::OK, rows.body().await?))
+}
+
+/// `GET /api/metrics/export`.
+pub(super) async fn export(
+    State(state): State<AppState>,
+    RawParams(params): RawParams,
+) -> Result<Response, ApiError> {
+    let asked = Asked::read(&params, state.config.keep_hour_ms, state.clock.now_ms())?;
+    let format = params.last_nonempty("format").unwrap_or("ndjson");
+    let (form, content_type, disposition) = match format {
+        "ndjson" => (
+            Form::Ndjson,
+            "application/x-ndjson",
+            "attachment; filename=\"metrics.ndjson\"",
+        ),
+        "csv" => (
+            Form::Csv,
+            "text/csv; charset=utf-8",
+            "attachment; filename=\"metrics.csv\"",
+        ),
+        _ => return Err(ApiError::invalid("format: expected csv or ndjson")),
     };
-    let period = last_valid(&params, "period", Period::parse).unwrap_or_default();
-    let auto = period.resolution(state.config.keep_hour_ms);
-    let question = question(name, (&period, auto), &params, state.clock.now_ms())?;
-    let out = head(&question, &period);
-    let group_by = question.group_by.clone();
-    let prepare = move |conn: &_| snapshot(conn, |conn| query::prepare(conn, &question));
-    let prepared = Arc::new(state.store.read(prepare).await?);
-    let room = room_for(&state, &prepared)?;
-    let rows = Rows {
-        state,
-        at: prepared.from,
-        prepared,
-        _room: room,
-        group_by,
-        out,
-        written: 0,
-    };
-    rows.answer().await
+    let (prepared, room) = prepare(&state, &asked).await?;
+    let rows = Rows::new(
+        &state,
+        asked.question,
+        (prepared, room),
+        form,
+        String::new(),
+    );
+    let mut response = Response::new(rows.body().await?);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(
+        header::CONTENT_DISPOSITION,
+        HeaderValue::from_static(disposition),
+    );
+    Ok(response)
+}
+
+/// Finds the series of a question and takes the room that their answer needs.
+async fn prepare(
+    state: &AppState,
+    asked: &Asked,
+) -> Result<(Prepared, OwnedSemaphorePermit), ApiError> {
+    let question = asked.question.clone();
+    let prepared = state
+        .store
+        .read(move |conn| snapshot(conn, |conn| query::prepare(conn, &question)))
+        .await?;
+    let room = room_for(state, &prepared)?;
+    Ok((prepared, room))
 }
 
 /// An answer knows its series until the client has taken it. Alone, it may be about any number of them.
@@ -56,170 +86,76 @@ fn room_for(state: &AppState, prepared: &Prepared) -> Result<OwnedSemaphorePermi
     room.map_err(|_| ApiError::busy("Too many answers about many series at the same time"))
 }
 
-fn question(
-    name: String,
-    (period, auto): (&Period, Resolution),
-    params: &Query,
-    now_ms: i64,
-) -> Result<Question, ApiError> {
-    Ok(Question {
-        name,
-        project: names::project(params),
-        labels: params.last_nonempty("labels").map(labels::from_filter),
-        group_by: params.last("group_by").map(label_names).transpose()?,
-        resolution: last_valid(params, "resolution", |text| resolution(text, auto)).unwrap_or(auto),
-        from_ms: period.start_ms(now_ms),
-        now_ms,
-    })
-}
-
-/// The last value of a parameter that is valid; others are as if they were not there.
-fn last_valid<T>(params: &Query, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-    params.all(name).filter_map(parse).last()
-}
-
-fn resolution(text: &str, auto: Resolution) -> Option<Resolution> {
-    match text {
-        "minute" => Some(Resolution::Minute),
-        "hour" => Some(Resolution::Hour),
-        "day" => Some(Resolution::Day),
-        "auto" => Some(auto),
-        _ => None,
-    }
-}
-
-/// Each name once. No series has more labels than [`labels::MAX_LABELS`], and every name costs memory for every series.
-fn label_names(list: &str) -> Result<Vec<String>, ApiError> {
-    let mut names: Vec<String> = Vec::new();
-    for name in list.split(',').map(str::trim) {
-        if name.is_empty() || names.iter().any(|known| known == name) {
-            continue;
-        }
-        if names.len() == labels::MAX_LABELS {
-            return Err(ApiError::invalid(format!(
-                "group_by: too many labels; expected at most {}",
-                labels::MAX_LABELS
-            )));
-        }
-        names.push(name.to_owned());
-    }
-    Ok(names)
-}
-
 /// The answer up to its first row.
-fn head(question: &Question, period: &Period) -> String {
+fn head(asked: &Asked, prepared: &Prepared) -> String {
+    let question = &asked.question;
     let mut out = String::new();
     let mut answer = text::Object::begin(&mut out);
     answer
         .text("name", &question.name)
-        .text("resolution", question.resolution.as_str())
-        .text("period", &period.text);
+        .text("resolution", question.buckets.tier.as_str());
+    match &asked.period {
+        Some(period) => answer.text("period", &period.text),
+        None => answer.optional("period", None),
+    };
+    if asked.has_bounds {
+        answer
+            .time("start", question.buckets.from_ms)
+            .time("end", question.buckets.until_ms);
+    }
+    if asked.has_step {
+        answer.count(
+            "step_seconds",
+            question.buckets.step_ms.unsigned_abs() / 1000,
+        );
+    }
     if let Some(group_by) = &question.group_by {
         answer.array("group_by", group_by, |out, label| text::string(out, label));
+    }
+    if !question.aggregates.is_empty() {
+        let names = question.aggregates.iter().map(|one| one.as_str());
+        answer.array("agg", names, text::string);
+    }
+    if let Some(top) = &prepared.top {
+        write_top(&mut answer, asked, prepared, top);
     }
     answer.member("data", |out| out.push('['));
     out
 }
 
-/// An answer on its way: read and written a stretch of time at a time.
-struct Rows {
-    state: AppState,
-    prepared: Arc<Prepared>,
-    _room: OwnedSemaphorePermit,
-    group_by: Option<Vec<String>>,
-    /// Where the next stretch begins.
-    at: i64,
-    out: String,
-    written: usize,
-}
-
-impl Rows {
-    /// The whole answer at once when it is short, else as a stream.
-    async fn answer(mut self) -> Result<Response, ApiError> {
-        let first = self.next_chunk().await?;
-        if self.is_done() {
-            return Ok(json_text(StatusCode::OK, first));
-        }
-        let rest = stream::try_unfold(self, async |mut rows| {
-            if rows.is_done() {
-                return Ok::<_, StoreError>(None);
-            }
-            let chunk = rows.next_chunk().await?;
-            Ok(Some((chunk, rows)))
-        });
-        let whole = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
-        Ok(json_text(StatusCode::OK, Body::from_stream(whole)))
-    }
-
-    fn is_done(&self) -> bool {
-        self.at >= self.prepared.to
-    }
-
-    /// Text up to the end or until there is enough of it.
-    async fn next_chunk(&mut self) -> Result<String, StoreError> {
-        while !self.is_done() && self.out.len() < CHUNK_BYTES {
-            let (from, to) = (
-                self.at,
-                self.at
-                    .saturating_add(self.prepared.step)
-                    .min(self.prepared.to),
-            );
-            let prepared = Arc::clone(&self.prepared);
-            let rows = self
-                .state
-                .store
-                .read(move |conn| snapshot(conn, |conn| query::read(conn, &prepared, from, to)))
-                .await?;
-            for row in rows {
-                self.write(&row);
-            }
-            self.at = to;
-        }
-        if self.is_done() {
-            self.out.push_str("]}");
-        }
-        Ok(std::mem::take(&mut self.out))
-    }
-
-    fn write(&mut self, row: &AnswerRow) {
-        let AnswerRow {
-            bucket,
-            group,
-            rollup,
-        } = row;
-        let Some(group) = self.prepared.groups.get(*group as usize) else {
-            return;
-        };
-        if self.written > 0 {
-            self.out.push(',');
-        }
-        self.written += 1;
-        text::object(&mut self.out, |out| {
-            out.time("bucket", *bucket);
-            if let Some(names) = &self.group_by {
-                write_group(out, names, group);
-            }
-            out.count("count", rollup.count)
-                .number("sum", rollup.sum)
-                .number("min", rollup.min)
-                .number("max", rollup.max)
-                .number("avg", rollup.mean());
-            let percentile =
-                |percent| (group.kind == MetricType::Histogram).then(|| rollup.percentile(percent));
-            out.optional("p50", percentile(50))
-                .optional("p95", percentile(95))
-                .optional("p99", percentile(99));
-            out.number("last", rollup.last.value);
-        });
-    }
-}
-
-/// What tells merged series apart.
-fn write_group(row: &mut text::Object<'_>, names: &[String], group: &Merged) {
-    row.text("type", group.kind.as_str())
-        .object("labels", |labels| {
-            for (name, value) in names.iter().zip(&group.values) {
-                labels.text(name, value);
-            }
-        });
+/// What a limit has left, and what it has left out.
+fn write_top(
+    answer: &mut text::Object<'_>,
+    asked: &Asked,
+    prepared: &Prepared,
+    top: &crate::store::top::Top,
+) {
+    let question = &asked.question;
+    let names = question.group_by.as_deref().unwrap_or_default();
+    let usual = [Aggregate::Count, Aggregate::Sum];
+    let figures: &[Aggregate] = if question.aggregates.is_empty() {
+        &usual
+    } else {
+        &question.aggregates
+    };
+    answer
+        .count("groups", top.groups as u64)
+        .object("left_out", |left_out| {
+            left_out
+                .count("groups", top.left_out as u64)
+                .count("points", top.left_out_points);
+        })
+        .array(
+            "totals",
+            prepared.groups.iter().zip(&top.totals),
+            |out, (group, total)| {
+                text::object(out, |row| {
+                    super::rows::write_group(row, names, group);
+                    for figure in figures {
+                        let value = figure.of(total, group.kind, prepared.seconds());
+                        super::rows::write_figure(row, *figure, value);
+                    }
+                });
+            },
+        );
 }

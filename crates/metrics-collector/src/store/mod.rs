@@ -21,8 +21,10 @@ pub(crate) mod plan;
 pub(crate) mod scan;
 
 pub(crate) mod dashboard;
+pub(crate) mod discover;
 pub(crate) mod health;
 pub(crate) mod query;
+pub(crate) mod top;
 
 use monlight_shared::store::{Migration, StoreError};
 use rusqlite::Connection;

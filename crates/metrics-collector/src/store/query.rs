@@ -10,6 +10,9 @@ use super::plan::plan;
 use super::rows::Sketches;
 use super::scan::{Group, Selection, scan};
 use super::series;
+use super::top::{self, Top};
+use crate::domain::aggregate::Aggregate;
+use crate::domain::label_filter::LabelFilter;
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
@@ -23,14 +26,69 @@ const ROWS_AT_ONCE: usize = 4000;
 pub(crate) struct Question {
     pub(crate) name: String,
     pub(crate) project: Option<String>,
-    /// A complete label set in canonical form; `None` for any.
-    pub(crate) labels: Option<String>,
+    pub(crate) labels: LabelSets,
     /// Labels by whose values series are merged; `None` keeps every label set apart.
     pub(crate) group_by: Option<Vec<String>>,
-    pub(crate) resolution: Resolution,
-    /// Buckets that start at this time or later, milliseconds since 1970.
-    pub(crate) from_ms: i64,
+    /// Figures that are wanted; empty for the usual ones.
+    pub(crate) aggregates: Vec<Aggregate>,
+    /// Only so many groups.
+    pub(crate) limit: Option<Limit>,
+    pub(crate) buckets: Buckets,
     pub(crate) now_ms: i64,
+}
+
+/// Which label sets a question is about.
+#[derive(Clone, Debug)]
+pub(crate) enum LabelSets {
+    Any,
+    /// A complete label set in canonical form.
+    Exactly(String),
+    Matching(LabelFilter),
+}
+
+impl LabelSets {
+    /// Whether it takes the series of any labels.
+    fn is_any(&self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exactly(_) => false,
+            Self::Matching(filter) => filter.is_empty(),
+        }
+    }
+}
+
+/// How many groups are shown: those with the greatest first figure over the whole time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) groups: usize,
+    /// Whether what is left out is merged into one more group.
+    pub(crate) rest: bool,
+}
+
+/// The buckets of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Buckets {
+    /// The tier whose rows they are made of.
+    pub(crate) tier: Resolution,
+    /// Their length: a multiple of the tier's.
+    pub(crate) step_ms: i64,
+    /// They start at this time or later, milliseconds since 1970,
+    pub(crate) from_ms: i64,
+    /// and at this time or before.
+    pub(crate) until_ms: i64,
+}
+
+impl Buckets {
+    fn bucket_of(&self, at_ms: i64) -> i64 {
+        at_ms - at_ms.rem_euclid(self.step_ms)
+    }
+
+    /// The first bucket and the end of the last one, of which there is at most the running one at `now_ms`.
+    fn range(&self, now_ms: i64) -> (i64, i64) {
+        let from = self.bucket_of(self.from_ms.saturating_add(self.step_ms - 1));
+        let to = self.bucket_of(self.until_ms.min(now_ms)) + self.step_ms;
+        (from, to)
+    }
 }
 
 /// A row's series, or the series that are merged in it.
@@ -39,23 +97,54 @@ pub(crate) struct Merged {
     pub(crate) kind: MetricType,
     /// The values of the labels that it is grouped by, in their order. Empty when it is not grouped.
     pub(crate) values: Vec<String>,
+    /// Everything that a limit left out.
+    pub(crate) rest: bool,
+    /// One of its series; 0 where nobody looked them up.
+    pub(crate) series: i64,
+}
+
+impl Merged {
+    pub(super) fn of(kind: MetricType, values: Vec<String>) -> Self {
+        Self {
+            kind,
+            values,
+            rest: false,
+            series: 0,
+        }
+    }
 }
 
 /// A question whose series are known.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    selection: Selection,
+    pub(super) selection: Selection,
     pub(crate) groups: Vec<Merged>,
     /// How many series are read: what this takes of memory goes with it.
     pub(crate) series_count: usize,
+    /// What a limit has left out.
+    pub(crate) top: Option<Top>,
     sketches: Sketches,
-    resolution: Resolution,
+    buckets: Buckets,
     /// First bucket.
     pub(crate) from: i64,
     /// The end of the last bucket.
     pub(crate) to: i64,
     /// How much time to read at once.
-    pub(crate) step: i64,
+    pub(crate) stretch: i64,
+    now_ms: i64,
+}
+
+impl Prepared {
+    /// Seconds of a bucket that are over; one at least.
+    pub(crate) fn seconds_of(&self, bucket: i64) -> f64 {
+        let over = (self.now_ms - bucket).clamp(1000, self.buckets.step_ms);
+        over as f64 / 1000.0
+    }
+
+    /// Seconds of all buckets together that are over; one at least.
+    pub(crate) fn seconds(&self) -> f64 {
+        (self.to.min(self.now_ms) - self.from).max(1000) as f64 / 1000.0
+    }
 }
 
 /// One row of an answer.
@@ -70,104 +159,171 @@ pub(crate) struct AnswerRow {
 /// Finds the series of a question and the stretch of time in which they have data.
 pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared, StoreError> {
     let names = series::names_of(conn, &question.name, question.project.as_deref())?;
-    let mut places: BTreeMap<Merged, Group> = BTreeMap::new();
-    let mut place_of = |merged: Merged| -> Group {
-        let next = places.len() as Group;
-        *places.entry(merged).or_insert(next)
-    };
-    let totals = question.labels.is_none() && question.group_by.as_ref().is_some_and(Vec::is_empty);
-    let mut series_count = 0;
-    let selection = if totals {
-        let names = names.iter().map(|name| {
-            (
-                name.id,
-                place_of(Merged {
-                    kind: name.kind,
-                    values: Vec::new(),
-                }),
-            )
-        });
-        Selection::Totals(names.collect())
-    } else {
-        let mut of_series = IdMap::default();
-        for name in &names {
-            for (id, text) in series::of_name(conn, name.id, question.labels.as_deref())? {
-                let merged = Merged {
-                    kind: name.kind,
-                    values: grouping(text, question.group_by.as_deref()),
-                };
-                of_series.insert(id, place_of(merged));
-            }
-        }
-        series_count = of_series.len();
-        Selection::Series {
-            names: names.iter().map(|name| name.id).collect(),
-            groups: of_series,
-        }
-    };
-    let groups = in_order(places, question.group_by.is_some());
-    let has_histogram = groups
-        .iter()
-        .any(|group| group.kind == MetricType::Histogram);
-    let merges = totals || groups.len() < series_count;
-    let sketches = match (
-        has_histogram,
-        merges || question.resolution != Resolution::Minute,
-    ) {
-        (false, _) => Sketches::Never,
-        (true, true) => Sketches::Always,
-        (true, false) => Sketches::UnlessExact,
-    };
-    let step_ms = question.resolution.step_ms();
-    let earliest = earliest(conn, question.resolution, names.iter().map(|name| name.id))?;
-    let to = question.resolution.bucket_of(question.now_ms) + step_ms;
-    // The first bucket that starts within the period.
-    let from = question
-        .resolution
-        .bucket_of(question.from_ms + step_ms - 1)
-        .max(earliest.unwrap_or(to));
-    let buckets = (ROWS_AT_ONCE / series_count.max(1)).clamp(1, 1500) as i64;
-    Ok(Prepared {
+    let found = Found::find(conn, question, &names)?;
+    let sketches = sketches(question, &found);
+    let Found {
         selection,
         groups,
         series_count,
+    } = found;
+    let buckets = question.buckets;
+    let (from, to) = buckets.range(question.now_ms);
+    let earliest = earliest(conn, buckets.tier, names.iter().map(|name| name.id))?;
+    let from = from.max(earliest.map_or(to, |at| buckets.bucket_of(at)));
+    let at_once = (ROWS_AT_ONCE / series_count.max(1)) as i64 * buckets.tier.step_ms();
+    let mut prepared = Prepared {
+        selection,
+        groups,
+        series_count,
+        top: None,
         sketches,
-        resolution: question.resolution,
+        buckets,
         from,
         to,
-        step: buckets * step_ms,
-    })
+        stretch: (at_once / buckets.step_ms).clamp(1, 1500) * buckets.step_ms,
+        now_ms: question.now_ms,
+    };
+    if let Some(limit) = question.limit {
+        top::keep(conn, &mut prepared, limit, &question.aggregates)?;
+    }
+    Ok(prepared)
+}
+
+/// The series of a question.
+struct Found {
+    selection: Selection,
+    groups: Vec<Merged>,
+    series_count: usize,
+}
+
+impl Found {
+    fn find(
+        conn: &Connection,
+        question: &Question,
+        names: &[series::MetricName],
+    ) -> Result<Self, StoreError> {
+        let all_together = question.group_by.as_ref().is_some_and(Vec::is_empty);
+        if all_together && question.labels.is_any() {
+            return Ok(Self::totals(names));
+        }
+        let exactly = match &question.labels {
+            LabelSets::Exactly(labels) => Some(labels.as_str()),
+            LabelSets::Any | LabelSets::Matching(_) => None,
+        };
+        let mut places: BTreeMap<Merged, (Group, i64)> = BTreeMap::new();
+        let mut of_series = IdMap::default();
+        for name in names {
+            for (id, text) in series::of_name(conn, name.id, exactly)? {
+                let labels = labels::pairs(&text);
+                if let LabelSets::Matching(filter) = &question.labels
+                    && !filter.takes(&labels)
+                {
+                    continue;
+                }
+                let values = match &question.group_by {
+                    Some(group_by) => grouping(labels, group_by),
+                    None => vec![text],
+                };
+                let next = places.len() as Group;
+                let merged = Merged::of(name.kind, values);
+                let (group, _) = *places.entry(merged).or_insert((next, id));
+                of_series.insert(id, group);
+            }
+        }
+        Ok(Self {
+            series_count: of_series.len(),
+            groups: in_order(places, question.group_by.is_some()),
+            selection: Selection::Series {
+                names: names.iter().map(|name| name.id).collect(),
+                groups: of_series,
+            },
+        })
+    }
+
+    /// Everything of each type, from the rows that hold the series of a name together.
+    fn totals(names: &[series::MetricName]) -> Self {
+        let mut kinds: Vec<MetricType> = Vec::new();
+        let mut of_names = Vec::with_capacity(names.len());
+        for name in names {
+            let known = kinds.iter().position(|&kind| kind == name.kind);
+            let place = known.unwrap_or_else(|| {
+                kinds.push(name.kind);
+                kinds.len() - 1
+            });
+            of_names.push((name.id, place as Group));
+        }
+        Self {
+            selection: Selection::Totals(of_names),
+            groups: kinds
+                .into_iter()
+                .map(|kind| Merged::of(kind, Vec::new()))
+                .collect(),
+            series_count: 0,
+        }
+    }
 }
 
 /// The groups by their numbers. Without labels to group by nobody asks for the values, which may be megabytes.
-fn in_order(places: BTreeMap<Merged, Group>, keeps_values: bool) -> Vec<Merged> {
+fn in_order(places: BTreeMap<Merged, (Group, i64)>, keeps_values: bool) -> Vec<Merged> {
     let mut numbered: Vec<(Group, Merged)> = places
         .into_iter()
-        .map(|(Merged { kind, values }, group)| {
-            let values = if keeps_values { values } else { Vec::new() };
-            (group, Merged { kind, values })
+        .map(|(merged, (group, series))| {
+            let values = if keeps_values {
+                merged.values
+            } else {
+                Vec::new()
+            };
+            let merged = Merged {
+                values,
+                series,
+                ..merged
+            };
+            (group, merged)
         })
         .collect();
     numbered.sort_unstable_by_key(|(group, _)| *group);
     numbered.into_iter().map(|(_, merged)| merged).collect()
 }
 
-/// What tells a series from others: the values of the labels it is grouped by, or else its whole label set.
-fn grouping(labels_text: String, group_by: Option<&[String]>) -> Vec<String> {
-    let Some(group_by) = group_by else {
-        return vec![labels_text];
-    };
-    let labels = labels::pairs(&labels_text);
-    let find = |wanted: &String| {
-        labels
-            .iter()
-            .find(|(name, _)| name == wanted)
-            .map(|(_, value)| value.clone())
-    };
-    group_by
+/// The values of the labels that series are grouped by; a missing one is empty.
+fn grouping(labels: Vec<(String, String)>, group_by: &[String]) -> Vec<String> {
+    let mut values = vec![String::new(); group_by.len()];
+    for (name, value) in labels {
+        if let Some(place) = group_by.iter().position(|wanted| *wanted == name) {
+            values[place] = value;
+        }
+    }
+    values
+}
+
+/// Whether rows have to be read with their sketches.
+fn sketches(question: &Question, found: &Found) -> Sketches {
+    let Buckets { tier, step_ms, .. } = question.buckets;
+    let of_sketch = question.aggregates.iter().any(|one| one.needs_sketch());
+    let of_any = question
+        .aggregates
         .iter()
-        .map(|name| find(name).unwrap_or_default())
-        .collect()
+        .any(|one| one.percent().is_some());
+    // Rows with figures of choice have no percentiles but those that are asked for.
+    let usual = question.aggregates.is_empty() || question.group_by.is_none();
+    let histograms = || {
+        found
+            .groups
+            .iter()
+            .any(|group| group.kind == MetricType::Histogram)
+    };
+    let merges = matches!(found.selection, Selection::Totals(_))
+        || found.groups.len() < found.series_count
+        || question.limit.is_some_and(|limit| limit.rest);
+    let one_row_each = tier == Resolution::Minute && tier.step_ms() == step_ms && !merges;
+    let wanted = of_any || usual && histograms();
+    if !wanted {
+        Sketches::Never
+    } else if one_row_each && !of_sketch {
+        Sketches::UnlessExact
+    } else {
+        Sketches::Always
+    }
 }
 
 /// The first bucket in which any of the names can have data.
@@ -209,7 +365,7 @@ pub(crate) fn read(
     from: i64,
     to: i64,
 ) -> Result<Vec<AnswerRow>, StoreError> {
-    let pieces = plan(conn, from, to.min(question.to), question.resolution)?;
+    let pieces = plan(conn, from, to.min(question.to), question.buckets.tier)?;
     let mut rows: Vec<AnswerRow> = Vec::new();
     scan(
         conn,
@@ -218,7 +374,7 @@ pub(crate) fn read(
         question.sketches,
         |at, group, rollup| {
             rows.push(AnswerRow {
-                bucket: question.resolution.bucket_of(at),
+                bucket: question.buckets.bucket_of(at),
                 group,
                 rollup,
             });

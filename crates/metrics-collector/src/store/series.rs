@@ -1,5 +1,7 @@
 //! Projects, names and series: found or made on the way in, listed on the way out.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::ids::IdMap;
@@ -230,6 +232,31 @@ pub(crate) fn of_name(
             .query_map((name, labels), pair)?
             .collect(),
     }
+}
+
+/// Calls `each` with the canonical labels of every series of a name.
+pub(crate) fn for_each_of_name(
+    conn: &Connection,
+    name: i64,
+    mut each: impl FnMut(&str),
+) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached("SELECT labels FROM series WHERE name_id = ?1")?;
+    let mut rows = statement.query([name])?;
+    while let Some(row) = rows.next()? {
+        each(row.get_ref(0)?.as_str()?);
+    }
+    Ok(())
+}
+
+/// The canonical labels of some series.
+pub(crate) fn label_sets(conn: &Connection, ids: &[i64]) -> rusqlite::Result<HashMap<i64, String>> {
+    let mut statement = conn.prepare_cached("SELECT labels FROM series WHERE id = ?1")?;
+    let mut found = HashMap::with_capacity(ids.len());
+    for &id in ids {
+        let labels = statement.query_row([id], |row| row.get(0)).optional()?;
+        found.extend(labels.map(|labels| (id, labels)));
+    }
+    Ok(found)
 }
 
 /// The ids of a name's series, each with `value`, into `map`.

@@ -263,11 +263,12 @@ async fn hostile_text_is_only_text() {
                 "/api/dashboard?project={encoded}&period={encoded}"
             ))
             .await;
-        collector
-            .get(&format!(
-                "/api/metrics?name=x&labels={encoded}&period={encoded}&group_by={encoded}"
-            ))
-            .await;
+        for query in [
+            format!("labels={encoded}&period={encoded}"),
+            format!("labels=k:v&group_by={encoded}"),
+        ] {
+            collector.get(&format!("/api/metrics?name=x&{query}")).await;
+        }
     }
     assert_eq!(
         collector.get("/api/projects").await["projects"]

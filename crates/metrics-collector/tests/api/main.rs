@@ -2,9 +2,12 @@
 
 mod crash;
 mod dashboard;
+mod discover;
+mod export;
 mod ingest;
 mod model;
 mod query;
+mod question;
 mod retention;
 mod rollup;
 mod series;

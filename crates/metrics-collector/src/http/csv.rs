@@ -1,0 +1,81 @@
+//! Lines of comma-separated values as RFC 4180 has them.
+
+use monlight_shared::clock::iso_seconds;
+
+use crate::domain::number;
+
+/// A line that is being written.
+pub(super) struct Line<'a> {
+    out: &'a mut String,
+    empty: bool,
+}
+
+impl<'a> Line<'a> {
+    /// Begins a line; [`Line::end`] ends it.
+    pub(super) fn begin(out: &'a mut String) -> Self {
+        Self { out, empty: true }
+    }
+
+    fn next(&mut self) {
+        if !std::mem::take(&mut self.empty) {
+            self.out.push(',');
+        }
+    }
+
+    /// Adds a text, in quotes where it needs them.
+    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+        self.next();
+        if text.contains(['"', ',', '\n', '\r']) {
+            self.out.push('"');
+            self.out.push_str(&text.replace('"', "\"\""));
+            self.out.push('"');
+        } else {
+            self.out.push_str(text);
+        }
+        self
+    }
+
+    /// Adds the start of a bucket as `YYYY-MM-DDTHH:MM:SSZ`.
+    pub(super) fn time(&mut self, ms: i64) -> &mut Self {
+        self.text(&iso_seconds(ms))
+    }
+
+    /// Adds a whole number.
+    pub(super) fn count(&mut self, count: u64) -> &mut Self {
+        self.next();
+        self.out.push_str(&count.to_string());
+        self
+    }
+
+    /// Adds a figure; nothing for none.
+    pub(super) fn number(&mut self, value: Option<f64>) -> &mut Self {
+        self.next();
+        if let Some(value) = value {
+            number::write(self.out, value);
+        }
+        self
+    }
+
+    /// Ends the line.
+    pub(super) fn end(self) {
+        self.out.push_str("\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_what_needs_it() {
+        let mut out = String::new();
+        let mut line = Line::begin(&mut out);
+        line.time(60_000).text("plain").text("").text("a,\"b\"\n");
+        line.number(Some(1.5)).number(None).count(7);
+        line.end();
+        assert_eq!(
+            out,
+            "1970-01-01T00:01:00Z,plain,,\"a,\"\"b\"\"\n\",1.500000,,7\r\n"
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::discover::Container;
@@ -11,6 +11,8 @@ use crate::domain::cursor::{Cursor, HEAD_BYTES, Place, Seen, assign};
 
 /// The files of a container beyond this, the oldest, are not looked at. Docker keeps as many as `max-file` says.
 const MOST_FILES: usize = 256;
+/// How often the files are looked at before their names have to be at rest.
+const MOST_LOOKS: usize = 20;
 /// How far back the start of a line is looked for on a first start.
 const LINE_START_SEARCH: u64 = 512 * 1024;
 
@@ -42,38 +44,75 @@ pub(super) struct Listing {
     pub(super) trouble: Option<String>,
 }
 
+/// A name of a log file, and the inode that had it.
+#[derive(PartialEq, Eq)]
+struct Name {
+    rank: u32,
+    path: PathBuf,
+    inode: u64,
+}
+
 /// Looks at the files of a container. A file that cannot be looked at right now does not hide the others; one that was
 /// read before keeps its place.
+///
+/// A rotation in the middle of a look can hide a file: it was not yet under its new name and no longer under its old one.
+/// Such a file would count as deleted, and as a new one the next time. So a look counts only when all names stayed with
+/// their files from its beginning to its end.
+///
+/// # Errors
+/// The directory cannot be read, or its names do not come to rest.
 pub(super) fn list(container: &Container, known: &[LogFile]) -> io::Result<Listing> {
+    let mut names = names(container)?;
+    for _ in 0..MOST_LOOKS {
+        let listing = look_at_all(&names, known);
+        let now = self::names(container)?;
+        if now == names {
+            return Ok(listing);
+        }
+        names = now;
+    }
+    Err(io::Error::other("their names keep changing"))
+}
+
+/// Youngest first.
+fn names(container: &Container) -> io::Result<Vec<Name>> {
     let base = format!("{}-json.log", container.id);
     let mut names = Vec::new();
     for entry in fs::read_dir(&container.dir)? {
         let entry = entry?;
         let name = entry.file_name();
         if let Some(rank) = name.to_str().and_then(|name| rank(name, &base)) {
-            names.push((rank, entry.path()));
+            names.push(Name {
+                rank,
+                path: entry.path(),
+                inode: entry.ino(),
+            });
         }
     }
     // Of two with one number the plain one is the original, so it counts as the younger.
-    names.sort_by_key(|(rank, path)| (*rank, is_compressed(path)));
+    names.sort_by_cached_key(|name| (name.rank, is_compressed(&name.path)));
     names.truncate(MOST_FILES);
+    Ok(names)
+}
+
+fn look_at_all(names: &[Name], known: &[LogFile]) -> Listing {
     let mut listing = Listing::default();
-    for (rank, path) in names.into_iter().rev() {
-        match look_at(rank, path.clone(), known) {
+    for Name { rank, path, .. } in names.iter().rev() {
+        match look_at(*rank, path.clone(), known) {
             Ok(Some(listed)) => listing.files.push(listed),
             Ok(None) => {
                 let what = format!("{} is no regular file", path.display());
                 listing.trouble = Some(what);
             }
-            // Renamed or deleted since the directory was read: the next look will see it.
+            // Renamed or deleted since the directory was read: this look does not count.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
             Err(fault) => {
                 listing.trouble = Some(format!("cannot read {}: {fault}", path.display()));
-                listing.files.extend(as_known(rank, &path, known));
+                listing.files.extend(as_known(*rank, path, known));
             }
         }
     }
-    Ok(listing)
+    listing
 }
 
 fn rank(name: &str, base: &str) -> Option<u32> {
@@ -232,4 +271,60 @@ fn line_start(file: &File, wanted: u64, size: u64) -> io::Result<(u64, bool)> {
         None if from == 0 => (0, false),
         None => (wanted, true),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::store::ring::ContainerName;
+
+    /// A file that was hidden counted as deleted, then as new: all of it was stored twice.
+    #[test]
+    fn a_rotation_in_the_middle_of_a_look_hid_a_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let container = Container {
+            id: "x".to_owned(),
+            dir: dir.path().to_owned(),
+            name: ContainerName::default(),
+            created_ms: None,
+        };
+        let numbered = {
+            let dir = dir.path().to_owned();
+            move |number: u32| dir.join(format!("x-json.log.{number}"))
+        };
+        for number in 1..=3 {
+            fs::write(numbered(number), format!("{number}\n")).expect("written");
+        }
+        let (go, wait) = mpsc::channel::<()>();
+        let rotates = std::thread::spawn(move || {
+            let mut first = 1;
+            while wait.recv().is_ok() {
+                for number in (first..first + 3).rev() {
+                    fs::rename(numbered(number), numbered(number + 1)).expect("renamed");
+                }
+                first += 1;
+            }
+        });
+        let mut settled = 0;
+        for _ in 0..3000 {
+            go.send(()).expect("it waits");
+            // A machine that is busy may let many rotations pass in one look.
+            let Ok(listing) = list(&container, &[]) else {
+                continue;
+            };
+            settled += 1;
+            let files: HashSet<_> = listing
+                .files
+                .iter()
+                .map(|listed| listed.seen.file)
+                .collect();
+            assert_eq!((files.len(), listing.files.len()), (3, 3));
+        }
+        drop(go);
+        rotates.join().expect("ended");
+        assert!(settled > 1000, "{settled}");
+    }
 }

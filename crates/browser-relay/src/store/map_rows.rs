@@ -201,22 +201,17 @@ impl OwnedRow {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod testing {
-    use super::*;
+/// Writes rows straight to a connection, inside whatever transaction it is in.
+pub(crate) struct DirectSink<'c> {
+    pub(crate) conn: &'c Connection,
+    pub(crate) map_set: i64,
+}
 
-    /// Writes rows straight to a connection.
-    pub(crate) struct DirectSink<'c> {
-        pub(crate) conn: &'c Connection,
-        pub(crate) map_set: i64,
-    }
+impl Sink for DirectSink<'_> {
+    type Fault = StoreError;
 
-    impl Sink for DirectSink<'_> {
-        type Fault = StoreError;
-
-        fn put(&mut self, row: Row<'_>) -> Result<(), StoreError> {
-            OwnedRow::from(row).write(self.conn, self.map_set)
-        }
+    fn put(&mut self, row: Row<'_>) -> Result<(), StoreError> {
+        OwnedRow::from(row).write(self.conn, self.map_set)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the relay keeps: DSN keys and decoded source maps.
 
 pub(crate) mod dsn_keys;
+pub(crate) mod legacy;
 pub(crate) mod map_rows;
 pub(crate) mod source_maps;
 pub(crate) mod symbols;

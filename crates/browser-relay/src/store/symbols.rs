@@ -190,7 +190,7 @@ mod tests {
     use crate::domain::source_map::decode::decode;
     use crate::domain::source_map::survey::survey;
     use crate::domain::stack::Stack;
-    use crate::store::map_rows::{self, testing::DirectSink};
+    use crate::store::map_rows::{self, DirectSink};
     use crate::store::source_maps::{self, NewMap};
     use crate::store::testing::database;
 

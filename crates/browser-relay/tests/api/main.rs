@@ -8,6 +8,7 @@
 mod cors;
 mod dsn_keys;
 mod errors;
+mod legacy;
 mod limits;
 mod metrics;
 mod routes;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use monlight_shared::config::{Reader, Var};
 
+use crate::store::series::Bounds;
+
 static RETENTION_RAW: Var = Var::with_default(
     "RETENTION_RAW",
     "1",
@@ -48,6 +50,13 @@ static MAX_SERIES_PER_PROJECT: Var = Var::with_default(
     "The most series (name, type and label set) of a project. Points of further series are counted in the series \
      `__overflow__` of their name.",
 );
+static MAX_SERIES_PER_NAME: Var = Var::with_default(
+    "MAX_SERIES_PER_NAME",
+    "2000",
+    "whole number, 1 to 1000000",
+    "The most series (label sets) of one name and type in a project; further ones are counted in its series \
+     `__overflow__`, so that one metric cannot take the place of all others.",
+);
 
 /// In the order of the documentation.
 pub(crate) static VARS: &[&Var] = &[
@@ -58,6 +67,7 @@ pub(crate) static VARS: &[&Var] = &[
     &AGGREGATION_INTERVAL,
     &MAX_BATCH,
     &MAX_SERIES_PER_PROJECT,
+    &MAX_SERIES_PER_NAME,
 ];
 
 const HOUR_MS: i64 = 3_600_000;
@@ -75,7 +85,7 @@ pub struct Config {
     pub(crate) keep_day_ms: i64,
     pub(crate) aggregation_interval: Duration,
     pub(crate) max_batch: usize,
-    pub(crate) max_series_per_project: i64,
+    pub(crate) series: Bounds,
 }
 
 impl Config {
@@ -95,7 +105,10 @@ impl Config {
             keep_day_ms,
             aggregation_interval: Duration::from_secs(interval.cast_unsigned()),
             max_batch: reader.integer(&MAX_BATCH, 1..=100_000) as usize,
-            max_series_per_project: reader.integer(&MAX_SERIES_PER_PROJECT, 1..=1_000_000),
+            series: Bounds {
+                per_project: reader.integer(&MAX_SERIES_PER_PROJECT, 1..=1_000_000),
+                per_name: reader.integer(&MAX_SERIES_PER_NAME, 1..=1_000_000),
+            },
         }
     }
 }

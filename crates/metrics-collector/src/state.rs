@@ -20,6 +20,8 @@ pub(crate) struct AppState {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) config: Arc<Config>,
+    /// When the service started, milliseconds since 1970.
+    pub(crate) started_ms: i64,
     pub(crate) told: Arc<Told>,
     /// Each answer on its way knows the series it is about.
     pub(crate) series_room: Arc<Semaphore>,
@@ -39,7 +41,8 @@ impl AppState {
             move || remembered.len() as f64,
         );
         let told = Told::new(&ctx.metrics);
-        told.series_max.set(config.max_series_per_project);
+        told.series_max.set(config.series.per_project);
+        told.name_series_max.set(config.series.per_name);
         let series_room = Arc::new(Semaphore::new(MOST_SERIES_ON_THE_WAY));
         let seen = Arc::clone(&series_room);
         ctx.metrics.gauge_fn(
@@ -54,6 +57,7 @@ impl AppState {
             lifecycle: ctx.lifecycle.clone(),
             dictionary,
             config: Arc::new(config),
+            started_ms: ctx.clock.now_ms(),
             told: Arc::new(told),
             series_room,
         }
@@ -70,6 +74,8 @@ pub(crate) struct Told {
     pub(crate) timestamps_replaced: Counter,
     pub(crate) series: Gauge,
     series_max: Gauge,
+    name_series_max: Gauge,
+    pub(crate) points_refused: Counter,
     pub(crate) minutes_rolled: Counter,
     pub(crate) hours_rolled: Counter,
     pub(crate) days_rolled: Counter,
@@ -111,7 +117,7 @@ impl Told {
             ),
             overflow_points: counter(
                 "monlight_metrics_overflow_points_total",
-                "Points counted in an __overflow__ series because their project has too many series.",
+                "Points counted in an __overflow__ series because their project or name has too many series.",
             ),
             timestamps_replaced: counter(
                 "monlight_metrics_timestamps_replaced_total",
@@ -122,6 +128,15 @@ impl Told {
                 "monlight_metrics_series_max_per_project",
                 "The most series of a project.",
                 &[],
+            ),
+            name_series_max: metrics.gauge(
+                "monlight_metrics_series_max_per_name",
+                "The most series of a name.",
+                &[],
+            ),
+            points_refused: counter(
+                "monlight_metrics_points_refused_total",
+                "Points refused as invalid while others of their batch were stored.",
             ),
             minutes_rolled: rolled("minute"),
             hours_rolled: rolled("hour"),

@@ -136,6 +136,38 @@ pub(crate) fn parse_batch(body: &[u8], max_items: usize) -> Result<Vec<Item<'_>>
     items.map_err(|rejected| strictly(text).err().unwrap_or(rejected))
 }
 
+/// Reads the items of a batch one by one: each is right, or at fault by itself. Refused is only what is no batch at all.
+pub(crate) fn parse_each(
+    body: &[u8],
+    max_items: usize,
+) -> Result<Vec<Result<Item<'_>, Rejected>>, Rejected> {
+    let text = std::str::from_utf8(body).map_err(Rejected::not_json)?;
+    let members = members(text, max_items)?;
+    let mut items = Vec::with_capacity(members.len());
+    for (index, member) in members.into_iter().enumerate() {
+        items.push(member_item(index, member).map_err(|rejected| Rejected {
+            index: Some(index),
+            ..rejected
+        }));
+    }
+    Ok(items)
+}
+
+/// One member of a batch, looked at by itself.
+fn member_item(index: usize, member: &RawValue) -> Result<Item<'_>, Rejected> {
+    strict_json::check(member.get()).map_err(Rejected::not_json)?;
+    if !member.get().starts_with('{') {
+        return Err(Rejected::item(
+            index,
+            None,
+            "Each metric must be a JSON object",
+        ));
+    }
+    serde_json::from_str::<RawItem<'_>>(member.get())
+        .map_err(Rejected::not_json)?
+        .checked(index)
+}
+
 /// The array, with or without its wrapper, when all its members are objects.
 fn read_items(text: &str) -> serde_json::Result<Vec<RawItem<'_>>> {
     if text.trim_start().starts_with('{') {
@@ -156,6 +188,15 @@ fn explain(text: &str, max_items: usize) -> Rejected {
 
 fn reason(text: &str, max_items: usize) -> Result<(), Rejected> {
     strictly(text)?;
+    for (index, member) in members(text, max_items)?.into_iter().enumerate() {
+        member_item(index, member)?;
+    }
+    Ok(())
+}
+
+/// The members of a batch that has as many as it may have.
+fn members(text: &str, max_items: usize) -> Result<Vec<&RawValue>, Rejected> {
+    serde_json::from_str::<&RawValue>(text).map_err(Rejected::not_json)?;
     let not_an_array = || Rejected::whole("Request body must be a JSON array");
     let array = match text.trim_start().as_bytes().first() {
         Some(b'[') => text,
@@ -171,19 +212,7 @@ fn reason(text: &str, max_items: usize) -> Result<(), Rejected> {
             "Metrics batch exceeds maximum of {max_items} items"
         )));
     }
-    for (index, member) in members.into_iter().enumerate() {
-        if !member.get().starts_with('{') {
-            return Err(Rejected::item(
-                index,
-                None,
-                "Each metric must be a JSON object",
-            ));
-        }
-        serde_json::from_str::<RawItem<'_>>(member.get())
-            .map_err(Rejected::not_json)?
-            .checked(index)?;
-    }
-    Ok(())
+    Ok(members)
 }
 
 /// Whether the text is the strict JSON that the contract asks for.
@@ -419,6 +448,37 @@ mod tests {
             let nested = "[".repeat(depth) + &"]".repeat(depth);
             check(&nested, "Invalid JSON");
             check(&item(&format!(",\"x\":{nested}")), "Invalid JSON");
+        }
+    }
+
+    #[test]
+    fn items_are_at_fault_by_themselves() {
+        let good = r#"{"name":"a","type":"counter","value":1}"#;
+        let body = format!(
+            r#"[{good},5,{{"name":"a","x":1,"x":2}},{{"name":"a","type":"gauge"}},{good}]"#
+        );
+        let items = parse_each(body.as_bytes(), 5).expect("is a batch");
+        let faults: Vec<(Option<usize>, &str)> = items
+            .iter()
+            .filter_map(|item| item.as_ref().err())
+            .map(|rejected| (rejected.index, rejected.detail.as_str()))
+            .collect();
+        assert_eq!(
+            faults,
+            [
+                (Some(1), "Each metric must be a JSON object"),
+                (Some(2), "Invalid JSON"),
+                (Some(3), "Missing required field: value"),
+            ]
+        );
+        for (body, detail) in [
+            ("[", "Invalid JSON"),
+            ("[]", "Metrics array must not be empty"),
+            ("{}", "Request body must be a JSON array"),
+            ("[1,2,3,4,5,6]", "Metrics batch exceeds maximum of 5 items"),
+        ] {
+            let refused = parse_each(body.as_bytes(), 5).expect_err("is refused");
+            assert_eq!(refused.detail, detail);
         }
     }
 

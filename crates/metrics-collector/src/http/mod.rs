@@ -12,6 +12,7 @@ mod pages;
 mod query;
 mod question;
 mod rows;
+mod stats;
 mod submit;
 mod text;
 
@@ -36,6 +37,7 @@ pub(crate) fn router(ctx: &Context, state: AppState) -> Router {
         .route("/api/metrics/label-values", get(labels::values))
         .route("/api/projects", get(names::projects))
         .route("/api/dashboard", get(dashboard::get))
+        .route("/api/stats", get(stats::get))
         .with_state(state.clone());
     App::new(ctx, &MetricsCollector::INFO)
         .api(routes)

@@ -1,4 +1,4 @@
-//! `POST /api/metrics`: a batch, all of it or nothing.
+//! `POST /api/metrics`: a batch, all of it or nothing; with `?partial=1` what is good of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,33 +6,45 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use monlight_shared::http::{ApiBytes, ApiError, json, json_text};
+use monlight_shared::http::{ApiBytes, ApiError, RawParams, json, json_text};
 use monlight_shared::store::Lane;
 use serde::Serialize;
 
-use crate::domain::metric::{Item, Rejected, parse_batch};
+use crate::domain::metric::{Item, Rejected, parse_batch, parse_each};
 use crate::domain::{labels, timestamp};
 use crate::state::AppState;
 use crate::store::dictionary::write_key;
-use crate::store::ingest::{self, Batch, BatchPoint, Outcome, SeriesRef};
+use crate::store::ingest::{self, Batch, BatchPoint, SeriesRef};
 use crate::store::series::{NewSeries, Resolved};
 
+/// Faults that a partly stored batch is told; the rest is counted.
+const MOST_FAULTS: usize = 100;
 /// Series are deleted at most every few minutes, so a batch meets that once, if ever.
 const TRIES: usize = 3;
 
 pub(super) async fn post(
     State(state): State<AppState>,
+    RawParams(params): RawParams,
     ApiBytes(body): ApiBytes,
 ) -> Result<Response, ApiError> {
+    let partial = matches!(params.last("partial"), Some("1" | "true"));
     for _ in 0..TRIES {
-        let read = match read(&state, &body) {
+        let (read, faults) = match read_body(&state, &body, partial) {
             Ok(read) => read,
             Err(rejected) => {
                 state.told.batches_refused.inc();
                 return Ok(refusal(&rejected));
             }
         };
+        if partial && read.batch.points.is_empty() {
+            state.told.batches_refused.inc();
+            return Ok(partial_answer(0, &faults));
+        }
         if let Some(count) = store(&state, read).await? {
+            if partial {
+                state.told.points_refused.add(faults.len() as u64);
+                return Ok(partial_answer(count, &faults));
+            }
             return Ok(json_text(
                 StatusCode::ACCEPTED,
                 format!("{{\"status\": \"accepted\", \"count\": {count}}}"),
@@ -44,6 +56,20 @@ pub(super) async fn post(
     ))
 }
 
+/// Reads a body. The first fault refuses it, unless `partial` sets the items at fault aside.
+fn read_body(
+    state: &AppState,
+    body: &[u8],
+    partial: bool,
+) -> Result<(Read, Vec<Rejected>), Rejected> {
+    let most = state.config.max_batch;
+    if partial {
+        read(state, parse_each(body, most)?.into_iter(), true)
+    } else {
+        read(state, parse_batch(body, most)?.into_iter().map(Ok), false)
+    }
+}
+
 /// A batch that can be stored.
 struct Read {
     batch: Batch,
@@ -52,9 +78,12 @@ struct Read {
     replaced: u64,
 }
 
-/// Reads a body and looks up the series of its points.
-fn read(state: &AppState, body: &[u8]) -> Result<Read, Rejected> {
-    let items = parse_batch(body, state.config.max_batch)?;
+/// Looks up the series of the items.
+fn read<'b>(
+    state: &AppState,
+    items: impl ExactSizeIterator<Item = Result<Item<'b>, Rejected>>,
+    partial: bool,
+) -> Result<(Read, Vec<Rejected>), Rejected> {
     let (now_ms, epoch) = (state.clock.now_ms(), state.dictionary.epoch());
     let batch = Batch {
         now_ms,
@@ -67,19 +96,32 @@ fn read(state: &AppState, body: &[u8]) -> Result<Read, Rejected> {
         keys: Vec::new(),
         replaced: 0,
     };
+    let mut faults = Vec::new();
     let mut key = Vec::new();
     let mut new_places: HashMap<Box<[u8]>, usize> = HashMap::new();
-    for (index, item) in items.iter().enumerate() {
-        write_key(item, &mut key);
+    for (index, item) in items.enumerate() {
+        let item = match item {
+            Ok(item) => item,
+            Err(rejected) => {
+                faults.push(rejected);
+                continue;
+            }
+        };
+        write_key(&item, &mut key);
         let series = if let Some(id) = state.dictionary.find(epoch, &key) {
             SeriesRef::Known(id)
         } else if let Some(&place) = new_places.get(key.as_slice()) {
             SeriesRef::New(place)
         } else {
             let place = read.keys.len();
-            read.batch
-                .new
-                .push(new_series(item).map_err(|fault| at_labels(index, fault))?);
+            match new_series(&item).map_err(|fault| at_labels(index, fault)) {
+                Ok(new) => read.batch.new.push(new),
+                Err(rejected) if partial => {
+                    faults.push(rejected);
+                    continue;
+                }
+                Err(rejected) => return Err(rejected),
+            }
             read.keys.push((key.as_slice().into(), 0));
             new_places.insert(key.as_slice().into(), place);
             SeriesRef::New(place)
@@ -95,7 +137,7 @@ fn read(state: &AppState, body: &[u8]) -> Result<Read, Rejected> {
             value: item.value,
         });
     }
-    Ok(read)
+    Ok((read, faults))
 }
 
 /// The series of an item whose bytes are not known yet.
@@ -136,11 +178,12 @@ async fn store(state: &AppState, read: Read) -> Result<Option<usize>, ApiError> 
     } = read;
     let (epoch, count) = (batch.epoch, batch.points.len());
     let dictionary = Arc::clone(&state.dictionary);
-    let max_series = state.config.max_series_per_project;
+    let bounds = state.config.series;
     let bytes =
         count * size_of::<BatchPoint>() + keys.iter().map(|(key, _)| key.len()).sum::<usize>();
-    let job = move |conn: &_| ingest::store(conn, batch, &dictionary, max_series);
-    let Outcome::Stored { resolved, late } = state.store.write(Lane::Ingest, bytes, job).await?
+    let job = move |conn: &_| ingest::store(conn, batch, &dictionary, bounds);
+    let ingest::Outcome::Stored { resolved, late } =
+        state.store.write(Lane::Ingest, bytes, job).await?
     else {
         return Ok(None);
     };
@@ -163,29 +206,58 @@ async fn store(state: &AppState, read: Read) -> Result<Option<usize>, ApiError> 
     Ok(Some(count))
 }
 
-/// The contract's text, and beside it where the fault is.
-fn refusal(rejected: &Rejected) -> Response {
-    #[derive(Serialize)]
-    struct Refusal<'a> {
-        detail: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        index: Option<usize>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        field: Option<&'static str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<&'a str>,
+/// A fault: the contract's text, and beside it where it is.
+#[derive(Serialize)]
+struct Fault<'a> {
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+impl<'a> Fault<'a> {
+    fn of(rejected: &'a Rejected) -> Self {
+        Self {
+            detail: &rejected.detail,
+            index: rejected.index,
+            field: rejected.field,
+            reason: rejected.reason.as_deref(),
+        }
     }
-    let Rejected {
-        detail,
-        index,
-        field,
-        reason,
-    } = rejected;
-    let body = Refusal {
-        detail,
-        index: *index,
-        field: *field,
-        reason: reason.as_deref(),
+}
+
+fn refusal(rejected: &Rejected) -> Response {
+    json(StatusCode::BAD_REQUEST, &Fault::of(rejected)).into_response()
+}
+
+/// What was stored, and the first faults; a refusal when nothing was.
+fn partial_answer(count: usize, faults: &[Rejected]) -> Response {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        #[serde(flatten)]
+        outcome: Outcome<'a>,
+        count: usize,
+        rejected: usize,
+        errors: Vec<Fault<'a>>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Outcome<'a> {
+        Status(&'static str),
+        Detail(&'a str),
+    }
+    let (status, outcome) = match faults.first() {
+        Some(first) if count == 0 => (StatusCode::BAD_REQUEST, Outcome::Detail(&first.detail)),
+        _ => (StatusCode::ACCEPTED, Outcome::Status("accepted")),
     };
-    json(StatusCode::BAD_REQUEST, &body).into_response()
+    let answer = Answer {
+        outcome,
+        count,
+        rejected: faults.len(),
+        errors: faults.iter().take(MOST_FAULTS).map(Fault::of).collect(),
+    };
+    json(status, &answer).into_response()
 }

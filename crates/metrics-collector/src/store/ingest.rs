@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::blocks;
 use super::dictionary::Dictionary;
 use super::rows::{self, RowKey};
-use super::series::{self, NewSeries, Resolved};
+use super::series::{self, Bounds, NewSeries, Resolved};
 use super::watermark::Watermark;
 use crate::domain::block::BlockPoint;
 use crate::domain::metric::MetricType;
@@ -62,7 +62,7 @@ pub(crate) fn store(
     conn: &Connection,
     batch: Batch,
     dictionary: &Arc<Dictionary>,
-    max_series: i64,
+    bounds: Bounds,
 ) -> Result<Outcome, StoreError> {
     if batch.epoch != dictionary.epoch() {
         return Ok(Outcome::Stale);
@@ -70,7 +70,7 @@ pub(crate) fn store(
     let resolved = batch
         .new
         .iter()
-        .map(|new| series::resolve(conn, new, max_series, batch.now_ms))
+        .map(|new| series::resolve(conn, new, bounds, batch.now_ms))
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let mut points: Vec<(i64, Point)> = Vec::with_capacity(batch.points.len());
     for BatchPoint {

@@ -6,6 +6,7 @@
 
 pub(crate) mod dictionary;
 pub(crate) mod series;
+pub(crate) mod stats;
 
 pub(crate) mod blocks;
 mod ids;
@@ -42,6 +43,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 101,
         name: "rollups by the day",
         sql: include_str!("migrations/0101_days.sql"),
+    },
+    Migration {
+        version: 102,
+        name: "series of a name",
+        sql: include_str!("migrations/0102_bounds.sql"),
     },
 ];
 

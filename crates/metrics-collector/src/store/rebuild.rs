@@ -298,8 +298,12 @@ pub(super) mod tests {
     use super::*;
     use crate::store::dictionary::Dictionary;
     use crate::store::ingest::{self, Batch, BatchPoint, SeriesRef};
-    use crate::store::series::NewSeries;
+    use crate::store::series::{Bounds, NewSeries};
 
+    const BOUNDS: Bounds = Bounds {
+        per_project: 10,
+        per_name: 10,
+    };
     pub(in crate::store) const MINUTE: i64 = 30_000_000 * MINUTE_MS;
 
     pub(in crate::store) fn database() -> Connection {
@@ -328,7 +332,7 @@ pub(super) mod tests {
             points: vec![point],
             new: vec![new],
         };
-        ingest::store(conn, batch, &Arc::new(Dictionary::default()), 10).expect("stores");
+        ingest::store(conn, batch, &Arc::new(Dictionary::default()), BOUNDS).expect("stores");
     }
 
     #[test]
@@ -366,7 +370,7 @@ pub(super) mod tests {
             points: vec![point],
             new: Vec::new(),
         };
-        let outcome = ingest::store(&conn, batch, &dictionary, 10).expect("answers");
+        let outcome = ingest::store(&conn, batch, &dictionary, BOUNDS).expect("answers");
         assert!(matches!(outcome, ingest::Outcome::Stale));
         assert_eq!(blocks::count(&conn, MINUTE).expect("reads"), 0);
     }

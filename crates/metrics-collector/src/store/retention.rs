@@ -179,6 +179,8 @@ pub(crate) fn delete_series(conn: &Connection, before: i64) -> rusqlite::Result<
             .execute([series])?;
         conn.prepare_cached("UPDATE project SET series = series - 1 WHERE id = ?1")?
             .execute([project])?;
+        conn.prepare_cached("UPDATE name SET series = series - 1 WHERE id = ?1")?
+            .execute([name])?;
         conn.prepare_cached("DELETE FROM name WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM series WHERE name_id = ?1)")?
             .execute([name])?;
         conn.prepare_cached("DELETE FROM project WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM name WHERE project = ?1)")?

@@ -9,7 +9,8 @@ use crate::domain::metric::MetricType;
 
 /// What stands for everything above a limit: a label, a name, a project.
 pub(crate) const OVERFLOW: &str = "__overflow__";
-const OVERFLOW_LABELS: &str = r#"{"__overflow__":"true"}"#;
+/// The labels of a series that stands for those without a place.
+pub(super) const OVERFLOW_LABELS: &str = r#"{"__overflow__":"true"}"#;
 /// Projects that are told apart; more are counted as one called `__overflow__`.
 pub(crate) const MAX_PROJECTS: i64 = 1000;
 
@@ -43,28 +44,39 @@ impl Resolved {
     }
 }
 
-/// Finds a series or makes it, unless its project has `max_series` already.
+/// How many series a project and a name may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) per_project: i64,
+    pub(crate) per_name: i64,
+}
+
+/// Finds a series or makes it, unless its project or its name has too many already.
 pub(crate) fn resolve(
     conn: &Connection,
     new: &NewSeries,
-    max_series: i64,
+    bounds: Bounds,
     now_ms: i64,
 ) -> rusqlite::Result<Resolved> {
     if let Some(id) = find(conn, new)? {
         return Ok(Resolved::Known(id));
     }
     let (project, count) = project(conn, &new.project)?;
-    if count < max_series {
+    let known = find_name(conn, project, &new.name, new.kind)?;
+    // The project may be the one that overflowing projects share, and have it already.
+    if let Some((name, _)) = known
+        && let Some(id) = find_series(conn, name, &new.labels)?
+    {
+        return Ok(Resolved::Overflow(id));
+    }
+    let of_name = known.map_or(0, |(_, count)| count);
+    if count < bounds.per_project && of_name < bounds.per_name {
         let name = name(conn, project, &new.name, new.kind)?;
-        // The project may be the one that overflowing projects share, and have it already.
-        if let Some(id) = find_series(conn, name, &new.labels)? {
-            return Ok(Resolved::Overflow(id));
-        }
         let id = make(conn, project, name, &new.labels, now_ms)?;
         return Ok(Resolved::Made(id));
     }
-    let name = match find_name(conn, project, &new.name, new.kind)? {
-        Some(name) => name,
+    let name = match known {
+        Some((name, _)) => name,
         None => name(conn, project, OVERFLOW, new.kind)?,
     };
     let known = find_series(conn, name, OVERFLOW_LABELS)?;
@@ -112,19 +124,24 @@ fn project(conn: &Connection, name: &str) -> rusqlite::Result<(i64, i64)> {
     Ok((conn.last_insert_rowid(), 0))
 }
 
+/// A name's id and number of series.
 fn find_name(
     conn: &Connection,
     project: i64,
     name: &str,
     kind: MetricType,
-) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached("SELECT id FROM name WHERE project = ?1 AND name = ?2 AND type = ?3")?
-        .query_row((project, name, kind.code()), |row| row.get(0))
-        .optional()
+) -> rusqlite::Result<Option<(i64, i64)>> {
+    conn.prepare_cached(
+        "SELECT id, series FROM name WHERE project = ?1 AND name = ?2 AND type = ?3",
+    )?
+    .query_row((project, name, kind.code()), |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
+    .optional()
 }
 
 fn name(conn: &Connection, project: i64, name: &str, kind: MetricType) -> rusqlite::Result<i64> {
-    if let Some(id) = find_name(conn, project, name, kind)? {
+    if let Some((id, _)) = find_name(conn, project, name, kind)? {
         return Ok(id);
     }
     conn.prepare_cached("INSERT INTO name (project, name, type) VALUES (?1, ?2, ?3)")?
@@ -150,6 +167,8 @@ fn make(
     let id = conn.last_insert_rowid();
     conn.prepare_cached("UPDATE project SET series = series + 1 WHERE id = ?1")?
         .execute([project])?;
+    conn.prepare_cached("UPDATE name SET series = series + 1 WHERE id = ?1")?
+        .execute([name])?;
     Ok(id)
 }
 

@@ -97,6 +97,60 @@ async fn wrapped_and_compressed_batches_are_taken() {
 }
 
 #[tokio::test]
+async fn good_items_of_a_partial_batch_are_stored_and_the_others_named() {
+    let collector = Collector::new(&[]);
+    let partial = async |body: String| collector.service.post("/api/metrics?partial=1", body).await;
+    let good = counter("good", 1.0, START_MS);
+    let twice = r#"{"name":"twice","type":"gauge","value":1,"labels":{"k":1,"k":2}}"#;
+    let body = format!(r#"[{good},5,{{"name":"bad"}},{twice},{good}]"#);
+    for _ in 0..2 {
+        let answer = partial(body.clone()).await.expect(202).json();
+        assert_eq!(
+            answer,
+            json!({"status": "accepted", "count": 2, "rejected": 3, "errors": [
+                {"detail": "Each metric must be a JSON object", "index": 1},
+                {"detail": "Missing required field: type", "index": 2, "field": "type"},
+                {"detail": "Invalid JSON", "index": 3, "reason": "an object has the same key twice"}]})
+        );
+    }
+    let rows = collector.get("/api/metrics?name=good").await;
+    assert_eq!(rows["data"][0]["count"], 4);
+    assert_eq!(
+        partial(format!("[{good}]")).await.expect(202).json(),
+        json!({"status": "accepted", "count": 1, "rejected": 0, "errors": []})
+    );
+    assert_eq!(
+        partial("[5]".to_owned()).await.expect(400).json(),
+        json!({"detail": "Each metric must be a JSON object", "count": 0, "rejected": 1,
+               "errors": [{"detail": "Each metric must be a JSON object", "index": 0}]})
+    );
+    for (body, detail) in [
+        ("[", "Invalid JSON"),
+        ("{}", "Request body must be a JSON array"),
+    ] {
+        let refused = partial(body.to_owned()).await.expect(400).json();
+        assert_eq!(refused["detail"], detail);
+    }
+    let many = partial(format!("[{}5]", "5,".repeat(500)))
+        .await
+        .expect(400)
+        .json();
+    assert_eq!(
+        (&many["rejected"], many["errors"].as_array().map(Vec::len)),
+        (&json!(501), Some(100))
+    );
+    let stats = collector.get("/api/stats").await;
+    assert_eq!(
+        (
+            &stats["points"],
+            &stats["points_refused"],
+            &stats["batches_refused"]
+        ),
+        (&json!(5), &json!(6), &json!(4))
+    );
+}
+
+#[tokio::test]
 async fn ten_thousand_points_go_into_one_request() {
     let collector = Collector::new(&[]);
     let batch: Vec<Value> = (0..10_000)

@@ -230,7 +230,7 @@ async fn long_answers_come_in_pieces_and_are_whole() {
 /// Thousands of names for thousands of series took gigabytes.
 #[tokio::test]
 async fn a_long_group_by_took_all_memory() {
-    let collector = Collector::new(&[]);
+    let collector = Collector::new(&[("MAX_SERIES_PER_NAME", "3000")]);
     let batch: Vec<Value> = (0..3000)
         .map(|n| with(counter("w", 1.0, START_MS), json!({"labels": {"u": n}})))
         .collect();
@@ -254,7 +254,7 @@ async fn a_long_group_by_took_all_memory() {
 /// A hundred answers that were not taken held the labels of their ten thousand series each.
 #[tokio::test]
 async fn slow_readers_of_many_series_took_all_memory() {
-    let collector = Collector::new(&[]);
+    let collector = Collector::new(&[("MAX_SERIES_PER_NAME", "8000")]);
     for minute in 0..2 {
         let batch: Vec<Value> = (0..8000)
             .map(|n| {

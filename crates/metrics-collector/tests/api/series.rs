@@ -64,6 +64,40 @@ async fn what_overflows_is_counted_in_one_visible_series() {
 }
 
 #[tokio::test]
+async fn one_name_does_not_take_the_place_of_others() {
+    let collector = Collector::new(&[("MAX_SERIES_PER_NAME", "3"), ("RETENTION_DAILY", "30")]);
+    let item =
+        |name: &str, n: usize| with(counter(name, 1.0, START_MS), json!({"labels": {"n": n}}));
+    let batch: Vec<Value> = (0..5)
+        .flat_map(|n| [item("many", n), item("few", n % 2)])
+        .collect();
+    collector.accept(Value::from(batch)).await;
+    let many = collector.get("/api/metrics?name=many&group_by=n").await;
+    assert_eq!(many["data"].as_array().map(Vec::len), Some(4));
+    let stats = collector.get("/api/stats").await;
+    assert_eq!(
+        stats,
+        json!({"since": "2025-01-20T10:00:00Z", "batches": 1, "batches_refused": 0, "points": 10, "points_refused": 0,
+               "late_points": 0, "timestamps_replaced": 0, "overflow_points": 2,
+               "series": 6, "series_max_per_project": 10_000, "series_max_per_name": 3,
+               "projects": [{"project": "", "series": 6}],
+               "overflowing": [{"project": "", "name": "many", "type": "counter", "series": 4}],
+               "rollup": {"backlog": 3, "last": null}})
+    );
+    // When the old ones are forgotten there is room again.
+    collector.advance(60 * 24 * crate::HOUR);
+    collector.roll_up().await;
+    collector
+        .accept(json!([counter("now", 1.0, collector.now_ms())]))
+        .await;
+    collector.forget().await;
+    collector.accept(json!([item("many", 9)])).await;
+    let labels = collector.get("/api/metrics/labels?name=many").await;
+    assert_eq!(labels["series"], 1);
+    assert_eq!(collector.get("/api/stats").await["overflowing"], json!([]));
+}
+
+#[tokio::test]
 async fn projects_are_bounded_too() {
     let collector = Collector::new(&[]);
     let item = |n: usize| {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use monlight_shared::config::{Reader, Var};
+use monlight_shared::config::{self, Reader, Var};
+use monlight_shared::notify;
+use monlight_shared::notify::service::AlertSettings;
 
 use crate::domain::names::NameFilter;
 use crate::tasks::ingest::{FirstStart, Keep};
@@ -56,8 +58,14 @@ static TAIL_CLIENTS: Var = Var::with_default(
     "How many live tails can be open at the same time.",
 );
 
-/// All of them, in the order of the documentation.
-pub static VARS: &[&Var] = &[
+static BASE_URL: Var = Var::with_default(
+    "BASE_URL",
+    "http://localhost:5011",
+    "an http:// or https:// address",
+    "Where people reach this service, for the links in alerts.",
+);
+
+static OWN_VARS: [&Var; 9] = [
     &CONTAINERS,
     &LOG_SOURCES,
     &MAX_ENTRIES,
@@ -66,7 +74,11 @@ pub static VARS: &[&Var] = &[
     &POLL_INTERVAL,
     &TAIL_BUFFER,
     &TAIL_CLIENTS,
+    &BASE_URL,
 ];
+
+/// All of them, in the order of the documentation.
+pub static VARS: [&Var; 9 + notify::VARS.len()] = config::joined(&OWN_VARS, &notify::VARS);
 
 /// The settings, understood.
 #[derive(Clone, Debug)]
@@ -83,6 +95,8 @@ pub struct Config {
     pub first_start: FirstStart,
     /// Live tails at the same time.
     pub tail_clients: usize,
+    /// Telling people of what rules find.
+    pub alerts: AlertSettings,
 }
 
 impl Config {
@@ -105,6 +119,7 @@ impl Config {
             ),
             first_start: first_start(reader),
             tail_clients: usize::try_from(reader.integer(&TAIL_CLIENTS, 1..=1000)).unwrap_or(1),
+            alerts: AlertSettings::read(reader, &BASE_URL),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! *-json.log ─▶ tasks::ingest (one thread) ─▶ domain::docker_line ─▶ domain::partial ─▶ domain::multiline ─▶ domain::level
 //!            ─▶ store::ring (entries and cursors in one transaction) ─▶ live (hub) ─▶ GET /api/logs/tail
+//!            ─▶ rules (what alert rules find, counted in the same transaction) ─▶ outbox ─▶ mail, webhooks, chats
 //! GET /api/logs ─▶ domain::{filter, search} ─▶ store::{plan, sweep} ─▶ store::{list, scan, histogram}
 //! ```
 //!
@@ -15,6 +16,7 @@ pub mod store;
 
 pub mod json;
 pub mod live;
+pub mod rules;
 pub mod tasks;
 
 pub mod http;
@@ -22,14 +24,19 @@ pub mod http;
 pub mod config;
 pub mod state;
 
+use std::sync::Arc;
+
 use axum::Router;
 use monlight_shared::config::{ApiKeyName, Reader, Var};
+use monlight_shared::notify::service::Alerts;
 use monlight_shared::service::{Context, Service, ServiceInfo};
 use monlight_shared::store::{Migration, TakeOver};
 
 use config::Config;
 use live::Hub;
+use rules::Rules;
 use state::{AppState, Sources};
+use store::rule_alerts::RuleAlerts;
 use tasks::ingest::Parts;
 
 /// The service, as the shared skeleton runs it.
@@ -50,7 +57,7 @@ impl Service for LogViewer {
     type Config = Config;
 
     fn vars() -> &'static [&'static Var] {
-        config::VARS
+        &config::VARS
     }
 
     fn configure(reader: &mut Reader<'_>) -> Config {
@@ -67,6 +74,7 @@ impl Service for LogViewer {
 
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
         let (router, parts) = assemble(&ctx, config);
+        parts.rules.alerts().start();
         tasks::start(&ctx, parts)?;
         Ok(router)
     }
@@ -76,6 +84,11 @@ impl Service for LogViewer {
 pub fn assemble(ctx: &Context, config: Config) -> (Router, Parts) {
     let hub = Hub::new(&ctx.metrics);
     let sources = Sources::default();
+    let source = RuleAlerts {
+        base_url: config.alerts.base_url.clone(),
+    };
+    let alerts = Alerts::new(ctx, config.alerts, LogViewer::INFO.name, source);
+    let rules = Rules::new(ctx, Arc::new(alerts));
     let parts = Parts {
         root: config.log_sources,
         wanted: config.containers,
@@ -84,11 +97,13 @@ pub fn assemble(ctx: &Context, config: Config) -> (Router, Parts) {
         poll_interval: config.poll_interval,
         hub: hub.clone(),
         sources: sources.clone(),
+        rules: rules.clone(),
     };
     let state = AppState {
         ctx: ctx.clone(),
         hub,
         sources,
+        rules,
     };
     (http::router(ctx, state, config.tail_clients), parts)
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use monlight_shared::service::Context;
 
 use crate::live::Hub;
+use crate::rules::Rules;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub struct AppState {
     pub hub: Hub,
     /// How the directory of containers is.
     pub sources: Sources,
+    /// Rules that watch what arrives.
+    pub rules: Rules,
 }
 
 /// Containers whose lag is shown one by one.

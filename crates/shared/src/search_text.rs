@@ -119,6 +119,26 @@ impl SearchText {
         Expression::all(groups.collect())
     }
 
+    /// Words in lower case, one of which stands in every ASCII text that matches; none when no such words are known. Of
+    /// several sets the one whose shortest word is longest.
+    pub fn one_of(&self) -> Vec<&str> {
+        let plain = |term: &Term| !term.excluded && term.field.is_none();
+        let mut best: Vec<&str> = Vec::new();
+        let shortest = |words: &[&str]| words.iter().map(|word| word.len()).min().unwrap_or(0);
+        for terms in &self.groups {
+            if !terms.iter().all(plain) {
+                continue;
+            }
+            let words: Option<Vec<&str>> = terms.iter().map(Term::longest_ascii).collect();
+            if let Some(words) = words
+                && shortest(&words) > shortest(&best)
+            {
+                best = words;
+            }
+        }
+        best
+    }
+
     /// The beginnings of words that are searched, with their case and accents removed.
     pub fn prefixes(&self) -> impl Iterator<Item = &str> {
         let terms = self.groups.iter().flatten();
@@ -172,6 +192,11 @@ impl<'s> Matcher<'s> {
 }
 
 impl Term {
+    fn longest_ascii(&self) -> Option<&str> {
+        let words = self.tokens.iter().filter(|word| word.is_ascii());
+        words.max_by_key(|word| word.len())
+    }
+
     /// Of whole words, in any column.
     fn new(text: &str, excluded: bool) -> Self {
         Self {

@@ -47,7 +47,7 @@ pub(super) async fn list(
     let list = List::new(
         &query,
         |kind| AlertKind::from_stored(kind).name(),
-        |error_id| About { error_id },
+        |_, error_id| Ok(About { error_id }),
     )?;
     let (alerts, now) = (Arc::clone(&state.alerts), state.clock.now_ms());
     let shown = state

@@ -17,6 +17,8 @@ use regex_automata::nfa::thompson;
 use regex_syntax::ast::{self, Ast, ClassSet, ClassSetItem};
 use regex_syntax::hir::translate::Translator;
 
+mod literal;
+
 /// The longest pattern.
 pub const PATTERN_BYTES: usize = 1000;
 /// The largest program: some thousand states.
@@ -33,6 +35,7 @@ const PIECE: usize = 4096;
 pub struct Pattern {
     text: Arc<str>,
     dfa: Arc<DFA>,
+    literal: Option<Arc<str>>,
 }
 
 impl PartialEq for Pattern {
@@ -85,7 +88,13 @@ impl Pattern {
         Ok(Self {
             text: text.into(),
             dfa: Arc::new(dfa),
+            literal: literal::required(&hir).map(Into::into),
         })
+    }
+
+    /// ASCII text in lower case that every match contains, whatever its case there; `None` when none is known.
+    pub fn literal(&self) -> Option<&str> {
+        self.literal.as_deref()
     }
 
     /// What matches text after text. It holds up to [`CACHE_BYTES`].

@@ -1,5 +1,6 @@
 //! The route table.
 
+mod alerts;
 mod counts;
 mod entry;
 mod export;
@@ -7,10 +8,11 @@ mod histogram;
 mod logs;
 pub mod pages;
 mod params;
+mod rules;
 mod tail;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use monlight_shared::http::App;
 use monlight_shared::http::sse::Slots;
 use monlight_shared::service::{Context, Service as _};
@@ -31,6 +33,16 @@ pub fn router(ctx: &Context, state: AppState, tail_clients: usize) -> Router {
         .route("/api/logs/{id}/context", get(entry::context))
         .route("/api/stats", get(counts::stats))
         .route("/api/logs/stats", get(counts::stats))
+        .route("/api/alert-rules", get(rules::all).post(rules::add))
+        .route("/api/alert-rules/preview", post(rules::preview_new))
+        .route(
+            "/api/alert-rules/{id}",
+            get(rules::one).patch(rules::update).delete(rules::remove),
+        )
+        .route("/api/alert-rules/{id}/preview", get(rules::preview))
+        .route("/api/alert-rules/{id}/test", post(rules::test))
+        .route("/api/alerts", get(alerts::list))
+        .route("/api/test-alert", post(alerts::test_alert))
         .with_state(state.clone())
         .merge(
             Router::new()

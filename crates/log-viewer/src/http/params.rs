@@ -1,18 +1,12 @@
 //! From a query string to a filter and a page.
-//!
-//! Unknown parameters are ignored, of a repeated one the last that is not empty counts, except `field.NAME`, of which all
-//! count.
 
 use std::time::Duration;
 
 use monlight_shared::http::{ApiError, Query};
 
-use crate::domain::field_test::FieldTest;
-use crate::domain::filter::{Filter, Levels, Order, Page};
-use crate::domain::names::NameFilter;
-use crate::domain::pattern::Pattern;
-use crate::domain::search::{self, MOST_WORDS, Search, words};
-use crate::domain::span;
+use crate::domain::filter::{Filter, Order, Page};
+use crate::domain::search::Search;
+use crate::domain::{query_filter, span};
 use crate::state::AppState;
 use crate::store::list;
 use crate::store::scan::Budget;
@@ -42,72 +36,20 @@ pub(super) async fn filter(state: &AppState, query: &Query) -> Result<Filter, Ap
 
 /// The part of a filter that looks at the entry alone, not at its time: all that a live tail has use for.
 pub(super) async fn entry_filter(state: &AppState, query: &Query) -> Result<Filter, ApiError> {
-    let names = |name: &str| {
-        query
-            .last_nonempty(name)
-            .map(|text| NameFilter::new(text.split(',')))
+    let pairs: Vec<(&str, &str)> = query.pairs().collect();
+    let filter = query_filter::parse(&pairs).map_err(ApiError::invalid)?;
+    let Some(Search::Raw(raw)) = &filter.search else {
+        return Ok(filter);
     };
-    let least = query
-        .last_nonempty("min_level")
-        .map(|text| Levels::parse(&format!(">={}", text.trim_start_matches(">="))));
-    let levels = query.last_nonempty("level").map(Levels::parse);
-    let stream = match query.last_nonempty("stream") {
-        None => None,
-        Some(text) => Some(
-            search::stream(text).ok_or_else(|| unexpected("stream", text, "stdout or stderr"))?,
-        ),
-    };
-    let regex = query.last_nonempty("regex").map(Pattern::parse);
-    Ok(Filter {
-        container: names("container"),
-        project: names("project"),
-        service: names("service"),
-        stream,
-        levels: match (levels, least) {
-            (Some(levels), Some(least)) => Some(levels.and(least)),
-            (levels, least) => levels.or(least),
-        },
-        search: search_of(state, query).await?,
-        fields: FieldTest::parse(query.pairs()).map_err(ApiError::invalid)?,
-        regex: regex
-            .transpose()
-            .map_err(|fault| ApiError::invalid(format!("regex: {fault}")))?,
-        ..Filter::default()
-    })
-}
-
-async fn search_of(state: &AppState, query: &Query) -> Result<Option<Search>, ApiError> {
-    // `q` and `search` are one parameter with two names.
-    let given = query
-        .pairs()
-        .filter(|(name, value)| matches!(*name, "search" | "q") && !value.is_empty())
-        .last();
-    let is_raw = match query.last_nonempty("mode") {
-        None | Some("words") => false,
-        Some("fts") => true,
-        Some(other) => return Err(unexpected("mode", other, "words or fts")),
-    };
-    let Some((name, text)) = given else {
-        return Ok(None);
-    };
-    let count = words(text);
-    if count > MOST_WORDS {
-        return Err(ApiError::invalid(format!(
-            "{name}: {count} words; expected at most {MOST_WORDS}"
-        )));
-    }
-    if !is_raw {
-        return Ok(Some(Search::parse(text)));
-    }
-    let raw = text.to_owned();
+    let raw = raw.clone();
     let fault = state
         .ctx
         .store
         .read(move |conn| list::fault_of_raw(conn, &raw))
         .await?;
     match fault {
-        None => Ok(Some(Search::Raw(text.to_owned()))),
-        Some(fault) => Err(ApiError::invalid(format!("{name}: {fault}"))),
+        None => Ok(filter),
+        Some(fault) => Err(ApiError::invalid(format!("search: {fault}"))),
     }
 }
 
@@ -178,8 +120,7 @@ pub(super) fn took(state: &AppState, started: Duration) -> Duration {
 
 /// A refusal that says what was found and what was expected.
 pub(super) fn unexpected(name: &str, text: &str, expected: &str) -> ApiError {
-    let shown: String = text.chars().take(64).collect();
-    ApiError::invalid(format!("{name}: {shown:?}; expected {expected}"))
+    ApiError::invalid(query_filter::unexpected(name, text, expected))
 }
 
 fn no_time(name: &str, text: &str) -> ApiError {

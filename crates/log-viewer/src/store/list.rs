@@ -34,6 +34,8 @@ pub struct Total {
 pub struct Listing {
     /// The ids of the entries, in the order of the page.
     pub ids: Vec<i64>,
+    /// Their times, in nanoseconds since 1970.
+    pub times_ns: Vec<i64>,
     /// `None` for pages from a cursor.
     pub total: Option<Total>,
     /// The entry behind which to go on; `None` at the end of the list.
@@ -111,12 +113,17 @@ impl Listing {
     fn take(&mut self, mut ranks: Vec<Rank>, order: Order, page: Page) {
         let has_more = ranks.len() > page.limit as usize;
         ranks.truncate(page.limit as usize);
-        self.ids = ranks.into_iter().map(|rank| rank.at(order).id).collect();
+        (self.ids, self.times_ns) = ranks
+            .into_iter()
+            .map(|rank| rank.at(order))
+            .map(|at| (at.id, at.time))
+            .unzip();
         if has_more {
             self.next = self.ids.last().copied();
         }
         if order != page.order {
             self.ids.reverse();
+            self.times_ns.reverse();
         }
     }
 }

@@ -17,6 +17,8 @@ pub mod legacy;
 pub mod list;
 mod plan;
 pub mod ring;
+pub mod rule_alerts;
+pub mod rules;
 pub mod scan;
 mod snapshot;
 mod sweep;
@@ -54,6 +56,16 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 111,
         name: "cursors of the original",
         sql: include_str!("migrations/0111_original.sql"),
+    },
+    Migration {
+        version: 112,
+        name: "alerts",
+        sql: monlight_shared::notify::outbox::SCHEMA,
+    },
+    Migration {
+        version: 113,
+        name: "rules that watch what arrives",
+        sql: include_str!("migrations/0113_rules.sql"),
     },
 ];
 

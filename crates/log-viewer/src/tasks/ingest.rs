@@ -21,10 +21,12 @@ use super::taken_over;
 use super::watch::Watcher;
 use crate::domain::names::NameFilter;
 use crate::live::Hub;
+use crate::rules::Rules;
 use crate::state::Sources;
 use crate::store::cursors::{self, FollowState};
 use crate::store::legacy;
 use crate::store::ring::{self, Batch};
+use crate::store::rules;
 
 const BLOCK_BYTES: usize = 64 * 1024;
 /// Files that stay open while nothing is read from them, so that their rest can be read if they are deleted. Many systems
@@ -63,6 +65,8 @@ pub struct Parts {
     pub hub: Hub,
     /// Where the state of the directory of containers is shown.
     pub sources: Sources,
+    /// What watches for entries.
+    pub rules: Rules,
 }
 
 pub use super::keeping::Keep;
@@ -124,6 +128,7 @@ impl Ingest {
         watcher: impl Into<Option<Watcher>>,
     ) -> anyhow::Result<Self> {
         let remembered = ctx.store.read_blocking(cursors::load)?;
+        parts.rules.load(ctx.store.read_blocking(rules::all)?);
         let meters = Meters::new(&ctx.metrics, &parts.sources);
         Ok(Self {
             discovery: Discovery::new(parts.root.clone(), parts.wanted.clone()),
@@ -548,12 +553,18 @@ impl Ingest {
             return Ok(());
         };
         let (inside, limits) = (Arc::clone(&batch), self.keeper.limits());
-        let stored = self
-            .ctx
-            .store
-            .write_blocking(Lane::Ingest, batch.bytes(), move |conn| {
-                ring::append(conn, &inside, limits)
-            })?;
+        let rules = self.parts.rules.clone();
+        let hits = Arc::new(rules.look(&batch));
+        let found = Arc::clone(&hits);
+        let (stored, fired) =
+            self.ctx
+                .store
+                .write_blocking(Lane::Ingest, batch.bytes(), move |conn| {
+                    let stored = ring::append(conn, &inside, limits)?;
+                    let fired = rules.count(conn, &found, &stored)?;
+                    Ok((stored, fired))
+                })?;
+        self.parts.rules.note(&hits, fired);
         self.pending = None;
         self.saved = self.ctx.clock.monotonic();
         self.meters.stored.add(batch.entries.len() as u64);

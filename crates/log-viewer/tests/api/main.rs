@@ -21,6 +21,7 @@ mod process;
 mod queries;
 mod rig;
 mod ring;
+mod rules;
 mod search_text;
 mod tail;
 mod traces;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Method;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use log_viewer::config::Config;
@@ -52,6 +54,7 @@ impl Service for ByHand {
 
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
         let (router, parts) = assemble(&ctx, config);
+        parts.rules.alerts().start();
         PARTS.set(Some(parts));
         Ok(router)
     }
@@ -259,6 +262,16 @@ impl Rig {
 
     pub(crate) fn get(&self, path: &str) -> TestResponse {
         self.runtime.block_on(self.service.get(path))
+    }
+
+    /// Sends JSON; answers status and body, null when that is no JSON.
+    pub(crate) fn send(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.service.request(method, path);
+        let request = request.body(Body::from(body.to_string()));
+        let answer = self.service.send(request.expect("a request"));
+        let answer = self.runtime.block_on(answer);
+        let json = serde_json::from_slice(&answer.body).unwrap_or_default();
+        (answer.status.as_u16(), json)
     }
 
     pub(crate) fn json(&self, path: &str) -> Value {

@@ -162,7 +162,7 @@ pub struct List<A> {
     filter: Filter,
     limit: u32,
     name: fn(i64) -> &'static str,
-    about: fn(Option<i64>) -> A,
+    about: fn(&Connection, Option<i64>) -> Result<A, StoreError>,
 }
 
 impl<A> List<A> {
@@ -171,7 +171,7 @@ impl<A> List<A> {
     pub fn new(
         query: &Query,
         name: fn(i64) -> &'static str,
-        about: fn(Option<i64>) -> A,
+        about: fn(&Connection, Option<i64>) -> Result<A, StoreError>,
     ) -> Result<Self, ApiError> {
         Ok(Self {
             filter: filter(query)?,
@@ -199,8 +199,8 @@ impl<A> List<A> {
         Ok(Shown {
             alerts: alerts
                 .into_iter()
-                .map(|alert| self.shown_alert(alert, channels))
-                .collect(),
+                .map(|alert| self.shown_alert(conn, alert, channels))
+                .collect::<Result<_, _>>()?,
             channels: shown_channels(&outbox::channels(conn)?, channels),
             collecting,
             told_last_hour: standing.told_last_hour,
@@ -209,16 +209,21 @@ impl<A> List<A> {
         })
     }
 
-    fn shown_alert(&self, alert: ListedAlert, channels: &Channels) -> ShownAlert<A> {
+    fn shown_alert(
+        &self,
+        conn: &Connection,
+        alert: ListedAlert,
+        channels: &Channels,
+    ) -> Result<ShownAlert<A>, StoreError> {
         let digest = outbox::is_digest(alert.kind);
-        ShownAlert {
+        Ok(ShownAlert {
             id: alert.id,
             kind: if digest {
                 "digest"
             } else {
                 (self.name)(alert.kind)
             },
-            about: (self.about)((!digest).then_some(alert.subject)),
+            about: (self.about)(conn, (!digest).then_some(alert.subject))?,
             alerts: digest.then_some(alert.subject),
             time: iso_millis(alert.time_ms),
             time_ms: alert.time_ms,
@@ -232,7 +237,7 @@ impl<A> List<A> {
                 .into_iter()
                 .map(|delivery| shown_delivery(delivery, channels))
                 .collect(),
-        }
+        })
     }
 }
 

@@ -1,0 +1,343 @@
+//! Rules that watch for entries: what counts, and when people are told.
+//!
+//! A rule fires when `threshold` entries that match its filter have arrived within its window, and not again before its
+//! cooldown is over. Counting is by arrival, in sixtieths of the window: what has arrived within the window is always
+//! counted, what arrived up to a sixtieth before it may be. A rule that fires begins to count anew; what arrives while it
+//! cools down is counted, so one that is still going on fires with the next match afterwards.
+
+use std::time::Duration;
+
+use monlight_shared::http::Query;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::filter::Filter;
+use super::matching::Matching;
+use super::query_filter::{self, NAMES};
+
+/// The most rules.
+pub const MOST_RULES: usize = 50;
+/// The longest name, in characters.
+pub const NAME_CHARS: usize = 100;
+/// The longest filter as a query string, in bytes.
+pub const QUERY_BYTES: usize = 4096;
+/// The largest threshold.
+pub const MOST_THRESHOLD: i64 = 1_000_000;
+/// The longest window, in seconds.
+pub const LONGEST_WINDOW: i64 = 86_400;
+/// The longest cooldown, in seconds.
+pub const LONGEST_COOLDOWN: i64 = 7 * 86_400;
+/// Parts of a window.
+const PARTS: i64 = 60;
+/// A remembered time that is further ahead of the clock than this was remembered before the clock was set back.
+const STALE_MS: i64 = 60_000;
+
+/// What a rule says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What people call it.
+    pub name: String,
+    /// Its filter, as a query string of `GET /api/logs`.
+    pub query: String,
+    /// So many entries.
+    pub threshold: i64,
+    /// Within this time.
+    pub window: Duration,
+    /// How long it is quiet after it fired.
+    pub cooldown: Duration,
+    /// Whether it is looked at.
+    pub enabled: bool,
+}
+
+/// A body, as far as JSON knows.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    name: Option<Value>,
+    filter: Option<Value>,
+    threshold: Option<Value>,
+    window_seconds: Option<Value>,
+    cooldown_seconds: Option<Value>,
+    enabled: Option<Value>,
+}
+
+impl Rule {
+    /// Reads a new rule. `name` and `filter` are required; the usual rule fires at the first match and is then quiet for
+    /// a quarter of an hour.
+    ///
+    /// # Errors
+    /// What is wrong, and what was expected.
+    pub fn read(body: &[u8]) -> Result<Self, String> {
+        let usual = Self {
+            name: String::new(),
+            query: String::new(),
+            threshold: 1,
+            window: Duration::from_mins(5),
+            cooldown: Duration::from_mins(15),
+            enabled: true,
+        };
+        let given = parse(body)?;
+        for (name, value) in [("name", &given.name), ("filter", &given.filter)] {
+            if value.is_none() {
+                return Err(format!("{name} is missing"));
+            }
+        }
+        usual.with(given)
+    }
+
+    /// The rule with what a body gives.
+    ///
+    /// # Errors
+    /// What is wrong, and what was expected.
+    pub fn changed(self, body: &[u8]) -> Result<Self, String> {
+        self.with(parse(body)?)
+    }
+
+    fn with(mut self, body: Body) -> Result<Self, String> {
+        if let Some(name) = body.name {
+            self.name = name_of(&name)?;
+        }
+        if let Some(filter) = body.filter {
+            self.query = query_of(&filter)?;
+        }
+        if let Some(threshold) = body.threshold {
+            self.threshold = number("threshold", &threshold, 1, MOST_THRESHOLD)?;
+        }
+        let seconds = |name, value: &Value, least, most| {
+            number(name, value, least, most)
+                .map(|seconds| Duration::from_secs(seconds.unsigned_abs()))
+        };
+        if let Some(window) = body.window_seconds {
+            self.window = seconds("window_seconds", &window, 1, LONGEST_WINDOW)?;
+        }
+        if let Some(cooldown) = body.cooldown_seconds {
+            self.cooldown = seconds("cooldown_seconds", &cooldown, 0, LONGEST_COOLDOWN)?;
+        }
+        if let Some(enabled) = body.enabled {
+            self.enabled = enabled
+                .as_bool()
+                .ok_or_else(|| format!("enabled: {enabled}; expected true or false"))?;
+        }
+        Ok(self)
+    }
+
+    /// Whether both count the same entries in the same way, so that what was counted for one holds for the other.
+    pub fn counts_like(&self, other: &Self) -> bool {
+        self.query == other.query
+            && self.threshold == other.threshold
+            && self.window == other.window
+            && self.enabled == other.enabled
+    }
+
+    /// Its filter.
+    ///
+    /// # Errors
+    /// What is wrong with the query; one that was stored has been checked.
+    pub fn filter(&self) -> Result<Filter, String> {
+        filter_of(&self.query)
+    }
+
+    /// Its filter as JSON: each parameter with its value, or its values.
+    pub fn filter_json(&self) -> Map<String, Value> {
+        let mut json: Map<String, Value> = Map::new();
+        for (name, value) in Query::parse(&self.query).pairs() {
+            match json.get_mut(name) {
+                None => {
+                    json.insert(name.to_owned(), value.into());
+                }
+                Some(Value::Array(values)) => values.push(value.into()),
+                Some(known) => *known = Value::Array(vec![known.take(), value.into()]),
+            }
+        }
+        json
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Body, String> {
+    serde_json::from_slice(body).map_err(|fault| {
+        format!(
+            "The body is no rule ({fault}); expected a JSON object with name, filter, threshold, window_seconds, cooldown_seconds and enabled"
+        )
+    })
+}
+
+fn name_of(value: &Value) -> Result<String, String> {
+    let name = value.as_str().map(str::trim).unwrap_or_default();
+    let is_fine =
+        (1..=NAME_CHARS).contains(&name.chars().count()) && !name.contains(char::is_control);
+    is_fine
+        .then(|| name.to_owned())
+        .ok_or_else(|| format!("name: expected a text of 1 to {NAME_CHARS} characters on one line"))
+}
+
+fn number(name: &str, value: &Value, least: i64, most: i64) -> Result<i64, String> {
+    value
+        .as_i64()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| {
+            let shown: String = value.to_string().chars().take(64).collect();
+            format!("{name}: {shown}; expected a whole number from {least} to {most}")
+        })
+}
+
+/// The query string of a filter that is given as one, or as an object of parameters.
+fn query_of(value: &Value) -> Result<String, String> {
+    let pairs: Vec<(String, String)> = match value {
+        Value::String(text) => Query::parse(text.trim_start_matches('?'))
+            .pairs()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        Value::Object(parameters) => parameters
+            .iter()
+            .flat_map(|(name, value)| match value {
+                Value::Array(values) => values.iter().map(|value| (name, value)).collect(),
+                value => vec![(name, value)],
+            })
+            .map(|(name, value)| Ok((name.clone(), text_of(name, value)?)))
+            .collect::<Result<_, String>>()?,
+        _ => {
+            return Err(
+                "filter: expected an object such as {\"level\": \">=error\", \"search\": \"timeout\"}, or a query string"
+                    .to_owned(),
+            );
+        }
+    };
+    let mut query = String::new();
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        if !NAMES.contains(&name.as_str()) && !name.starts_with("field.") {
+            return Err(unknown(name));
+        }
+        if !query.is_empty() {
+            query.push('&');
+        }
+        encode(&mut query, name);
+        query.push('=');
+        encode(&mut query, value);
+    }
+    if query.len() > QUERY_BYTES {
+        return Err(format!(
+            "filter: {} bytes as a query string; expected at most {QUERY_BYTES}",
+            query.len()
+        ));
+    }
+    filter_of(&query).map(|_| query)
+}
+
+fn unknown(name: &str) -> String {
+    let shown: String = name.chars().take(64).collect();
+    if matches!(name, "since" | "until") {
+        return format!("filter: {shown} has no place in a rule, which looks at what arrives");
+    }
+    format!(
+        "filter: {shown:?} is unknown; expected {} or field.NAME",
+        NAMES.join(", ")
+    )
+}
+
+fn text_of(name: &str, value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(is) => Ok(is.to_string()),
+        _ => Err(format!(
+            "filter: {name}: expected a text or a list of texts"
+        )),
+    }
+}
+
+fn filter_of(query: &str) -> Result<Filter, String> {
+    let query = Query::parse(query);
+    let pairs: Vec<(&str, &str)> = query.pairs().collect();
+    let filter = query_filter::parse(&pairs).map_err(|fault| format!("filter: {fault}"))?;
+    if Matching::new(&filter).is_none() {
+        return Err("filter: mode: \"fts\" cannot be watched for; expected words".to_owned());
+    }
+    if filter.is_empty() {
+        return Err("filter: nothing can match it".to_owned());
+    }
+    Ok(filter)
+}
+
+/// Percent-encodes all but what needs none.
+fn encode(out: &mut String, text: &str) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~*,:!".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                out.push(char::from(
+                    DIGITS.get(usize::from(digit)).copied().unwrap_or(b'0'),
+                ));
+            }
+        }
+    }
+}
+
+/// What a rule has counted. Times are unix milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Numbers of parts of windows since 1970, ascending, each with what arrived in it.
+    pub parts: Vec<(i64, i64)>,
+    /// When it last fired.
+    pub fired_ms: Option<i64>,
+    /// Matches since it last fired.
+    pub unsaid: i64,
+}
+
+impl Counted {
+    /// Counts entries that arrive now. Answers how many matched since the rule last fired, when it fires.
+    pub fn add(&mut self, rule: &Rule, entries: i64, now_ms: i64) -> Option<i64> {
+        if entries == 0 {
+            return None;
+        }
+        let window_ms = rule.window.as_millis() as i64;
+        let part = now_ms.div_euclid((window_ms / PARTS).max(1));
+        let oldest = part - window_ms.min(PARTS);
+        self.parts
+            .retain(|(known, _)| (oldest..=part).contains(known));
+        match self.parts.last_mut() {
+            Some((known, count)) if *known == part => *count += entries,
+            _ => self.parts.push((part, entries)),
+        }
+        self.unsaid += entries;
+        let counted: i64 = self.parts.iter().map(|(_, count)| count).sum();
+        if counted < rule.threshold || self.quiet_until(rule, now_ms).is_some() {
+            return None;
+        }
+        self.parts.clear();
+        self.fired_ms = Some(now_ms);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+
+    /// How many matches count at this time.
+    pub fn within(&self, rule: &Rule, now_ms: i64) -> i64 {
+        let window_ms = rule.window.as_millis() as i64;
+        let part = now_ms.div_euclid((window_ms / PARTS).max(1));
+        let oldest = part - window_ms.min(PARTS);
+        let counts = self
+            .parts
+            .iter()
+            .filter(|(known, _)| (oldest..=part).contains(known));
+        counts.map(|(_, count)| count).sum()
+    }
+
+    /// Until when the rule is quiet, `None` when it is not.
+    pub fn quiet_until(&self, rule: &Rule, now_ms: i64) -> Option<i64> {
+        let fired_ms = self.fired_ms.filter(|fired| *fired <= now_ms + STALE_MS)?;
+        let until = fired_ms + rule.cooldown.as_millis() as i64;
+        (until > now_ms).then_some(until)
+    }
+}
+
+/// When a rule would have fired, had entries arrived at these times, in ascending order.
+pub fn firings(rule: &Rule, times_ms: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut counted = Counted::default();
+    times_ms
+        .filter(|time_ms| counted.add(rule, 1, *time_ms).is_some())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ mod state;
 use axum::Router;
 use monlight_shared::config::{ApiKeyName, Reader, Var};
 use monlight_shared::service::{Context, Service, ServiceInfo};
-use monlight_shared::store::Migration;
+use monlight_shared::store::{Migration, TakeOver};
 
 pub use config::Config;
 use state::AppState;
@@ -56,6 +56,10 @@ impl Service for MetricsCollector {
 
     fn migrations() -> &'static [Migration] {
         store::MIGRATIONS
+    }
+
+    fn take_over() -> Option<TakeOver> {
+        Some(store::legacy::TAKE_OVER)
     }
 
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {

@@ -52,7 +52,8 @@ impl MetricType {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The type of a name on the wire.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "counter" => Some(Self::Counter),
             "gauge" => Some(Self::Gauge),

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`metric`] turns a request body into items, [`labels`] and [`timestamp`] make their parts
 //! comparable, [`block`] packs points for the disk, [`rollup`] sums them up with the help of [`sketch`] and
-//! [`percentile`], [`range`], [`label_filter`] and [`aggregate`]
+//! [`percentile`], [`figures`] makes one of what is left of it, [`range`], [`label_filter`] and [`aggregate`]
 //! say what a question is about, [`vitals`] rates pages, [`number`] writes figures.
 
 pub(crate) mod metric;
@@ -14,6 +14,7 @@ pub(crate) mod timestamp;
 
 pub(crate) mod block;
 
+pub(crate) mod figures;
 pub(crate) mod percentile;
 pub(crate) mod rollup;
 pub(crate) mod sketch;

@@ -52,8 +52,13 @@ impl Sketch {
 
     /// Counts one finite value.
     pub(crate) fn add(&mut self, value: f64) {
+        self.add_many(value, 1);
+    }
+
+    /// Counts a finite value as often as it occurred, once at least.
+    pub(crate) fn add_many(&mut self, value: f64, count: u64) {
         if value == 0.0 {
-            self.zeros += 1;
+            self.zeros += count;
             return;
         }
         let side = if value > 0.0 {
@@ -64,9 +69,9 @@ impl Sketch {
         let index = (value.abs().ln() / GAMMA.ln()).ceil() as i32;
         // Sorted input, which is the usual case, ends up at one of the two ends.
         match side.binary_search_by_key(&index, |bucket| bucket.index) {
-            Ok(place) => side[place].count += 1,
+            Ok(place) => side[place].count += count,
             Err(place) => {
-                side.insert(place, Bucket { index, count: 1 });
+                side.insert(place, Bucket { index, count });
                 collapse(side);
             }
         }

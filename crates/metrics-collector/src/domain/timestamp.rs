@@ -49,6 +49,11 @@ pub(crate) fn resolve(raw: Option<&str>, now_ms: i64) -> Resolved {
     }
 }
 
+/// Reads a time that somebody has stored; `None` when it is none, or more than a day ahead.
+pub(crate) fn stored(text: &str, now_ms: i64) -> Option<i64> {
+    parse(text).filter(|&at_ms| at_ms <= now_ms.saturating_add(DAY_MS))
+}
+
 /// Milliseconds since 1970 of a date and time, rounded down.
 fn parse(text: &str) -> Option<i64> {
     common_form(text.as_bytes()).or_else(|| {

@@ -134,7 +134,11 @@ fn same_minute(a: Point, b: Point) -> bool {
 }
 
 /// Stores points whose minute still has its blocks, and marks what they change.
-fn store_block(conn: &Connection, minute: i64, points: &[(i64, Point)]) -> Result<(), StoreError> {
+pub(super) fn store_block(
+    conn: &Connection,
+    minute: i64,
+    points: &[(i64, Point)],
+) -> Result<(), StoreError> {
     let mut packed: Vec<BlockPoint> = points
         .iter()
         // The offset is below 60,000, as the point lies in this minute.
@@ -227,7 +231,10 @@ fn merge_late(
 }
 
 /// The name that a series belongs to.
-fn name_of_series(conn: &Connection, series: i64) -> rusqlite::Result<(i64, MetricType)> {
+pub(super) fn name_of_series(
+    conn: &Connection,
+    series: i64,
+) -> rusqlite::Result<(i64, MetricType)> {
     conn.prepare_cached("SELECT name.id, name.type FROM series JOIN name ON name.id = series.name_id WHERE series.id = ?1")?
         .query_row([series], |row| {
             let code: u8 = row.get(1)?;

@@ -24,6 +24,7 @@ pub(crate) mod scan;
 pub(crate) mod dashboard;
 pub(crate) mod discover;
 pub(crate) mod health;
+pub(crate) mod legacy;
 pub(crate) mod query;
 pub(crate) mod top;
 
@@ -48,6 +49,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 102,
         name: "series of a name",
         sql: include_str!("migrations/0102_bounds.sql"),
+    },
+    Migration {
+        version: 103,
+        name: "what a take-over has set aside",
+        sql: include_str!("migrations/0103_set_aside.sql"),
     },
 ];
 

@@ -17,6 +17,8 @@ pub(crate) struct Stats {
     pub(crate) projects: Vec<(String, u64)>,
     /// The names that have more label sets than they may have, or stand for those that have no place.
     pub(crate) overflowing: Vec<Overflowing>,
+    /// Rows of the original's file that were left out.
+    pub(crate) set_aside: u64,
     /// Minutes, hours and days that are open or wait for the rollup.
     pub(crate) backlog: u64,
     /// The newest minute closed by the rollup.
@@ -57,9 +59,13 @@ pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Stats> {
             })
         })?
         .collect::<rusqlite::Result<_>>()?;
+    let set_aside: i64 = conn
+        .prepare_cached("SELECT count(*) FROM set_aside")?
+        .query_row([], |row| row.get(0))?;
     Ok(Stats {
         projects,
         overflowing,
+        set_aside: unsigned(set_aside),
         backlog: unsigned(rebuild::backlog(conn)?),
         last_rolled: Watermark::LastRolled.read(conn)?,
     })

@@ -5,6 +5,7 @@ mod dashboard;
 mod discover;
 mod export;
 mod ingest;
+mod legacy;
 mod model;
 mod query;
 mod question;
@@ -19,7 +20,7 @@ use axum::Router;
 use metrics_collector::{ByHand, Config, MetricsCollector};
 use monlight_shared::config::{Env, Reader, Var};
 use monlight_shared::service::{Context, Service, ServiceInfo};
-use monlight_shared::store::Migration;
+use monlight_shared::store::{Migration, TakeOver};
 use monlight_shared::testing::{TEST_START_SECONDS, TestResponse, TestService};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -46,6 +47,10 @@ impl Service for Bare {
 
     fn migrations() -> &'static [Migration] {
         MetricsCollector::migrations()
+    }
+
+    fn take_over() -> Option<TakeOver> {
+        MetricsCollector::take_over()
     }
 
     fn start(_: Context, _: Config) -> anyhow::Result<Router> {

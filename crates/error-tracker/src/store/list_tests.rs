@@ -331,11 +331,11 @@ fn efforts() -> impl Strategy<Value = Effort> {
     let some = || prop_oneof![Just(0_usize), 0..8_usize, Just(1_000)];
     let sets = (some(), some(), some());
     let looks = (some(), some(), some(), some());
-    let totals = (some(), some(), some());
+    let totals = (some(), some(), some(), some());
     (sets, looks, totals).prop_map(|(sets, looks, totals)| Effort {
         first_look: sets.0,
         first_look_at_hits: sets.1,
-        some: sets.2,
+        first_look_at_facets: sets.2,
         few: looks.0,
         few_texts: looks.1,
         probes: looks.2,
@@ -343,6 +343,7 @@ fn efforts() -> impl Strategy<Value = Effort> {
         counted: totals.0 as i64,
         counted_in_sets: totals.1 as i64,
         counting: totals.2 as i64,
+        counting_groups: totals.3 as i64,
     })
 }
 

@@ -14,12 +14,12 @@
 use std::cmp::Reverse;
 
 use monlight_shared::store::StoreError;
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 
 use super::facets;
 use super::plan::{Columns, Order, Plan};
 use super::search::TextTest;
-use super::sets::Sets;
+use super::sets::{self, Sets};
 use crate::domain::cursor::Cursor;
 use crate::domain::facet::FacetId;
 use crate::domain::group::GroupId;
@@ -35,8 +35,8 @@ pub(super) struct Effort {
     pub(super) first_look: usize,
     /// The same for a search, which costs more a group.
     pub(super) first_look_at_hits: usize,
-    /// Groups of a larger set that are taken all the same, for a total.
-    pub(super) some: usize,
+    /// The same for a facet, which single groups can be asked for as well.
+    pub(super) first_look_at_facets: usize,
     /// Candidates that are looked at one by one.
     pub(super) few: usize,
     /// The same when the texts of each must be read.
@@ -51,13 +51,15 @@ pub(super) struct Effort {
     pub(super) counted_in_sets: i64,
     /// Entries of an index that are read for a total.
     pub(super) counting: i64,
+    /// Groups of a facet that are looked at for a total.
+    pub(super) counting_groups: i64,
 }
 
 /// Each of these takes one to five milliseconds.
 const USUAL: Effort = Effort {
     first_look: 50_000,
     first_look_at_hits: 20_000,
-    some: 10_000,
+    first_look_at_facets: 10_000,
     few: 4_000,
     few_texts: 300,
     probes: 150,
@@ -65,6 +67,7 @@ const USUAL: Effort = Effort {
     counted: COUNTED,
     counted_in_sets: 1_000,
     counting: 40_000,
+    counting_groups: 3_000,
 };
 
 /// Which groups a page holds.
@@ -89,6 +92,7 @@ pub(super) fn find(conn: &Connection, query: &ListQuery) -> Result<Page, StoreEr
 pub(super) fn find_uncounted(conn: &Connection, query: &ListQuery) -> Result<Page, StoreError> {
     let effort = Effort {
         counted: 0,
+        counted_in_sets: 0,
         ..USUAL
     };
     find_with(conn, query, effort)
@@ -225,21 +229,11 @@ impl List<'_> {
 
     /// Looks at each of some groups, which are all that can match.
     fn of_candidates(&self, ids: &[i64], sets: &Sets<'_>) -> Result<Page, StoreError> {
-        let mut statement = self.conn.prepare_cached(&format!(
-            "SELECT id, {}{} FROM error_groups WHERE id = ?1",
-            self.order.key(),
-            Columns::BEHIND_KEY
-        ))?;
-        let mut test = OpenTest::new(self.conn, sets)?;
+        let mut look = self.look(sets)?;
         let mut found = Found::new();
         for id in ids {
-            let mut rows = statement.query([id])?;
-            if let Some(row) = rows.next()?
-                && sets.contain(*id)
-                && self.plan.holds(&Columns::behind_key(row)?)
-                && test.holds(*id, row)?
-            {
-                found.push((row.get(1)?, *id));
+            if let Some(key) = look.at(*id)? {
+                found.push((key, *id));
             }
         }
         found.sort_unstable_by_key(|found| Reverse(*found));
@@ -250,6 +244,20 @@ impl List<'_> {
             .skip(self.offset)
             .take(self.limit + 1);
         Ok(self.cut(wanted.collect(), total, true))
+    }
+
+    fn look<'q>(&'q self, sets: &'q Sets<'q>) -> Result<Look<'q>, StoreError> {
+        let statement = self.conn.prepare_cached(&format!(
+            "SELECT id, {}{} FROM error_groups WHERE id = ?1",
+            self.order.key(),
+            Columns::BEHIND_KEY
+        ))?;
+        Ok(Look {
+            statement,
+            plan: self.plan,
+            sets,
+            test: OpenTest::new(self.conn, sets)?,
+        })
     }
 
     /// Reads the index of the order, in which all is that matters besides the sets.
@@ -328,6 +336,9 @@ impl List<'_> {
         if sets.are_none() && !self.plan.is_timed() {
             return Ok((self.groups, true));
         }
+        if let Some(facet) = sets.smallest_facet(self.conn)? {
+            return self.total_of_facet(facet, sets);
+        }
         let most = if sets.are_none() {
             self.effort.counted
         } else {
@@ -341,6 +352,22 @@ impl List<'_> {
             all
         })?;
         Ok((total, all && sets.are_whole()))
+    }
+
+    /// Looks at the groups of one of the facets that were not taken, the newest first.
+    fn total_of_facet(&self, facet: FacetId, sets: &Sets<'_>) -> Result<(i64, bool), StoreError> {
+        let mut look = self.look(sets)?;
+        let (mut total, mut looks) = (0, 0);
+        let mut statement = self.conn.prepare_cached(sets::OF_FACET)?;
+        let mut rows = statement.query([facet.get()])?;
+        while let Some(row) = rows.next()? {
+            if total >= self.effort.counted_in_sets || looks >= self.effort.counting_groups {
+                return Ok((total, false));
+            }
+            looks += 1;
+            total += i64::from(look.at(row.get(0)?)?.is_some());
+        }
+        Ok((total, true))
     }
 
     fn cut(&self, mut found: Found, total: i64, total_exact: bool) -> Page {
@@ -360,6 +387,29 @@ impl List<'_> {
                 .map(|(_, id)| GroupId::from_stored(id))
                 .collect(),
         }
+    }
+}
+
+/// Looks at single groups.
+struct Look<'q> {
+    statement: CachedStatement<'q>,
+    plan: &'q Plan<'q>,
+    sets: &'q Sets<'q>,
+    test: OpenTest<'q, 'q>,
+}
+
+impl Look<'_> {
+    /// The sort key of a group that matches.
+    fn at(&mut self, id: i64) -> Result<Option<i64>, StoreError> {
+        if !self.sets.contain(id) {
+            return Ok(None);
+        }
+        let mut rows = self.statement.query([id])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let holds = self.plan.holds(&Columns::behind_key(row)?) && self.test.holds(id, row)?;
+        Ok(holds.then(|| row.get(1)).transpose()?)
     }
 }
 

@@ -27,6 +27,7 @@ struct Open<'f> {
     some: Option<IdSet>,
 }
 
+#[derive(Default)]
 struct Taken {
     ids: IdSet,
     whole: bool,
@@ -34,15 +35,12 @@ struct Taken {
 }
 
 impl Named<'_> {
-    /// Takes the set whole if it is small enough for a first look, else a part of it.
+    /// Takes the set whole if it is small enough for a first look, else a part of it, or nothing.
     fn look(&self, conn: &Connection, effort: Effort) -> Result<Taken, StoreError> {
         match self {
             Self::Search(_) => self.take(conn, effort.first_look_at_hits),
-            Self::Facet(facet) if groups_of(conn, *facet)? > effort.first_look as i64 => {
-                Ok(Taken {
-                    whole: false,
-                    ..self.take(conn, effort.some)?
-                })
+            Self::Facet(facet) if groups_of(conn, *facet)? > effort.first_look_at_facets as i64 => {
+                Ok(Taken::default())
             }
             Self::Facet(_) => self.take(conn, usize::MAX),
             Self::Session(_) | Self::User(_) => self.take(conn, effort.first_look),
@@ -216,13 +214,29 @@ impl<'f> Sets<'f> {
         self.open.is_empty() && self.wanted.is_none() && self.unwanted.is_empty()
     }
 
-    /// The facets of which only a part was taken.
+    /// The facets that were not taken.
     pub(super) fn open_facets(&self) -> Vec<FacetId> {
         let facet = |open: &Open<'_>| match open.named {
             Named::Facet(facet) => Some(facet),
             _ => None,
         };
         self.open.iter().filter_map(facet).collect()
+    }
+
+    /// The smallest of the facets that were not taken, when nothing else was taken in part.
+    pub(super) fn smallest_facet(&self, conn: &Connection) -> Result<Option<FacetId>, StoreError> {
+        let facets = self.open_facets();
+        if facets.len() < self.open.len() {
+            return Ok(None);
+        }
+        let mut smallest = None;
+        for facet in facets {
+            let groups = groups_of(conn, facet)?;
+            if smallest.is_none_or(|(least, _)| groups < least) {
+                smallest = Some((groups, facet));
+            }
+        }
+        Ok(smallest.map(|(_, facet)| facet))
     }
 
     /// The search of which only a part of the hits was taken.

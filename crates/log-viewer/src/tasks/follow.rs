@@ -116,6 +116,10 @@ pub(super) struct Follower {
     pub(super) lost_a_file: bool,
     /// What kept it from looking at a file the last time.
     pub(super) trouble: Option<String>,
+    /// The time of the line that was read last, in nanoseconds since 1970.
+    pub(super) read_to_ns: i64,
+    /// When it was read last, as the number of the turn.
+    pub(super) last_turn: u64,
 }
 
 impl Follower {
@@ -171,6 +175,8 @@ impl Follower {
             is_deleted: false,
             lost_a_file: false,
             trouble: None,
+            read_to_ns: i64::MIN,
+            last_turn: 0,
         }
     }
 
@@ -286,11 +292,13 @@ impl Follower {
             if !has_work {
                 continue;
             }
-            let outputs = &mut self.outputs;
+            let (outputs, read_to_ns) = (&mut self.outputs, &mut self.read_to_ns);
             loop {
                 let before = file.cursor.position;
                 let took_all = file.drain(|line| {
-                    take(&line, outputs, now, sink, meters);
+                    if let Some(time_ns) = take(&line, outputs, now, sink, meters) {
+                        *read_to_ns = time_ns;
+                    }
                     !sink.is_full()
                 });
                 self.is_changed |= file.cursor.position != before;
@@ -311,7 +319,9 @@ impl Follower {
             self.is_changed |= file.is_compressed();
             let is_over = file.is_over(next_has_content);
             if is_over && file.has_rest() {
-                file.finish(|line| take(&line, outputs, now, sink, meters));
+                file.finish(|line| {
+                    take(&line, outputs, now, sink, meters);
+                });
                 self.is_changed = true;
             }
             if is_over {
@@ -428,8 +438,14 @@ impl Follower {
     }
 }
 
-/// One line of a file on its way to the sink.
-fn take(line: &RawLine<'_>, outputs: &mut [Output; 2], now: Now, sink: &mut Sink, meters: &Meters) {
+/// One line of a file on its way to the sink. Its time, in nanoseconds since 1970, when it is a record.
+fn take(
+    line: &RawLine<'_>,
+    outputs: &mut [Output; 2],
+    now: Now,
+    sink: &mut Sink,
+    meters: &Meters,
+) -> Option<i64> {
     sink.lines += 1;
     meters.lines.inc();
     let record = match line {
@@ -451,7 +467,7 @@ fn take(line: &RawLine<'_>, outputs: &mut [Output; 2], now: Now, sink: &mut Sink
                 Skip::NotJson => meters.not_json.inc(),
                 Skip::NoText => meters.no_text.inc(),
             }
-            return;
+            return None;
         }
     };
     let time_ns = record
@@ -472,6 +488,7 @@ fn take(line: &RawLine<'_>, outputs: &mut [Output; 2], now: Now, sink: &mut Sink
     if let Some(entry) = entry {
         sink.push(entry);
     }
+    Some(time_ns)
 }
 
 impl LogFile {

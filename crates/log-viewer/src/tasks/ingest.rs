@@ -33,7 +33,9 @@ const BLOCK_BYTES: usize = 64 * 1024;
 /// allow a process 1024 descriptors, half of which the connections may need.
 const MOST_OPEN_FILES: usize = 256;
 /// Blocks read from one container before the next one has its turn.
-const BLOCKS_PER_TURN: usize = 4;
+const BLOCKS_PER_TURN: usize = 2;
+/// One turn of so many goes to who has waited longest.
+const TURNS_BY_WAITING: u64 = 4;
 /// Progress that yields no entries is stored at least this often.
 const SAVE_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
@@ -116,6 +118,7 @@ pub struct Ingest {
     must_save: bool,
     /// What kept containers from being followed when they were looked for last.
     unstarted: Vec<String>,
+    turns: u64,
     keeper: Keeper,
     meters: Meters,
 }
@@ -156,6 +159,7 @@ impl Ingest {
             saved: ctx.clock.monotonic(),
             must_save: false,
             unstarted: Vec::new(),
+            turns: 0,
             keeper: Keeper::new(parts.keep, &ctx.metrics),
             meters,
             ctx: ctx.clone(),
@@ -183,11 +187,9 @@ impl Ingest {
     ) -> Result<Option<Duration>, StoreError> {
         self.store_pending()?;
         self.look(wake);
-        let until = self.now().monotonic + READ_AT_MOST;
-        let mut has_more = true;
-        while has_more && !should_stop() && self.now().monotonic <= until {
-            has_more = self.read_turn()?;
-        }
+        let clock = self.ctx.clock.clone();
+        let until = clock.monotonic() + READ_AT_MOST;
+        let mut has_more = self.read(&|| !should_stop() && clock.monotonic() <= until)?;
         let now = self.now();
         self.flush(now)?;
         self.drop_finished(now);
@@ -455,25 +457,18 @@ impl Ingest {
         }
     }
 
-    /// One turn for every container that has something to read. `true` when there may be more.
-    fn read_turn(&mut self) -> Result<bool, StoreError> {
-        let mut has_more = false;
-        let ids: Vec<String> = self
-            .followers
-            .iter()
-            .filter(|(_, follower)| follower.is_unread)
-            .map(|(id, _)| id.clone())
-            .collect();
+    /// Reads the containers that have something, in turns, while `goes_on` says so. `true` when there may be more.
+    fn read(&mut self, goes_on: &dyn Fn() -> bool) -> Result<bool, StoreError> {
         let mut open: usize = self.followers.values().map(Follower::open_files).sum();
         let mut held: usize = self.followers.values().map(Follower::held_bytes).sum();
-        for id in ids {
+        while goes_on() {
             let now = self.now();
-            let Some(follower) = self.followers.get_mut(&id) else {
-                continue;
+            let Some(follower) = next_turn(&mut self.followers, &mut self.turns) else {
+                break;
             };
             open -= follower.open_files();
             held -= follower.held_bytes();
-            has_more |= follower.read(
+            follower.read(
                 &mut self.block,
                 BLOCKS_PER_TURN,
                 now,
@@ -493,7 +488,7 @@ impl Ingest {
             }
         }
         self.meters.held.set(held as i64);
-        Ok(has_more)
+        Ok(self.followers.values().any(|follower| follower.is_unread))
     }
 
     /// Leaves containers that were deleted and have been read to their end.
@@ -572,6 +567,23 @@ impl Ingest {
         self.parts.hub.publish(&batch, &stored);
         Ok(())
     }
+}
+
+/// Who reads next: mostly who is furthest behind by the times in its log, so that ids that are near each other are near in
+/// time, too, and a page of a list looks at few of them. Sometimes who has waited longest, so that a log with a wrong clock
+/// holds up nobody.
+fn next_turn<'f>(
+    followers: &'f mut BTreeMap<String, Follower>,
+    turns: &mut u64,
+) -> Option<&'f mut Follower> {
+    *turns += 1;
+    let by_time = !turns.is_multiple_of(TURNS_BY_WAITING);
+    let next = followers
+        .values_mut()
+        .filter(|follower| follower.is_unread)
+        .min_by_key(|follower| (by_time.then_some(follower.read_to_ns), follower.last_turn))?;
+    next.last_turn = *turns;
+    Some(next)
 }
 
 fn cannot_look(container: &Container, fault: &dyn Display) -> String {

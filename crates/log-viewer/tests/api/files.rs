@@ -432,3 +432,44 @@ fn who_is_behind_is_named_until_it_has_caught_up() {
     assert_eq!(lag(&rig), [""; 0]);
     assert_eq!(notes(&rig), serde_json::json!([]));
 }
+
+/// One of two files was read ten times as fast as the other, so each block of ids spanned hours and a page had to look at
+/// most of them.
+#[test]
+fn backlogs_of_several_containers_are_read_side_by_side() {
+    const LINES: u32 = 6000;
+    let mut rig = Rig::web();
+    rig.container("def", "worker");
+    for (id, seconds, length) in [("abc", 0, 200), ("def", 1, 40)] {
+        let lines: String = (0..LINES)
+            .map(|n| {
+                record(
+                    &format!("{n} {}", "x".repeat(length)),
+                    "stdout",
+                    2 * n + seconds,
+                )
+            })
+            .collect();
+        rig.write_raw(id, lines);
+    }
+    rig.settle();
+    let times = rig.service.ctx.store.read(|conn| {
+        let mut statement = conn.prepare("SELECT time_ns FROM log_entries ORDER BY id")?;
+        let times = statement.query_map([], |row| row.get::<_, i64>(0))?;
+        Ok(times.collect::<Result<Vec<_>, _>>()?)
+    });
+    let times = rig.runtime.block_on(times).expect("readable");
+    let mut in_order = times.clone();
+    in_order.sort_unstable();
+    assert_eq!(times.len(), 2 * LINES as usize);
+    let farthest = times
+        .iter()
+        .enumerate()
+        .map(|(place, time)| {
+            in_order
+                .partition_point(|other| other < time)
+                .abs_diff(place)
+        })
+        .max();
+    assert!(farthest < Some(2500), "{farthest:?}");
+}

@@ -9,9 +9,11 @@
 //! It is the only service that strangers reach, so every byte is taken to be hostile: an event costs no more memory
 //! than its text, a map no more than a few buffers, and nothing a page says about itself outweighs what its key says.
 
+mod budgets;
 mod config;
 mod domain;
 mod http;
+mod keys;
 mod state;
 mod store;
 mod tasks;
@@ -61,21 +63,10 @@ impl Service for BrowserRelay {
     }
 
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
-        let Context {
-            store,
-            clock,
-            metrics,
-            lifecycle,
-            common,
-        } = &ctx;
-        let state = state::State::new(
-            store.clone(),
-            clock.clone(),
-            metrics,
-            common.rate_limit,
-            &config,
-        )?;
+        let state = state::State::new(&ctx, &config)?;
+        let lifecycle = &ctx.lifecycle;
         tasks::map_upkeep::start(lifecycle, &state);
+        tasks::key_use::start(lifecycle, &state);
         Ok(http::router(&ctx, state, config.max_body_bytes))
     }
 }

@@ -1,20 +1,21 @@
 //! What handlers and tasks share. Cheap to clone.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use monlight_shared::clock::Clock;
-use monlight_shared::http::RateLimit;
+use monlight_shared::lifecycle::Lifecycle;
 use monlight_shared::metrics::{Gauge, Registry};
+use monlight_shared::service::Context;
 use monlight_shared::store::{Lane, Store, StoreError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use crate::budgets::Budgets;
 use crate::config::Config;
-use crate::domain::origin::Origins;
-use crate::store::dsn_keys::{self, DsnKey};
+use crate::keys::Keys;
+use crate::store::dsn_keys;
 use crate::store::source_maps::{self, Totals};
 use crate::telemetry::Telemetry;
 use crate::upstream::{self, Upstream};
@@ -26,12 +27,11 @@ const MOST_SPOOLS: usize = 4;
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
+    pub(crate) lifecycle: Lifecycle,
     pub(crate) errors: Upstream,
     pub(crate) metrics: Upstream,
     pub(crate) keys: Keys,
-    pub(crate) origins: Arc<Origins>,
-    /// Requests of browsers, by key (0 for none or an unknown one) and address.
-    pub(crate) rate: Arc<RateLimit<(i64, IpAddr)>>,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) in_flight: InFlight,
     pub(crate) outgoing: Outgoing,
     pub(crate) maps: Arc<Maps>,
@@ -54,13 +54,14 @@ pub(crate) struct Maps {
 
 impl State {
     /// Connects the parts; creates the seeded keys.
-    pub(crate) fn new(
-        store: Store,
-        clock: Clock,
-        registry: &Registry,
-        rate_limit: u32,
-        config: &Config,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn new(ctx: &Context, config: &Config) -> anyhow::Result<Self> {
+        let Context {
+            store,
+            clock,
+            metrics: registry,
+            lifecycle,
+            common,
+        } = ctx;
         let (seeds, now) = (config.seeds.clone(), clock.now_ms());
         let begin = move |conn: &rusqlite::Connection| {
             dsn_keys::seed(conn, &seeds, now)?;
@@ -75,9 +76,8 @@ impl State {
         });
         let (keys, totals) = begun?.context("DSN_KEYS: cannot create the keys")?;
         let client = upstream::client([&config.error_tracker, &config.metrics_collector])?;
-        let upstream = |name, target, path| {
-            Upstream::new(name, target, path, client.clone(), &clock, registry)
-        };
+        let upstream =
+            |name, target, path| Upstream::new(name, target, path, client.clone(), clock, registry);
         let maps = Maps {
             spools: Semaphore::new(MOST_SPOOLS),
             decoding: Arc::new(Semaphore::new(1)),
@@ -100,15 +100,15 @@ impl State {
                 &config.metrics_collector,
                 "/api/metrics",
             )?,
-            keys: Keys::new(keys, registry),
-            origins: Arc::new(config.origins.clone()),
-            rate: Arc::new(RateLimit::new(rate_limit, "browser", &clock, registry)),
+            keys: Keys::new(&keys, config.origins.clone(), registry),
+            budgets: Arc::new(Budgets::new(common.rate_limit, clock, registry)),
             in_flight: InFlight::new(registry),
             outgoing: Outgoing::new(registry),
             maps: Arc::new(maps),
             telemetry: Arc::new(Telemetry::new(registry)),
-            store,
-            clock,
+            store: store.clone(),
+            clock: clock.clone(),
+            lifecycle: lifecycle.clone(),
         })
     }
 }
@@ -124,57 +124,6 @@ impl Maps {
     pub(crate) async fn recount(&self, store: &Store) -> Result<(), StoreError> {
         self.count(store.read(source_maps::totals).await?);
         Ok(())
-    }
-}
-
-/// A site, as its active key names it.
-#[derive(Debug, Clone)]
-pub(crate) struct Site {
-    pub(crate) key_id: i64,
-    pub(crate) project: Arc<str>,
-}
-
-/// The active keys, in memory: every request of a browser asks for one.
-#[derive(Clone)]
-pub(crate) struct Keys {
-    active: Arc<RwLock<HashMap<String, Site>>>,
-    count: Gauge,
-}
-
-impl Keys {
-    fn new(keys: Vec<DsnKey>, registry: &Registry) -> Self {
-        let this = Self {
-            active: Arc::default(),
-            count: registry.gauge("monlight_relay_dsn_keys", "Active DSN keys.", &[]),
-        };
-        for key in keys.into_iter().filter(|key| key.active) {
-            this.add(&key);
-        }
-        this
-    }
-
-    pub(crate) fn find(&self, public_key: &str) -> Option<Site> {
-        self.active
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(public_key)
-            .cloned()
-    }
-
-    pub(crate) fn add(&self, key: &DsnKey) {
-        let site = Site {
-            key_id: key.id,
-            project: Arc::from(key.project.as_str()),
-        };
-        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        active.insert(key.public_key.clone(), site);
-        self.count.set(active.len() as i64);
-    }
-
-    pub(crate) fn remove(&self, public_key: &str) {
-        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        active.remove(public_key);
-        self.count.set(active.len() as i64);
     }
 }
 

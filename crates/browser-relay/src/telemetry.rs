@@ -5,7 +5,7 @@ use monlight_shared::metrics::{Counter, Registry};
 use crate::domain::deobfuscate::{Outcome, Unmapped};
 
 /// What a browser sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum EventKind {
     Error,
     Metrics,
@@ -39,6 +39,7 @@ pub(crate) enum Refused {
     RateLimit,
     TooLarge,
     Key,
+    Origin,
     Busy,
 }
 
@@ -75,6 +76,7 @@ impl Telemetry {
             (Refused::RateLimit, "rate_limit"),
             (Refused::TooLarge, "too_large"),
             (Refused::Key, "key"),
+            (Refused::Origin, "origin"),
             (Refused::Busy, "busy"),
         ];
         let refused = refused.map(|(refused, label)| {

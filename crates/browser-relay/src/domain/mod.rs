@@ -1,10 +1,11 @@
 //! What the relay knows, without a network, a database or a clock.
 //!
-//! Read in this order: [`dsn`] and [`origin`] decide who may speak, [`event`] and [`batch`] read what is said,
+//! Read in this order: [`dsn`], [`key_settings`] and [`origin`] decide who may speak, [`event`] and [`batch`] read what is said,
 //! [`stack`] finds the frames of an error, [`source_map`] says where they came from, [`deobfuscate`] writes the
 //! readable stack, [`enrich`] builds what is sent on.
 
 pub(crate) mod dsn;
+pub(crate) mod key_settings;
 pub(crate) mod origin;
 
 pub(crate) mod batch;

@@ -1,5 +1,7 @@
 //! Which origins may read the relay's answers (CORS).
 
+use std::collections::{BTreeSet, HashSet};
+
 /// Longest entry of the list, in bytes.
 const LONGEST_ENTRY: usize = 256;
 /// Entries of one list.
@@ -8,7 +10,10 @@ const MOST_ENTRIES: usize = 1000;
 /// A list of allowed origins.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Origins {
-    entries: Vec<Entry>,
+    any: bool,
+    exact: HashSet<String>,
+    /// What stands before and after the `*`.
+    wildcards: BTreeSet<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,28 +36,38 @@ impl Origins {
             if entry.is_empty() {
                 continue;
             }
-            if list.entries.len() == MOST_ENTRIES {
+            match parse_entry(entry).map_err(|why| format!("{entry:?} {why}"))? {
+                Entry::Any => list.any = true,
+                Entry::Exact(origin) => drop(list.exact.insert(origin)),
+                Entry::Wildcard(before, after) => drop(list.wildcards.insert((before, after))),
+            }
+            if list.exact.len() + list.wildcards.len() > MOST_ENTRIES {
                 return Err(format!("holds more than {MOST_ENTRIES} origins"));
             }
-            list.entries
-                .push(parse_entry(entry).map_err(|why| format!("{entry:?} {why}"))?);
         }
         Ok(list)
+    }
+
+    /// Allows what `other` allows, too.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.any |= other.any;
+        self.exact.extend(other.exact.iter().cloned());
+        self.wildcards.extend(other.wildcards.iter().cloned());
     }
 
     /// True when an answer may be read by a page of `origin`. Comparison is byte for byte, as browsers write origins
     /// in one way only.
     pub(crate) fn allow(&self, origin: &str) -> bool {
-        self.entries.iter().any(|entry| match entry {
-            Entry::Any => true,
-            Entry::Exact(allowed) => allowed == origin,
-            Entry::Wildcard(before, after) => origin
-                .strip_prefix(before.as_str())
-                .and_then(|rest| rest.strip_suffix(after.as_str()))
-                .is_some_and(|middle| {
-                    !middle.is_empty() && !middle.contains(['/', ':', '@', '?', '#', '\\'])
-                }),
-        })
+        self.any
+            || self.exact.contains(origin)
+            || self.wildcards.iter().any(|(before, after)| {
+                origin
+                    .strip_prefix(before.as_str())
+                    .and_then(|rest| rest.strip_suffix(after.as_str()))
+                    .is_some_and(|middle| {
+                        !middle.is_empty() && !middle.contains(['/', ':', '@', '?', '#', '\\'])
+                    })
+            })
     }
 }
 
@@ -149,6 +164,22 @@ mod tests {
             &[],
         );
         check("null", &["null"], &["https://a.example"]);
+    }
+
+    #[test]
+    fn lists_together_allow_what_each_allows() {
+        let mut origins = list("https://a.example");
+        origins.add(&list("https://*.b.example,https://c.example"));
+        for origin in [
+            "https://a.example",
+            "https://x.b.example",
+            "https://c.example",
+        ] {
+            assert!(origins.allow(origin), "{origin}");
+        }
+        assert!(!origins.allow("https://d.example"));
+        origins.add(&list("*"));
+        assert!(origins.allow("https://d.example"));
     }
 
     #[test]

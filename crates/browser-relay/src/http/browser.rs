@@ -15,12 +15,14 @@ use crate::domain::deobfuscate::{Symbolication, Unmapped, deobfuscate, queries};
 use crate::domain::enrich;
 use crate::domain::event::{BrowserError, Refusal};
 use crate::domain::stack::Stack;
-use crate::state::{Site, State};
+use crate::keys::Site;
+use crate::state::State;
 use crate::store::symbols;
 use crate::telemetry::{EventKind, EventResult, Refused};
 use crate::upstream::{Accepted, Rejected};
 
 const INVALID_KEY: &str = "Invalid DSN key";
+const FOREIGN_ORIGIN: &str = "This key may only be used from the origins it is for";
 const UPSTREAM_ERROR: &str = "Upstream error";
 /// Bytes of a report with a readable stack, which may be much longer than the stack that came. The tracker takes
 /// 256 KiB.
@@ -33,14 +35,18 @@ pub(super) async fn answer(
     context: RequestContext,
     request: Request,
 ) -> Response {
-    let origin = cors::allowed_origin(request.headers(), &state.origins);
-    let mut response = if request.method() == Method::OPTIONS {
-        cors::preflight(origin.as_ref())
-    } else {
-        dispatch(&state, &context, request)
-            .await
-            .unwrap_or_else(IntoResponse::into_response)
-    };
+    let site = public_key(request.headers(), request.uri()).and_then(|key| state.keys.find(&key));
+    let origin = cors::readable_origin(request.headers(), &state.keys, site.as_deref());
+    if request.method() == Method::OPTIONS {
+        let mut response = cors::preflight(origin.as_ref());
+        cors::apply(&mut response, origin);
+        return response;
+    }
+    let result = dispatch(&state, &context, site.as_deref(), request).await;
+    let mut response = result.unwrap_or_else(IntoResponse::into_response);
+    if let Some(site) = site {
+        site.used(response.status().is_success(), state.clock.now_ms());
+    }
     cors::apply(&mut response, origin);
     response
 }
@@ -49,28 +55,28 @@ pub(super) async fn answer(
 async fn dispatch(
     state: &State,
     context: &RequestContext,
+    site: Option<&Site>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let site = public_key(&parts.headers, &parts.uri).and_then(|key| state.keys.find(&key));
-    // An unknown key shares the budget of all unknown keys of its address, so that guessing is not free.
-    let client = (
-        site.as_ref().map_or(0, |site| site.key_id),
-        context.client.network(),
-    );
+    let kind = match parts.uri.path() {
+        "/api/browser/errors" => Some(EventKind::Error),
+        "/api/browser/metrics" => Some(EventKind::Metrics),
+        _ => None,
+    };
     let refuse = |reason| move |error: ApiError| turned_away(state, reason, error);
     state
-        .rate
-        .check(&client)
+        .budgets
+        .check(site, kind, context.client.network())
         .map_err(|retry| turned_away(state, Refused::RateLimit, retry.into()))?;
     check_declared(&parts.headers, context.body.limit).map_err(refuse(Refused::TooLarge))?;
     let site =
         site.ok_or_else(|| turned_away(state, Refused::Key, ApiError::Unauthorized(INVALID_KEY)))?;
-    let kind = match parts.uri.path() {
-        "/api/browser/errors" => EventKind::Error,
-        "/api/browser/metrics" => EventKind::Metrics,
-        _ => return Err(ApiError::no_route()),
-    };
+    if !cors::admitted(&parts.headers, site) {
+        let foreign = ApiError::Forbidden(FOREIGN_ORIGIN.to_owned());
+        return Err(turned_away(state, Refused::Origin, foreign));
+    }
+    let kind = kind.ok_or_else(ApiError::no_route)?;
     if parts.method != Method::POST {
         return Err(ApiError::MethodNotAllowed {
             allow: "POST, OPTIONS",
@@ -80,8 +86,8 @@ async fn dispatch(
     let _room = room.ok_or_else(|| busy(state))?;
     let bytes = read_event(state, context, &parts.headers, body).await?;
     let result = match kind {
-        EventKind::Error => error(state, &site, bytes).await,
-        EventKind::Metrics => metrics(state, &site, bytes).await,
+        EventKind::Error => error(state, site, bytes).await,
+        EventKind::Metrics => metrics(state, site, bytes).await,
     };
     state.telemetry.event(kind, outcome(&result));
     result

@@ -6,7 +6,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::domain::origin::Origins;
+use crate::keys::{Keys, Site};
 
 const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 const HEADERS: HeaderValue =
@@ -14,10 +14,22 @@ const HEADERS: HeaderValue =
 const EXPOSED: HeaderValue = HeaderValue::from_static("Retry-After, X-Request-Id");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
-/// The origin of a page that may read the answer.
-pub(super) fn allowed_origin(headers: &HeaderMap, origins: &Origins) -> Option<HeaderValue> {
+/// The origin of a page that may read the answer to a request with this key.
+pub(super) fn readable_origin(
+    headers: &HeaderMap,
+    keys: &Keys,
+    site: Option<&Site>,
+) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
-    origins.allow(origin.to_str().ok()?).then(|| origin.clone())
+    keys.readable(site, origin.to_str().ok()?)
+        .then(|| origin.clone())
+}
+
+/// Whether a request may use its key: one with origins of its own is for their pages only.
+pub(super) fn admitted(headers: &HeaderMap, site: &Site) -> bool {
+    let origin = headers.get(header::ORIGIN);
+    // No page has an origin that is no text.
+    site.admits(origin.map(|origin| origin.to_str().unwrap_or_default()))
 }
 
 /// The answer to a preflight, which needs no key and counts for no limit: 204, and what the page may send if its origin

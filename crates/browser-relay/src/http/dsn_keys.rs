@@ -1,4 +1,4 @@
-//! `/api/dsn-keys`: create, list, deactivate.
+//! `/api/dsn-keys`: create, list, change, deactivate.
 
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
@@ -8,10 +8,11 @@ use monlight_shared::http::{ApiBytes, ApiError, PathText, json};
 use monlight_shared::store::Lane;
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::id_of;
-use crate::domain::dsn::{LONGEST_PROJECT, key_from_random};
-use crate::domain::event::{INVALID_JSON, Refusal, open, text};
+use crate::domain::dsn::key_from_random;
+use crate::domain::key_settings::{self, KeySettings};
 use crate::state::State;
 use crate::store::dsn_keys::{self, DsnKey, MOST_KEYS};
 
@@ -27,23 +28,42 @@ struct Listed {
     project: String,
     active: bool,
     created_at: String,
+    name: String,
+    /// `null`: those of `CORS_ORIGINS`.
+    origins: Option<Vec<String>>,
+    allow_no_origin: bool,
+    /// Requests a minute of one address; `null`: `RATE_LIMIT`.
+    rate_limit: Option<u32>,
+    /// Requests a minute of all addresses; `null`: no limit.
+    total_limit: Option<u32>,
+    last_used: Option<String>,
+    events_taken: i64,
+    events_refused: i64,
 }
 
 impl From<DsnKey> for Listed {
     fn from(key: DsnKey) -> Self {
-        let DsnKey {
-            id,
-            public_key,
-            project,
-            active,
-            created_at,
-        } = key;
+        let KeySettings {
+            name,
+            origins,
+            allow_no_origin,
+            rate_limit,
+            total_limit,
+        } = key.settings;
         Self {
-            id,
-            public_key,
-            project,
-            active,
-            created_at: iso_seconds(created_at),
+            id: key.id,
+            public_key: key.public_key,
+            project: key.project,
+            active: key.active,
+            created_at: iso_seconds(key.created_at),
+            name,
+            origins,
+            allow_no_origin,
+            rate_limit,
+            total_limit,
+            last_used: key.used.last.map(iso_seconds),
+            events_taken: key.used.taken,
+            events_refused: key.used.refused,
         }
     }
 }
@@ -52,10 +72,11 @@ impl From<DsnKey> for Listed {
 struct Created<'k> {
     public_key: &'k str,
     project: &'k str,
+    id: i64,
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Response, ApiError> {
-    let keys = state.store.read(dsn_keys::list).await?;
+    let keys = state.keys.list(&state.store).await?;
     let keys = keys.into_iter().map(Listed::from).collect();
     Ok(json(StatusCode::OK, &List { keys }))
 }
@@ -64,28 +85,60 @@ pub(super) async fn create(
     Shared(state): Shared<State>,
     ApiBytes(body): ApiBytes,
 ) -> Result<Response, ApiError> {
-    let project = read_project(&body).map_err(|refusal| ApiError::invalid(refusal.0))?;
+    let (project, settings) = key_settings::new_key(&body).map_err(ApiError::invalid)?;
     let mut random = [0; 16];
     getrandom::fill(&mut random)
         .map_err(|fault| ApiError::internal(anyhow::anyhow!("no randomness: {fault}")))?;
     let (public_key, now) = (key_from_random(random), state.clock.now_ms());
-    let created = state
-        .store
-        .write(Lane::Ingest, project.len(), move |conn| {
-            dsn_keys::create(conn, &public_key, &project, now)
-        })
-        .await?
-        .ok_or_else(|| {
-            ApiError::Conflict(format!(
-                "There are {MOST_KEYS} DSN keys already, the most there can be"
-            ))
-        })?;
-    state.keys.add(&created);
+    let created = to_the_end(state, async move |state| {
+        let job = move |conn: &_| dsn_keys::create(conn, &public_key, &project, &settings, now);
+        let created = state.store.write(Lane::Ingest, body.len(), job).await?;
+        state.keys.put(created.as_slice());
+        Ok(created)
+    })
+    .await?
+    .ok_or_else(|| {
+        ApiError::Conflict(format!(
+            "There are {MOST_KEYS} DSN keys already, the most there can be"
+        ))
+    })?;
     let answer = Created {
         public_key: &created.public_key,
         project: &created.project,
+        id: created.id,
     };
     Ok(json(StatusCode::CREATED, &answer))
+}
+
+/// Changes the settings of a key; also deactivates it and brings it back.
+pub(super) async fn update(
+    Shared(state): Shared<State>,
+    PathText(id): PathText,
+    ApiBytes(body): ApiBytes,
+) -> Result<Response, ApiError> {
+    let id = id_of(&id)?;
+    let changed = to_the_end(state, async move |state| {
+        let found = state
+            .store
+            .read(move |conn| dsn_keys::find(conn, id))
+            .await?;
+        let DsnKey {
+            mut settings,
+            active,
+            ..
+        } = found.ok_or_else(unknown)?;
+        let active = key_settings::change(&body, &mut settings)
+            .map_err(ApiError::invalid)?
+            .unwrap_or(active);
+        let job = move |conn: &_| dsn_keys::update(conn, id, &settings, active);
+        let mut changed = state.store.write(Lane::Ingest, body.len(), job).await?;
+        state.keys.put(changed.as_slice());
+        if let Some(key) = &mut changed {
+            state.keys.add_pending(key);
+        }
+        changed.ok_or_else(unknown)
+    });
+    Ok(json(StatusCode::OK, &Listed::from(changed.await?)))
 }
 
 pub(super) async fn deactivate(
@@ -93,29 +146,37 @@ pub(super) async fn deactivate(
     PathText(id): PathText,
 ) -> Result<Response, ApiError> {
     let id = id_of(&id)?;
-    let key = state
-        .store
-        .write(Lane::Ingest, 0, move |conn| dsn_keys::deactivate(conn, id))
-        .await?;
-    let key = key.ok_or_else(|| ApiError::not_found("DSN key not found"))?;
-    state.keys.remove(&key);
+    let deactivated = to_the_end(state, async move |state| {
+        let job = move |conn: &_| dsn_keys::deactivate(conn, id);
+        let key = state.store.write(Lane::Ingest, 0, job).await?;
+        state.keys.put(key.as_slice());
+        Ok(key)
+    });
+    deactivated.await?.ok_or_else(unknown)?;
     Ok(json(StatusCode::OK, &json!({"status": "deactivated"})))
 }
 
-fn read_project(body: &[u8]) -> Result<String, Refusal> {
-    let mut json = open(body)?;
-    let mut project = None;
-    let mut members = json.open_object().map_err(|_| INVALID_JSON)?;
-    while let Some(key) = json.next_member(&mut members).map_err(|_| INVALID_JSON)? {
-        if key == "project" {
-            project = text(&mut json)?;
-        } else {
-            json.skip().map_err(|_| INVALID_JSON)?;
-        }
-    }
-    let project = project.ok_or(Refusal("Missing required field: project"))?;
-    if project.is_empty() || project.len() > LONGEST_PROJECT {
-        return Err(Refusal("Field 'project' must be 1-100 characters"));
-    }
-    Ok(project)
+/// Changes keys, one request at a time, also when the client goes away in between: what is in memory must not be left
+/// behind what is stored.
+async fn to_the_end<T, F>(
+    state: State,
+    work: impl FnOnce(State) -> F + Send + 'static,
+) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, ApiError>> + Send + 'static,
+{
+    let (tell, told) = oneshot::channel();
+    let lifecycle = state.lifecycle.clone();
+    lifecycle.spawn_once(async move {
+        let keys = state.keys.clone();
+        let _changing = keys.change().await;
+        // Nobody may be left to be told.
+        drop(tell.send(work(state).await));
+    });
+    told.await.map_err(ApiError::internal)?
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("DSN key not found")
 }

@@ -29,7 +29,10 @@ pub(crate) fn router(ctx: &Context, state: State, max_body_bytes: Option<usize>)
             "/api/dsn-keys/",
             delete(async || ApiError::invalid(INVALID_ID)),
         )
-        .route("/api/dsn-keys/{id}", delete(dsn_keys::deactivate))
+        .route(
+            "/api/dsn-keys/{id}",
+            delete(dsn_keys::deactivate).patch(dsn_keys::update),
+        )
         .route(
             "/api/source-maps",
             get(source_maps::list).post(source_maps::upload),

@@ -8,11 +8,18 @@ pub(crate) mod symbols;
 
 use monlight_shared::store::Migration;
 
-pub(crate) static MIGRATIONS: [Migration; 1] = [Migration {
-    version: 100,
-    name: "keys and source maps",
-    sql: include_str!("migrations/0100_init.sql"),
-}];
+pub(crate) static MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 100,
+        name: "keys and source maps",
+        sql: include_str!("migrations/0100_init.sql"),
+    },
+    Migration {
+        version: 101,
+        name: "settings of keys",
+        sql: include_str!("migrations/0101_key_settings.sql"),
+    },
+];
 
 #[cfg(test)]
 pub(crate) mod testing {

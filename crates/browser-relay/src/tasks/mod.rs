@@ -1,3 +1,4 @@
 //! Work in the background.
 
+pub(crate) mod key_use;
 pub(crate) mod map_upkeep;

@@ -98,7 +98,7 @@ async fn foreign_preflights_are_told_nothing() {
 
 #[tokio::test]
 async fn every_status_can_be_read() {
-    let world = World::with(&[("RATE_LIMIT", "8")]);
+    let world = World::with(&[("RATE_LIMIT", "6")]);
     let headers = [("Origin", ORIGIN)];
     let post = async |path, key, body: String| world.browse_raw(path, key, &headers, body).await;
     check(
@@ -240,4 +240,105 @@ async fn routes_of_operators_have_no_cors() {
         world.relay.get("/health").await.json(),
         json!({"status": "ok"})
     );
+}
+
+/// A relay with a key for pages of `https://shop.example` only, and that key.
+async fn with_own_origins(more: serde_json::Value) -> (World, String) {
+    let world = World::new();
+    let mut key = json!({"project": "shop", "origins": ["https://shop.example"]});
+    key.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    let created = world
+        .relay
+        .post_json("/api/dsn-keys", &key)
+        .await
+        .expect(201);
+    let key = created.json()["public_key"].as_str().unwrap().to_owned();
+    (world, key)
+}
+
+#[tokio::test]
+async fn a_key_with_origins_is_for_their_pages_only() {
+    let (world, key) = with_own_origins(json!({})).await;
+    let post = async |headers: &[(&str, &str)], path: &str| {
+        let body = batch().to_string();
+        world.browse_raw(path, &key, headers, body).await
+    };
+    let path = "/api/browser/metrics";
+    let shop = [("Origin", "https://shop.example")];
+    check(&post(&shop, path).await, 202, Some("https://shop.example"));
+    // Not even those of CORS_ORIGINS, and whatever the path.
+    for origin in [
+        ORIGIN,
+        "https://evil.example",
+        "null",
+        "https://shop.example:8443",
+    ] {
+        for path in [path, "/api/browser/errors", "/api/browser/unknown"] {
+            let answer = post(&[("Origin", origin)], path).await;
+            check(&answer, 403, None);
+            assert_eq!(
+                answer.json(),
+                json!({"detail": "This key may only be used from the origins it is for"})
+            );
+        }
+    }
+    check(&post(&[], path).await, 403, None);
+    assert_eq!(world.collector.received().len(), 1);
+    assert!(world.tracker.received().is_empty());
+    let metrics = world.relay.get("/metrics").await.text();
+    assert!(
+        metrics.contains("monlight_relay_refused_total{reason=\"origin\"} 13"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn requests_without_an_origin_are_taken_where_the_key_allows_it() {
+    let (world, key) = with_own_origins(json!({"allow_no_origin": true})).await;
+    let path = "/api/browser/metrics";
+    let body = || batch().to_string();
+    check(&world.browse_raw(path, &key, &[], body()).await, 202, None);
+    let foreign = [("Origin", ORIGIN)];
+    check(
+        &world.browse_raw(path, &key, &foreign, body()).await,
+        403,
+        None,
+    );
+}
+
+/// A preflight has no headers of the page, so it is answered for whatever key may follow; that of a beacon has the key in
+/// its URL.
+#[tokio::test]
+async fn preflights_know_the_origins_of_all_keys() {
+    let (world, key) = with_own_origins(json!({})).await;
+    let ask = async |path: &str, origin: &str| {
+        let headers = [("Origin", origin)];
+        world.plain(Method::OPTIONS, path, "", &headers).await
+    };
+    let shop = "https://shop.example";
+    check(&ask("/api/browser/errors", shop).await, 204, Some(shop));
+    check(&ask("/api/browser/errors", ORIGIN).await, 204, Some(ORIGIN));
+    check(
+        &ask("/api/browser/errors", "https://evil.example").await,
+        204,
+        None,
+    );
+    let with_key = format!("/api/browser/errors?key={key}");
+    check(&ask(&with_key, shop).await, 204, Some(shop));
+    check(&ask(&with_key, ORIGIN).await, 204, None);
+    check(
+        &ask("/api/browser/errors?key=dsn-web-1", shop).await,
+        204,
+        None,
+    );
+    // A page that has only a wrong key can read that it is wrong.
+    let headers = [("Origin", shop)];
+    let wrong = world
+        .browse_raw("/api/browser/errors", "nope", &headers, "{}")
+        .await;
+    check(&wrong, 401, Some(shop));
+    world.relay.delete("/api/dsn-keys/3").await.expect(200);
+    check(&ask("/api/browser/errors", shop).await, 204, None);
 }

@@ -97,12 +97,17 @@ async fn a_key_works_from_its_creation_to_its_deactivation() {
     );
     let list = world.relay.get("/api/dsn-keys").await.json();
     let created_at = "2025-01-20T10:00:00Z";
+    let expected = |id, key: &str, project: &str, active, taken| {
+        json!({"id": id, "public_key": key, "project": project, "active": active, "created_at": created_at, "name": "",
+            "origins": null, "allow_no_origin": false, "rate_limit": null, "total_limit": null,
+            "last_used": (taken > 0).then_some(created_at), "events_taken": taken, "events_refused": 0})
+    };
     assert_eq!(
         list,
         json!({"keys": [
-            {"id": 1, "public_key": WEB, "project": "web", "active": true, "created_at": created_at},
-            {"id": 2, "public_key": SHOP, "project": "shop", "active": true, "created_at": created_at},
-            {"id": 3, "public_key": key, "project": "a\"b", "active": false, "created_at": created_at},
+            expected(1, WEB, "web", true, 0),
+            expected(2, SHOP, "shop", true, 0),
+            expected(3, &key, "a\"b", false, 1),
         ]})
     );
 }
@@ -207,4 +212,133 @@ async fn a_restart_keeps_keys_and_uses_up_no_ids() {
         |key| crate::support::request(Method::POST, METRICS, key, &[], batch().to_string().into());
     assert_eq!(relay.send(request(WEB)).await.status.as_u16(), 401);
     assert_eq!(relay.send(request(SHOP)).await.status.as_u16(), 202);
+}
+
+async fn patch(world: &World, id: &str, body: &Value) -> monlight_shared::testing::TestResponse {
+    let request = world
+        .relay
+        .request(Method::PATCH, &format!("/api/dsn-keys/{id}"))
+        .body(body.to_string().into())
+        .unwrap();
+    world.relay.send(request).await
+}
+
+#[tokio::test]
+async fn a_key_can_be_changed_and_brought_back() {
+    let world = World::new();
+    let status = async |key: &str| world.browse(METRICS, key, &batch()).await.status.as_u16();
+    world.relay.delete("/api/dsn-keys/1").await.expect(200);
+    assert_eq!(status(WEB).await, 401);
+    let changed = patch(&world, "1", &json!({"active": true, "name": "Shop, live"}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&changed.json()["active"], &changed.json()["name"]),
+        (&json!(true), &json!("Shop, live"))
+    );
+    assert_eq!(status(WEB).await, 202);
+    let origins = json!({"origins": ["https://shop.example"]});
+    patch(&world, "1", &origins).await.expect(200);
+    assert_eq!(status(WEB).await, 403);
+    // What is not named stays.
+    let changed = patch(&world, "1", &json!({"total_limit": 9}))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        (
+            &changed["origins"],
+            &changed["name"],
+            &changed["total_limit"]
+        ),
+        (
+            &json!(["https://shop.example"]),
+            &json!("Shop, live"),
+            &json!(9)
+        )
+    );
+    assert_eq!(
+        (&changed["events_taken"], &changed["events_refused"]),
+        (&json!(1), &json!(1))
+    );
+    patch(&world, "1", &json!({"origins": null}))
+        .await
+        .expect(200);
+    assert_eq!(status(WEB).await, 202);
+    patch(&world, "1", &json!({"active": false}))
+        .await
+        .expect(200);
+    assert_eq!(status(WEB).await, 401);
+    for (id, body, status, detail) in [
+        ("9", json!({}), 404, "DSN key not found"),
+        ("x", json!({}), 400, "Invalid ID"),
+        ("2", json!([]), 400, "Request body must be a JSON object"),
+        (
+            "2",
+            json!({"project": "other"}),
+            400,
+            "The project of a key cannot be changed; create another key",
+        ),
+        (
+            "2",
+            json!({"origins": ["shop.example"]}),
+            400,
+            "Field 'origins': \"shop.example\" has no scheme: write it as https://host",
+        ),
+    ] {
+        let answer = patch(&world, id, &body).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()),
+            (status, json!({"detail": detail})),
+            "{id} {body}"
+        );
+    }
+    assert_eq!(status(SHOP).await, 202, "a refused change changes nothing");
+}
+
+#[tokio::test]
+async fn settings_and_counts_outlive_a_restart() {
+    let world = World::new();
+    let settings = json!({"project": "p", "name": "n", "origins": ["https://a.example", "https://*.b.example"],
+        "allow_no_origin": true, "rate_limit": 5, "total_limit": 50});
+    let created = world
+        .relay
+        .post_json("/api/dsn-keys", &settings)
+        .await
+        .expect(201)
+        .json();
+    assert_eq!(created["id"], 3);
+    let key = created["public_key"].as_str().unwrap();
+    for _ in 0..3 {
+        world.browse(METRICS, key, &batch()).await.expect(202);
+    }
+    world.browse(METRICS, key, &json!({})).await.expect(400);
+    let foreign = [("Origin", "https://evil.example")];
+    world
+        .browse_raw(METRICS, key, &foreign, "{}")
+        .await
+        .expect(403);
+    let before = world.relay.get("/api/dsn-keys").await.json();
+    let third = &before["keys"][2];
+    assert_eq!(
+        (
+            &third["events_taken"],
+            &third["events_refused"],
+            &third["last_used"]
+        ),
+        (&json!(3), &json!(2), &json!("2025-01-20T10:00:00Z"))
+    );
+    for (field, value) in settings.as_object().unwrap() {
+        assert_eq!(&third[field], value);
+    }
+    let (errors, metrics) = (world.tracker.url(), world.collector.url());
+    let mut settings = vec![
+        ("ERROR_TRACKER_URL", errors.as_str()),
+        ("METRICS_COLLECTOR_URL", metrics.as_str()),
+    ];
+    settings.extend(BASE);
+    let relay = TestService::on::<BrowserRelay>(world.relay.stop().await, &settings);
+    assert_eq!(relay.get("/api/dsn-keys").await.json(), before);
+    let request = crate::support::request(Method::POST, METRICS, key, &foreign, "{}".into());
+    relay.send(request).await.expect(403);
 }

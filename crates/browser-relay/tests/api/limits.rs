@@ -55,6 +55,54 @@ async fn each_key_and_address_has_a_minute_of_its_own() {
 }
 
 #[tokio::test]
+async fn errors_and_metrics_have_budgets_apart() {
+    let world = World::with(&[("RATE_LIMIT", "2")]);
+    for _ in 0..2 {
+        world.browse(METRICS, WEB, &batch()).await.expect(202);
+    }
+    world.browse(METRICS, WEB, &batch()).await.expect(429);
+    for _ in 0..2 {
+        world
+            .browse("/api/browser/errors", WEB, &event())
+            .await
+            .expect(201);
+    }
+    world
+        .browse("/api/browser/errors", WEB, &event())
+        .await
+        .expect(429);
+}
+
+#[tokio::test]
+async fn a_key_can_have_limits_of_its_own() {
+    let world = World::with(&[("RATE_LIMIT", "0"), ("TRUSTED_PROXIES", "127.0.0.1")]);
+    let settings = json!({"project": "p", "rate_limit": 2, "total_limit": 3});
+    let created = world
+        .relay
+        .post_json("/api/dsn-keys", &settings)
+        .await
+        .expect(201);
+    let key = created.json()["public_key"].as_str().unwrap().to_owned();
+    let send = async |key: &str, address: &str| {
+        let headers = [("X-Forwarded-For", address)];
+        let body = batch().to_string();
+        world
+            .browse_raw(METRICS, key, &headers, body)
+            .await
+            .status
+            .as_u16()
+    };
+    assert_eq!(send(&key, "192.0.2.1").await, 202);
+    assert_eq!(send(&key, "192.0.2.1").await, 202);
+    assert_eq!(send(&key, "192.0.2.1").await, 429, "of one address");
+    assert_eq!(send(&key, "192.0.2.2").await, 202);
+    assert_eq!(send(&key, "192.0.2.2").await, 429, "of all together");
+    assert_eq!(send(WEB, "192.0.2.2").await, 202, "another key");
+    world.relay.clock.advance(Duration::from_mins(1));
+    assert_eq!(send(&key, "192.0.2.2").await, 202);
+}
+
+#[tokio::test]
 async fn unknown_keys_share_a_budget_and_touch_nobody() {
     let world = World::with(&[("RATE_LIMIT", "3")]);
     let statuses = async |key: &str| world.browse(METRICS, key, &batch()).await.status.as_u16();

@@ -43,7 +43,7 @@ async fn wrong_methods_are_told_the_right_ones() {
     for (method, path, allow) in [
         (Method::PUT, "/api/dsn-keys", "GET,HEAD,POST"),
         (Method::DELETE, "/api/dsn-keys", "GET,HEAD,POST"),
-        (Method::GET, "/api/dsn-keys/1", "DELETE"),
+        (Method::GET, "/api/dsn-keys/1", "DELETE,PATCH"),
         (Method::PUT, "/api/source-maps", "GET,HEAD,POST"),
         (Method::PATCH, "/api/source-maps/1", "DELETE"),
     ] {

@@ -104,9 +104,19 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
 
     /// Counts one request at `now`, or says when to come back. `now` must not go backwards.
     pub fn check(&mut self, client: &K, now: Duration) -> Result<(), RetryAfter> {
-        let exact = self.limit <= EXACT;
+        self.check_within(client, self.limit, now)
+    }
+
+    /// As [`RateLimiter::check`], for a client with a limit of its own.
+    pub fn check_within(
+        &mut self,
+        client: &K,
+        limit: u32,
+        now: Duration,
+    ) -> Result<(), RetryAfter> {
+        let exact = limit <= EXACT;
         if let Some(log) = self.clients.get_mut(client) {
-            return log.check(self.limit, exact, now);
+            return log.check(limit, exact, now);
         }
         if self.clients.len() >= self.max_clients {
             self.forget(now);
@@ -114,7 +124,7 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
         self.clients
             .entry(client.clone())
             .or_default()
-            .check(self.limit, exact, now)
+            .check(limit, exact, now)
     }
 
     /// The clients that are remembered.

@@ -10,6 +10,7 @@ use rusqlite::types::Value;
 
 use super::*;
 use crate::domain::deobfuscate::{deobfuscate, queries};
+use crate::domain::key_settings::KeySettings;
 use crate::domain::stack::Stack;
 use crate::store::dsn_keys::{self, DsnKey};
 use crate::store::{MIGRATIONS, source_maps, symbols};
@@ -265,7 +266,7 @@ fn keys_that_could_never_work_are_left_out() {
     let created = moved
         .store
         .write_blocking(monlight_shared::store::Lane::Ingest, 0, |conn| {
-            dsn_keys::create(conn, "new", "web", 1)
+            dsn_keys::create(conn, "new", "web", &KeySettings::default(), 1)
         })
         .expect("written")
         .expect("room");

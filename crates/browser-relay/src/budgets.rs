@@ -1,0 +1,89 @@
+//! Requests a minute: of an address with a key, and of a key. The budget of one site never touches another's.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use monlight_shared::clock::Clock;
+use monlight_shared::http::{RateLimiter, RetryAfter};
+use monlight_shared::metrics::{Counter, Registry};
+
+use crate::keys::Site;
+use crate::telemetry::EventKind;
+
+/// The budgets of browsers.
+pub(crate) struct Budgets {
+    /// Of an address; 0: no limit.
+    usual: u32,
+    limiters: Mutex<Limiters>,
+    clock: Clock,
+    refused: Counter,
+    refused_keys: Counter,
+}
+
+struct Limiters {
+    visitors: RateLimiter<Visitor>,
+    keys: RateLimiter<i64>,
+}
+
+/// Errors and metrics count apart, so that a page full of metrics can still report what breaks it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Visitor {
+    /// 0 for an unknown key: guessing is not free, and all that one address guesses shares one budget.
+    key_id: i64,
+    kind: Option<EventKind>,
+    network: IpAddr,
+}
+
+impl Budgets {
+    pub(crate) fn new(usual: u32, clock: &Clock, registry: &Registry) -> Self {
+        let refused = |scope| {
+            registry.counter(
+                "monlight_http_rate_limited_total",
+                "Requests refused by a rate limit.",
+                &[("scope", scope)],
+            )
+        };
+        Self {
+            usual,
+            limiters: Mutex::new(Limiters {
+                visitors: RateLimiter::new(usual),
+                keys: RateLimiter::new(0),
+            }),
+            clock: clock.clone(),
+            refused: refused("browser"),
+            refused_keys: refused("browser_key"),
+        }
+    }
+
+    /// Counts one request, or refuses it.
+    pub(crate) fn check(
+        &self,
+        site: Option<&Site>,
+        kind: Option<EventKind>,
+        network: IpAddr,
+    ) -> Result<(), RetryAfter> {
+        let own = site.and_then(|site| site.rate_limit);
+        let total = site.and_then(|site| Some((site.key_id, site.total_limit?)));
+        let now = self.clock.monotonic();
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = own.unwrap_or(self.usual);
+        if limit > 0 {
+            let visitor = Visitor {
+                key_id: site.map_or(0, |site| site.key_id),
+                kind: kind.filter(|_| site.is_some()),
+                network,
+            };
+            limiters
+                .visitors
+                .check_within(&visitor, limit, now)
+                .inspect_err(|_| self.refused.inc())?;
+        }
+        if let Some((key_id, limit)) = total {
+            limiters
+                .keys
+                .check_within(&key_id, limit, now)
+                .inspect_err(|_| self.refused_keys.inc())?;
+        }
+        Ok(())
+    }
+}

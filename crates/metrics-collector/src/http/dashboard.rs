@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use monlight_shared::http::{ApiError, RawParams, json_text};
 
-use super::names;
 use super::text::{self, Object};
+use super::{names, requests};
 use crate::domain::range::Period;
 use crate::domain::rollup::Rollup;
 use crate::domain::vitals::Vital;
@@ -31,16 +31,23 @@ pub(super) async fn get(
     };
     let dashboard = state
         .store
-        .read(move |conn| snapshot(conn, |conn| dashboard::read(conn, &scope)))
+        .read({
+            let scope = scope.clone();
+            move |conn| snapshot(conn, |conn| dashboard::read(conn, &scope))
+        })
         .await?;
-    Ok(json_text(StatusCode::OK, written(&dashboard, &period)))
+    Ok(json_text(
+        StatusCode::OK,
+        written(&dashboard, &period, &scope),
+    ))
 }
 
-fn written(dashboard: &Dashboard, period: &Period) -> String {
+fn written(dashboard: &Dashboard, period: &Period, scope: &Scope) -> String {
     let Dashboard {
         points,
         names,
         top,
+        requests,
         vitals,
     } = dashboard;
     let mut out = String::new();
@@ -53,6 +60,9 @@ fn written(dashboard: &Dashboard, period: &Period) -> String {
                     .count("distinct_metrics", *names as u64);
             });
         answer.array("top_metrics", top, write_top);
+        if let Some(found) = requests {
+            answer.object("requests", |section| requests::write(section, found, scope));
+        }
         if let Some(vitals) = vitals {
             answer.object("web_vitals", |section| write_vitals(section, vitals));
         }
@@ -98,35 +108,45 @@ fn write_vitals(section: &mut Object<'_>, vitals: &Vitals) {
         text::object(out, |row| {
             row.text("page", page);
             write_figures(row, of_page);
+            row.object("shares", |row| {
+                for (vital, sum) in Vital::ALL.into_iter().zip(of_page) {
+                    write_shares(row, vital.key(), vital, sum.as_ref());
+                }
+            });
             row.count("page_views", of_page[0].as_ref().map_or(0, |lcp| lcp.count));
         });
     });
 }
 
-/// Mean, count and rating as in the contract; beside them p75 with its rating, and the shares of points that are good,
-/// in between and poor.
+/// Mean and count as in the contract; beside them p75, which is what is rated, and the shares of points that are good, in
+/// between and poor.
 fn write_summary(out: &mut Object<'_>, vital: Vital, sum: Option<&Rollup>) {
     let mean = sum.map(Rollup::mean);
     let p75 = sum.map(|sum| sum.percentile(75));
     out.optional("avg", mean)
         .count("count", sum.map_or(0, |sum| sum.count))
-        .text("rating", vital.rating(mean))
+        .text("rating", vital.rating(p75))
         .optional("p75", p75)
         .text("p75_rating", vital.rating(p75));
-    match sum {
-        None => out.optional("shares", None),
-        Some(sum) => out.object("shares", |shares| write_shares(shares, vital, sum)),
-    };
+    write_shares(out, "shares", vital, sum);
 }
 
-fn write_shares(out: &mut Object<'_>, vital: Vital, sum: &Rollup) {
+/// Which part of the points is good, in between and poor.
+fn write_shares(out: &mut Object<'_>, key: &str, vital: Vital, sum: Option<&Rollup>) {
+    let Some(sum) = sum else {
+        out.optional(key, None);
+        return;
+    };
     let (good_below, poor_from) = vital.limits();
     let good = sum.sketch.count_below(good_below);
     let not_poor = sum.sketch.count_below(poor_from);
     let share = |count: u64| count as f64 / sum.count as f64;
-    out.number("good", share(good))
-        .number("needs-improvement", share(not_poor - good))
-        .number("poor", share(sum.count - not_poor));
+    out.object(key, |shares| {
+        shares
+            .number("good", share(good))
+            .number("needs-improvement", share(not_poor - good))
+            .number("poor", share(sum.count - not_poor));
+    });
 }
 
 /// The mean of each vital, and beside them their p75.

@@ -11,6 +11,7 @@ mod names;
 mod pages;
 mod query;
 mod question;
+mod requests;
 mod rows;
 mod stats;
 mod submit;

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::ids::IdMap;
 use super::plan::plan;
+use super::requests::{self, Requests};
 use super::rows::Sketches;
 use super::scan::{Group, Selection, scan, sums};
 use super::{MINUTE_MS, series};
@@ -43,6 +44,8 @@ pub(crate) struct Dashboard {
     pub(crate) points: u64,
     pub(crate) names: usize,
     pub(crate) top: Vec<Top>,
+    /// Only when there were some.
+    pub(crate) requests: Option<Requests>,
     /// Only when a browser sent LCP, INP or CLS in the period.
     pub(crate) vitals: Option<Vitals>,
 }
@@ -100,6 +103,7 @@ pub(crate) fn read(conn: &Connection, scope: &Scope) -> Result<Dashboard, StoreE
         points,
         names,
         top,
+        requests: requests::read(conn, scope)?,
         vitals: vitals(conn, scope, to)?,
     })
 }

@@ -26,6 +26,7 @@ pub(crate) mod discover;
 pub(crate) mod health;
 pub(crate) mod legacy;
 pub(crate) mod query;
+pub(crate) mod requests;
 pub(crate) mod top;
 
 use monlight_shared::store::{Migration, StoreError};

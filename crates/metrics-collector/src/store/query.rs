@@ -43,6 +43,7 @@ pub(crate) enum LabelSets {
     Any,
     /// A complete label set in canonical form.
     Exactly(String),
+    /// Only together with labels to group by.
     Matching(LabelFilter),
 }
 
@@ -214,15 +215,8 @@ impl Found {
         let mut of_series = IdMap::default();
         for name in names {
             for (id, text) in series::of_name(conn, name.id, exactly)? {
-                let labels = labels::pairs(&text);
-                if let LabelSets::Matching(filter) = &question.labels
-                    && !filter.takes(&labels)
-                {
+                let Some(values) = values_of(question, text) else {
                     continue;
-                }
-                let values = match &question.group_by {
-                    Some(group_by) => grouping(labels, group_by),
-                    None => vec![text],
                 };
                 let next = places.len() as Group;
                 let merged = Merged::of(name.kind, values);
@@ -283,6 +277,19 @@ fn in_order(places: BTreeMap<Merged, (Group, i64)>, keeps_values: bool) -> Vec<M
         .collect();
     numbered.sort_unstable_by_key(|(group, _)| *group);
     numbered.into_iter().map(|(_, merged)| merged).collect()
+}
+
+/// What tells a series from others: the values of the labels that it is grouped by, or else its whole label set. `None`
+/// when the question is not about it.
+fn values_of(question: &Question, labels_text: String) -> Option<Vec<String>> {
+    let Some(group_by) = &question.group_by else {
+        return Some(vec![labels_text]);
+    };
+    let labels = labels::pairs(&labels_text);
+    match &question.labels {
+        LabelSets::Matching(filter) if !filter.takes(&labels) => None,
+        _ => Some(grouping(labels, group_by)),
+    }
 }
 
 /// The values of the labels that series are grouped by; a missing one is empty.

@@ -241,3 +241,173 @@ async fn only_browsers_open_the_vitals() {
         Value::Null
     );
 }
+
+fn request(endpoint: &str, status: &str, seconds: f64, ms: i64) -> [Value; 2] {
+    let labels = json!({"labels": {"method": "GET", "endpoint": endpoint, "status": status}, "project": "shop"});
+    [
+        with(counter("http_requests_total", 1.0, ms), labels.clone()),
+        with(
+            histogram("http_request_duration_seconds", seconds, ms),
+            labels,
+        ),
+    ]
+}
+
+/// An hour of requests: `/slow` takes 2 s and fails each fourth time, `/quick` takes 10 ms and fails never.
+fn hour(start: i64, slow: usize) -> Vec<Value> {
+    let slow = (0..slow).flat_map(|n| {
+        let status = if n % 4 == 0 { "503" } else { "200" };
+        request("/slow", status, 2.0, start + n as i64 * MINUTE)
+    });
+    let quick = (0..60).flat_map(|n| request("/quick", "200", 0.01, start + n * MINUTE));
+    slow.chain(quick).collect()
+}
+
+fn close(value: &Value, expected: f64) {
+    let got = value.as_f64().expect("a number");
+    assert!(
+        (got - expected).abs() <= 0.01 * expected.abs() + 1e-9,
+        "{got} not {expected}"
+    );
+}
+
+#[tokio::test]
+async fn requests_errors_and_latency_beside_the_period_before() {
+    let collector = Collector::new(&[]);
+    collector.advance(2 * HOUR);
+    collector.accept(Value::from(hour(START_MS, 40))).await;
+    collector
+        .accept(Value::from(hour(START_MS + HOUR, 20)))
+        .await;
+    for state in ["fresh", "rolled", "retained"] {
+        let dashboard = collector.get("/api/dashboard?period=1h&project=shop").await;
+        let requests = &dashboard["requests"];
+        let (now, before) = (&requests["now"], &requests["before"]);
+        assert_eq!(
+            (
+                &now["count"],
+                &now["errors"],
+                &before["count"],
+                &before["errors"]
+            ),
+            (&json!(80.0), &json!(5.0), &json!(100.0), &json!(10.0)),
+            "{state}"
+        );
+        close(&now["rate"], 80.0 / 3600.0);
+        close(&now["error_rate"], 5.0 / 80.0);
+        close(&now["p50"], 0.01);
+        close(&now["p95"], 2.0);
+        close(&before["avg"], 80.6 / 100.0);
+        let slowest = requests["slowest"].as_array().expect("a list");
+        let names: Vec<&str> = slowest
+            .iter()
+            .filter_map(|one| one["endpoint"].as_str())
+            .collect();
+        assert_eq!(
+            (names, &requests["endpoints"]),
+            (vec!["/slow", "/quick"], &json!(2))
+        );
+        close(&slowest[0]["time_share"], 40.0 / 40.6);
+        close(&slowest[0]["error_rate"], 0.25);
+        close(&slowest[0]["before"]["count"], 40.0);
+        close(&slowest[1]["p99"], 0.01);
+        assert_eq!(slowest[1]["method"], "GET");
+        let failing = requests["failing"].as_array().expect("a list");
+        assert_eq!((failing.len(), &failing[0]["errors"]), (1, &json!(5.0)));
+        let series = requests["timeseries"].as_array().expect("a list");
+        assert_eq!(series.len(), 60, "{state}");
+        assert_eq!(series[0]["bucket"], bucket(START_MS + HOUR));
+        assert_eq!(
+            (
+                &series[0]["count"],
+                &series[0]["errors"],
+                &series[1]["errors"]
+            ),
+            (&json!(2.0), &json!(1.0), &json!(0.0))
+        );
+        close(&series[0]["p99"], 2.0);
+        close(&series[30]["p99"], 0.01);
+        close(&series[1]["rate"], 2.0 / 60.0);
+        match state {
+            "fresh" => collector.roll_up().await,
+            _ => collector.forget().await,
+        }
+    }
+    let none = collector
+        .get("/api/dashboard?period=1h&project=other")
+        .await;
+    assert_eq!(none["requests"], Value::Null);
+    // The first of two days has nothing before it.
+    let all = collector.get("/api/dashboard?period=2d").await;
+    assert_eq!(all["requests"]["before"], Value::Null);
+    assert_eq!(all["requests"]["slowest"][0]["before"], Value::Null);
+    assert_eq!(all["requests"]["now"]["count"], 180.0);
+}
+
+#[tokio::test]
+async fn measured_requests_are_counted_where_no_counter_is_sent() {
+    let collector = Collector::new(&[]);
+    collector.advance(MINUTE);
+    let measured: Vec<Value> = (0..8)
+        .flat_map(|n| request("/a", if n == 0 { "500" } else { "200" }, 0.5, START_MS + n))
+        .filter(|item| item["type"] == "histogram")
+        .collect();
+    collector.accept(Value::from(measured)).await;
+    let requests = &collector.get("/api/dashboard").await["requests"];
+    assert_eq!(
+        (&requests["now"]["count"], &requests["now"]["error_rate"]),
+        (&json!(8.0), &json!(0.125))
+    );
+    assert_eq!(requests["failing"][0]["endpoint"], "/a");
+}
+
+#[tokio::test]
+async fn a_vital_is_rated_by_its_p75() {
+    let collector = Collector::new(&[]);
+    let mut batch: Vec<Value> = (0..80)
+        .map(|_| vital("lcp", 1000.0, START_MS, "/a"))
+        .collect();
+    batch.extend((0..20).map(|_| vital("lcp", 20_000.0, START_MS, "/a")));
+    collector.accept(Value::from(batch)).await;
+    let vitals = &collector.get("/api/dashboard").await["web_vitals"];
+    let lcp = &vitals["summary"]["lcp"];
+    assert_eq!(
+        (&lcp["avg"], &lcp["rating"], &lcp["p75_rating"]),
+        (&json!(4800.0), &json!("good"), &json!("good"))
+    );
+    assert_eq!(
+        vitals["by_page"][0]["shares"]["lcp"],
+        json!({"good": 0.8, "needs-improvement": 0.0, "poor": 0.2})
+    );
+    assert_eq!(vitals["by_page"][0]["shares"]["cls"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_period_and_the_one_before_count_everything_once() {
+    let collector = Collector::new(&[("RETENTION_MINUTE", "3")]);
+    collector.advance(9 * HOUR + 17 * MINUTE + 15_123);
+    let now = collector.now_ms();
+    let batch: Vec<Value> = (0..4000)
+        .map(|n| counter("http_requests_total", 1.0, now - n * 7_919))
+        .collect();
+    collector.accept(Value::from(batch)).await;
+    for state in ["fresh", "rolled", "retained"] {
+        for (period, both) in [("13m", "26m"), ("1h", "2h"), ("2h", "4h"), ("4h", "8h")] {
+            let requests = async |period: &str| {
+                let path = format!("/api/dashboard?period={period}");
+                collector.get(&path).await["requests"].clone()
+            };
+            let (one, both) = (requests(period).await, requests(both).await);
+            let count = |value: &Value| value["count"].as_f64().expect("a number");
+            assert_eq!(
+                count(&one["now"]) + count(&one["before"]),
+                count(&both["now"]),
+                "{state} {period}"
+            );
+        }
+        match state {
+            "fresh" => collector.roll_up().await,
+            _ => collector.forget().await,
+        }
+    }
+}

@@ -73,9 +73,9 @@ export function listBeside(filters: Filters, side: "before" | "after", id: numbe
   return request<LineList>("api/logs", { query: { ...query(filters), ...span(filters), [side]: id, limit: PAGE } });
 }
 
-/** The lines around one, of one container or of all. */
-export function getContext(id: number, container: string): Promise<Answer<Context>> {
-  return request<Context>(`api/logs/${id}/context`, { query: { container: container || "all", before: PAGE / 2, after: PAGE / 2 } });
+/** The lines around one, of one container or of all; so many before, and so many after. */
+export function getContext(id: number, container: string, beside: number = PAGE / 2): Promise<Answer<Context>> {
+  return request<Context>(`api/logs/${id}/context`, { query: { container: container || "all", before: beside, after: beside } });
 }
 
 /** How many lines there are over time. */

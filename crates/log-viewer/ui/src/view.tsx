@@ -6,6 +6,7 @@ import { download, narrow } from "@kit/dom";
 import { count, plural, THIN } from "@kit/format";
 import { Icon } from "@kit/icons";
 import { useKeys } from "@kit/keys";
+import { lazy } from "@kit/lazy";
 import { INTERVALS, type Interval, Live, type LiveState, RefreshButton, useRefresh } from "@kit/live";
 import { Actions, Filter, Kbd } from "@kit/menu";
 import { rangeLabel, rangeText } from "@kit/range";
@@ -20,6 +21,7 @@ import { timeOf } from "./api";
 import { catchUp, containers, counts, follow, following, highlight, hits, lines, loadOlder, olderLeft, pattern, question, range, reload, source, stats, tail, total, unseen } from "./lines";
 import { LEVELS, takes } from "./levels";
 import { plain } from "./message";
+import type { PickTimeProps } from "./pick";
 import { LogRow } from "./row";
 import { service } from "./service";
 
@@ -29,6 +31,7 @@ const BUCKETS = 90;
 /** The height of a line that is not wrapped, in pixels. */
 const ROW = 24;
 
+const PickTime = lazy<PickTimeProps>("PickTime");
 const opened = signal<number | null>(null);
 
 export function Logs() {
@@ -205,6 +208,9 @@ function LogStrip() {
   const whole = kept?.since && kept.until ? kept : null;
   const from = whole ? Date.parse(whole.since!) : timeOf(first);
   const to = whole ? Date.parse(whole.until!) : Math.max(timeOf(last), from + 1000);
+  const n = whole ? whole.buckets.length : BUCKETS;
+  /** When a bar begins. */
+  const start = (at: number) => (whole && at < n ? Date.parse(whole.buckets[at]!.start) : Math.round(from + (at / n) * (to - from)));
   const layers = LEVELS.map(({ id, class: name }): Counted => {
     const values = whole
       ? whole.buckets.map(({ by_level: levels }) => levels[id] ?? 0)
@@ -229,7 +235,9 @@ function LogStrip() {
         from={from / 1000}
         to={to / 1000}
         label={`${plural(whole ? whole.total : shown.length, "line")}${whole && !whole.exact ? " or more" : ""}: ${layers.map(({ n, id }) => `${n} ${id.toLowerCase()}`).join(", ")}`}
-      />
+      >
+        <PickTime n={n} start={start} />
+      </Strip>
     </section>
   );
 }

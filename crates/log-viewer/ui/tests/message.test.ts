@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Line } from "../src/api";
-import { addTerm } from "../src/detail";
+import { addField, addTerm } from "../src/detail";
 import { takes } from "../src/levels";
 import { mergeLines } from "../src/lines";
+import { barsBetween } from "@kit/pick-bars";
 import { searchPattern } from "@kit/search";
 import { colours, parseMessage, piecesFor, plain } from "../src/message";
 
@@ -113,4 +114,22 @@ test("a value is added to the search once, as a phrase", () => {
   assert.equal(addTerm("", "/api/v1"), '"/api/v1"');
   assert.equal(addTerm("timeout", 'a "b"'), 'timeout "a  b"');
   assert.equal(addTerm('"x"', "x"), '"x"');
+});
+
+test("a field is asked for by its name", () => {
+  assert.equal(addField("", "status", "500"), "status:500");
+  assert.equal(addField("slow", "http.path", "/api/v1?x=1 y"), 'slow http.path:"/api/v1?x=1 y"');
+  assert.equal(addField("status:500", "status", "500"), "status:500");
+  // What cannot be asked for is searched.
+  assert.equal(addField("", "a b", "x"), '"x"');
+  assert.equal(addField("", "list", "[1,2]"), '"[1,2]"');
+  assert.match("status=500 path=/x y", searchPattern('status:500 path:"/x y"')!);
+  assert.equal("path: x".search(searchPattern('path:"/x y"')!), -1);
+});
+
+test("a click takes one bar, a drag all that it touches", () => {
+  assert.deepEqual(barsBetween(0.05, 0.05, 10), [0, 1]);
+  assert.deepEqual(barsBetween(0.31, 0.12, 10), [1, 4]);
+  assert.deepEqual(barsBetween(-1, 2, 10), [0, 10]);
+  assert.deepEqual(barsBetween(1, 1, 10), [9, 10]);
 });

@@ -169,6 +169,74 @@ test("a line opens in place: all of it, its fields as filters, what was around i
   await close();
 });
 
+test("what stood around a line is shown below it, of its container or of all", async () => {
+  const { page, faults, close } = await openPage(browser, service);
+  await page.goto(`${service.url}/?q=receipt`);
+  const failed = lines(page, "receipt 48213");
+  await failed.getByRole("button").first().click();
+  await failed.getByRole("button", { name: "Context" }).click();
+  const near = failed.getByRole("region", { name: "Context" });
+  const own = near.locator("[aria-current]");
+  await own.getByText("receipt 48213").waitFor();
+  await near.getByText("pool nearly empty").waitFor();
+  assert.equal(await near.getByText("handled").count(), 0);
+  await near.getByRole("button", { name: "All containers" }).click();
+  await near.getByText("handled").first().waitFor();
+  assert.equal(await own.evaluate((line) => [...line.parentElement.children].indexOf(line)), 20, "lines before it");
+  const seen = await own.evaluate((line) => {
+    const [inner, outer] = [line.getBoundingClientRect(), line.parentElement.getBoundingClientRect()];
+    return inner.top >= outer.top - 1 && inner.top < outer.bottom;
+  });
+  assert.equal(seen, true, "the line itself is in view");
+  assert.match(page.url(), /\?q=receipt$/, "the filters stay");
+  assertClean(faults);
+  await close();
+});
+
+test("a field is a filter", async () => {
+  const { page, faults, close } = await openPage(browser, service);
+  await page.goto(`${service.url}/?container=worker`);
+  const pool = lines(page, "pool nearly empty");
+  await pool.getByRole("button").first().click();
+  await pool.getByRole("button", { name: "7", exact: true }).click();
+  await page.waitForFunction(() => new URLSearchParams(location.search).get("q") === "waiting:7");
+  await page.waitForFunction(() => document.querySelectorAll(".log").length === 1);
+  await pool.waitFor();
+  assertClean(faults);
+  await close();
+});
+
+test("bars are clicked and dragged over to narrow the time", async () => {
+  const { page, faults, close } = await openPage(browser, service);
+  await page.goto(`${service.url}/?container=shop-api&range=15m`);
+  await lines(page, "handled").first().waitFor();
+  const bars = page.locator(".strip-pick");
+  await bars.waitFor();
+  const box = await bars.boundingBox();
+  const counted = async () => Number((await page.locator(".strip-head b").innerText()).replace(/\D/g, ""));
+  const before = await counted();
+  const [from, to] = [box.x + box.width * 0.02, box.x + box.width * 0.6];
+  await page.mouse.move(from, box.y + 20);
+  await page.mouse.down();
+  await page.mouse.move(to, box.y + 20, { steps: 5 });
+  assert.ok((await bars.locator("i").boundingBox()).width > box.width / 2, "what is chosen is marked");
+  await page.mouse.up();
+  await page.waitForFunction(() => /\.\./.test(new URLSearchParams(location.search).get("range") ?? ""));
+  const [since, until] = new URL(page.url()).searchParams.get("range").split("..").map((time) => Date.parse(time));
+  assert.ok(Math.abs(until - since - 0.58 * 900_000) < 30_000, `${since} to ${until}`);
+  await page.goBack();
+  await page.waitForFunction(() => new URLSearchParams(location.search).get("range") === "15m");
+  // A click takes a single bar: one ninetieth of the time.
+  await lines(page, "handled").first().waitFor();
+  await bars.click({ position: { x: box.width * 0.945, y: 20 } });
+  await page.waitForFunction(() => /\.\./.test(new URLSearchParams(location.search).get("range") ?? ""));
+  const one = new URL(page.url()).searchParams.get("range").split("..").map((time) => Date.parse(time));
+  assert.ok(one[1] - one[0] <= 15_000, `${one}`);
+  await page.waitForFunction((many) => Number(document.querySelector(".strip-head b")?.textContent.replace(/\D/g, "") ?? 0) < many, before);
+  assertClean(faults);
+  await close();
+});
+
 test("a line opens on a phone without making the page wider", async () => {
   const { page, faults, close } = await openPage(browser, service, { phone: true });
   await page.goto(`${service.url}/?container=worker`);
@@ -176,6 +244,9 @@ test("a line opens on a phone without making the page wider", async () => {
   await failed.getByRole("button").first().tap();
   await failed.getByLabel("The whole message").waitFor();
   await assertNoSidewaysScroll(page, "an open line");
+  await failed.getByRole("button", { name: "Context" }).tap();
+  await failed.locator("[aria-current]").waitFor();
+  await assertNoSidewaysScroll(page, "an open line with its context");
   assertClean(faults);
   await close();
 });
@@ -186,6 +257,13 @@ test("looks: lines, an open one, none", async () => {
     const row = page.locator(".log", { hasText: "another receipt" });
     await row.getByRole("button").first().click();
     await row.getByLabel("The whole message").waitFor();
+  });
+  await checkLooks(browser, service, "/?q=receipt", "logs-context", async (page) => {
+    const row = page.locator(".log", { hasText: "receipt 48213" });
+    await row.getByRole("button").first().click();
+    await row.getByRole("button", { name: "Context" }).click();
+    await row.getByRole("button", { name: "All containers" }).click();
+    await row.getByText("handled").first().waitFor();
   });
   await checkLooks(browser, service, "/?q=nowhere-to-be-found", "logs-empty", (page) => page.getByText("Nothing matches these filters.").waitFor());
 });

@@ -12,7 +12,9 @@ export function searchTerms(text: string): { term: string; prefix: boolean }[] {
     }
     const word = (bare ?? "").replace(/^\(+|\)+$/g, "");
     if (!word || /^(OR|AND|NOT)$/.test(word)) continue;
-    const value = /^[a-z_]+:(?!\/)(.+)$/i.exec(word)?.[1] ?? word;
+    // The name in front of a quoted value, which is a term of its own.
+    if (/^[a-z_@][\w@.-]*:$/i.test(word) && text[found.index + found[0].length] === '"') continue;
+    const value = /^[a-z_@][\w@.-]*:(?!\/)(.+)$/i.exec(word)?.[1] ?? word;
     const prefix = value.endsWith("*");
     const term = prefix ? value.slice(0, -1) : value;
     if (term) terms.push({ term, prefix });

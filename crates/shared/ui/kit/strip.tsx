@@ -94,10 +94,12 @@ interface StripProps {
   to: number;
   /** Says in words what can be seen. */
   label: string;
+  /** What lies over the bars. */
+  children?: preact.ComponentChildren;
 }
 
 /** The strip above a list. Times in seconds. */
-export function Strip({ up, down = [], from, to, label }: StripProps) {
+export function Strip({ up, down = [], from, to, label, children }: StripProps) {
   const topMax = highest(up);
   const lowMax = highest(down);
   const upper = lowMax > 0 ? 34 : 56;
@@ -116,6 +118,7 @@ export function Strip({ up, down = [], from, to, label }: StripProps) {
         </svg>
         {topMax > 0 && <span class="strip-max">{topMax}</span>}
         {lowMax > 0 && <span class="strip-max low">{lowMax}</span>}
+        {children}
       </div>
       <TimeAxis from={from} to={to} />
     </div>

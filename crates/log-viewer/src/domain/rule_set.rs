@@ -4,7 +4,7 @@
 //! patterns need text that is not in the entry. That text is searched for all rules in one pass, with a DFA that is built
 //! as it is needed. Rules are bits of a number.
 
-use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use regex_automata::hybrid::dfa::{Cache, Config, DFA};
 use regex_automata::nfa::thompson;
@@ -67,9 +67,11 @@ pub struct Hit {
 /// Finds all texts of all rules in one pass.
 #[derive(Debug)]
 struct TextSearch {
-    dfa: Arc<DFA>,
+    dfa: DFA,
     /// The rule of each text.
     bits: Vec<u64>,
+    /// The states that were built: making them anew for each batch would cost more than the search.
+    cache: Mutex<Cache>,
 }
 
 impl RuleSet {
@@ -127,10 +129,12 @@ impl RuleSet {
         }
         let wanted: Vec<u64> = containers.iter().map(|names| self.wanted(*names)).collect();
         let mut finder = self.search.as_ref().map(TextSearch::finder);
-        let mut candidates: Vec<Vec<(usize, Seen<'e>)>> = vec![Vec::new(); self.rules.len()];
-        for (place, (container, seen)) in entries.enumerate() {
+        let entries: Vec<(usize, Seen<'e>)> = entries.collect();
+        // Of each rule the places of the entries it may want: few, unless it wants nearly everything.
+        let mut candidates: Vec<Vec<usize>> = vec![Vec::new(); self.rules.len()];
+        for (place, (container, seen)) in entries.iter().enumerate() {
             let by_level = self.by_level.get(seen.level as usize).copied().unwrap_or(0);
-            let possible = by_level & wanted.get(container).copied().unwrap_or(0);
+            let possible = by_level & wanted.get(*container).copied().unwrap_or(0);
             let mut left = possible & !self.texts;
             if possible & self.texts != 0
                 && let Some(finder) = &mut finder
@@ -141,14 +145,20 @@ impl RuleSet {
                 let rule = left.trailing_zeros() as usize;
                 left &= left - 1;
                 if let Some(candidates) = candidates.get_mut(rule) {
-                    candidates.push((place, seen));
+                    candidates.push(place);
                 }
             }
         }
         let rules = self.rules.iter().zip(candidates);
         rules
             .filter(|(_, candidates)| !candidates.is_empty())
-            .filter_map(|(rule, candidates)| rule.look(&candidates, is_over))
+            .filter_map(|(rule, places)| {
+                let entries = places.iter().filter_map(|place| {
+                    let (_, seen) = entries.get(*place)?;
+                    Some((*place, *seen))
+                });
+                rule.look(entries, is_over)
+            })
             .collect()
     }
 
@@ -174,7 +184,11 @@ impl RuleSet {
 
 impl Watched {
     /// What this rule finds; `None` when that is nothing.
-    fn look(&self, candidates: &[(usize, Seen<'_>)], is_over: &dyn Fn() -> bool) -> Option<Hit> {
+    fn look<'e>(
+        &self,
+        candidates: impl Iterator<Item = (usize, Seen<'e>)>,
+        is_over: &dyn Fn() -> bool,
+    ) -> Option<Hit> {
         let mut matching = Matching::new(&self.filter)?;
         let mut second_pass = SecondPass::new(&self.filter);
         let mut hit = Hit {
@@ -185,7 +199,7 @@ impl Watched {
             skipped: 0,
         };
         for (place, seen) in candidates {
-            if !matching.matches(*seen) {
+            if !matching.matches(seen) {
                 continue;
             }
             let passes = match &mut second_pass {
@@ -199,7 +213,7 @@ impl Watched {
                     if hit.newest.len() == NAMED {
                         hit.newest.remove(0);
                     }
-                    hit.newest.push(*place);
+                    hit.newest.push(place);
                 }
                 Some(false) => {}
                 None => hit.skipped += 1,
@@ -256,7 +270,8 @@ impl TextSearch {
             .skip_cache_capacity_check(true);
         let dfa = DFA::builder().configure(config).build_from_nfa(nfa).ok()?;
         Some(Self {
-            dfa: Arc::new(dfa),
+            cache: Mutex::new(dfa.create_cache()),
+            dfa,
             bits: texts.iter().map(|(_, bit)| *bit).collect(),
         })
     }
@@ -264,7 +279,7 @@ impl TextSearch {
     fn finder(&self) -> Finder<'_> {
         Finder {
             search: self,
-            cache: self.dfa.create_cache(),
+            cache: self.cache.lock().unwrap_or_else(PoisonError::into_inner),
             found: PatternSet::new(self.bits.len()),
         }
     }
@@ -272,15 +287,20 @@ impl TextSearch {
 
 struct Finder<'s> {
     search: &'s TextSearch,
-    cache: Cache,
+    cache: MutexGuard<'s, Cache>,
     found: PatternSet,
 }
 
 impl Finder<'_> {
     /// The rules of which a text is in this one; all of them when that cannot be said.
     fn find(&mut self, text: &str) -> u64 {
-        self.found.clear();
         let dfa = &self.search.dfa;
+        // Whether there is any is known much faster than which, and mostly there is none.
+        let first = dfa.try_search_fwd(&mut self.cache, &Input::new(text).earliest(true));
+        if matches!(first, Ok(None)) {
+            return 0;
+        }
+        self.found.clear();
         let done =
             dfa.try_which_overlapping_matches(&mut self.cache, &Input::new(text), &mut self.found);
         if done.is_err() {

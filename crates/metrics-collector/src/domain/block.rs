@@ -83,18 +83,20 @@ pub(crate) fn visit(
         let wanted = want(series, count as u64);
         let (mine, rest) = values.split_at_checked(count * 8).ok_or(Damaged)?;
         values = rest;
+        if !wanted {
+            skip_varints(&mut times, count)?;
+            continue;
+        }
         let mut offset_ms = 0_u16;
         for value in mine.chunks_exact(8) {
             let step = u16::try_from(read_varint(&mut times)?).map_err(|_| Damaged)?;
             offset_ms = offset_ms.checked_add(step).ok_or(Damaged)?;
-            if wanted {
-                let value = f64::from_le_bytes(value.try_into().map_err(|_| Damaged)?);
-                each(BlockPoint {
-                    series,
-                    offset_ms,
-                    value,
-                });
-            }
+            let value = f64::from_le_bytes(value.try_into().map_err(|_| Damaged)?);
+            each(BlockPoint {
+                series,
+                offset_ms,
+                value,
+            });
         }
     }
     Ok(())
@@ -114,6 +116,19 @@ fn write_varint(out: &mut Vec<u8>, mut n: u64) {
         n >>= 7;
     }
     out.push(n as u8);
+}
+
+/// Passes over some numbers without reading them: each ends with the first byte whose highest bit is not set.
+fn skip_varints(bytes: &mut &[u8], count: usize) -> Result<(), Damaged> {
+    let mut left = count;
+    let ends = bytes.iter().position(|&byte| {
+        left -= usize::from(byte < 0x80);
+        left == 0
+    });
+    if count > 0 {
+        *bytes = bytes.get(ends.ok_or(Damaged)? + 1..).ok_or(Damaged)?;
+    }
+    Ok(())
 }
 
 fn read_varint(bytes: &mut &[u8]) -> Result<u64, Damaged> {

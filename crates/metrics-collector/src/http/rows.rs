@@ -21,6 +21,9 @@ use crate::store::{series, snapshot};
 
 /// Text is handed on when there is so much of it.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// A JSON answer up to this is sent as one piece with its length, as the original did: clients read that which do not
+/// understand pieces.
+const WHOLE_BYTES: usize = 512 * 1024;
 /// Rows whose labels are looked up together.
 const ROWS_WITH_LABELS: usize = 200;
 
@@ -81,7 +84,12 @@ impl Rows {
 
     /// The whole answer at once when it is short, else as a stream.
     pub(super) async fn body(mut self) -> Result<Body, ApiError> {
-        let first = self.next_chunk().await?;
+        let first = self
+            .next_chunk(match self.form {
+                Form::Json => WHOLE_BYTES,
+                Form::Ndjson | Form::Csv => CHUNK_BYTES,
+            })
+            .await?;
         if self.ended {
             return Ok(Body::from(first));
         }
@@ -89,7 +97,7 @@ impl Rows {
             if rows.ended {
                 return Ok::<_, StoreError>(None);
             }
-            let chunk = rows.next_chunk().await?;
+            let chunk = rows.next_chunk(CHUNK_BYTES).await?;
             Ok(Some((chunk, rows)))
         });
         let whole = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
@@ -97,8 +105,8 @@ impl Rows {
     }
 
     /// Text up to the end or until there is enough of it.
-    async fn next_chunk(&mut self) -> Result<String, StoreError> {
-        while !self.ended && self.out.len() < CHUNK_BYTES {
+    async fn next_chunk(&mut self, enough: usize) -> Result<String, StoreError> {
+        while !self.ended && self.out.len() < enough {
             if self.read.as_slice().is_empty() {
                 self.read_stretch().await?;
             } else {

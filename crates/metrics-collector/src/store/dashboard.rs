@@ -9,7 +9,7 @@ use super::ids::IdMap;
 use super::plan::plan;
 use super::requests::{self, Requests};
 use super::rows::Sketches;
-use super::scan::{Group, Selection, scan, sums};
+use super::scan::{Group, Minutes, Selection, scan_with, sums};
 use super::{MINUTE_MS, series};
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
@@ -172,7 +172,8 @@ fn vitals(conn: &Connection, scope: &Scope, to: i64) -> Result<Option<Vitals>, S
     if browser.series.is_empty() {
         return Ok(None);
     }
-    let mut pages = by_page(conn, scope, to, &browser)?;
+    let mut open = Minutes::of(browser.series.keys().copied(), Sketches::Always);
+    let mut pages = by_page(conn, scope, to, &browser, &mut open)?;
     let mut summary: OfVitals = Default::default();
     for (_, of_page) in &pages {
         for (sum, part) in summary.iter_mut().zip(of_page) {
@@ -193,7 +194,7 @@ fn vitals(conn: &Connection, scope: &Scope, to: i64) -> Result<Option<Vitals>, S
     pages.truncate(PAGES);
     Ok(Some(Vitals {
         summary,
-        over_time: over_time(conn, scope, to, browser)?,
+        over_time: over_time(conn, scope, to, browser, &mut open)?,
         pages,
     }))
 }
@@ -204,6 +205,7 @@ fn by_page(
     scope: &Scope,
     to: i64,
     browser: &BrowserSeries,
+    open: &mut Minutes,
 ) -> Result<Vec<(String, OfVitals)>, StoreError> {
     let names = browser
         .whole_names
@@ -218,11 +220,12 @@ fn by_page(
         .collect();
     let pieces = plan(conn, scope.from_ms, to, Resolution::Day)?;
     let mut pages: Vec<OfVitals> = vec![Default::default(); browser.pages.len()];
-    scan(
+    scan_with(
         conn,
         &pieces,
         &Selection::Series { names, groups },
         Sketches::Always,
+        Some(open),
         |_, group, rollup| {
             let (page, vital) = (group as usize / VITALS, group as usize % VITALS);
             if let Some(of_page) = pages.get_mut(page) {
@@ -244,6 +247,7 @@ fn over_time(
     scope: &Scope,
     to: i64,
     browser: BrowserSeries,
+    open: &mut Minutes,
 ) -> Result<Vec<(i64, OfVitals)>, StoreError> {
     let pieces = plan(conn, scope.from_ms, to, scope.resolution)?;
     let mut buckets: BTreeMap<i64, OfVitals> = BTreeMap::new();
@@ -255,11 +259,12 @@ fn over_time(
         },
     ];
     for selection in &selections {
-        scan(
+        scan_with(
             conn,
             &pieces,
             selection,
             Sketches::Always,
+            Some(open),
             |at, vital, rollup| {
                 let bucket = buckets.entry(scope.resolution.bucket_of(at)).or_default();
                 if let Some(sum) = bucket.get_mut(vital as usize) {

@@ -13,7 +13,7 @@ use super::dashboard::Scope;
 use super::ids::IdMap;
 use super::plan::{Piece, plan};
 use super::rows::Sketches;
-use super::scan::{Group, Selection, scan};
+use super::scan::{Group, Minutes, Selection, scan_with};
 use super::{MINUTE_MS, series};
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
@@ -76,7 +76,6 @@ pub(crate) struct Requests {
 }
 
 /// The series of both metrics. A group is twice the endpoint, plus one for requests that failed.
-#[derive(Default)]
 struct Found {
     endpoints: Vec<(String, String)>,
     counted: Source,
@@ -135,6 +134,11 @@ impl Source {
         }
     }
 
+    /// What its series have in minutes that are not rolled up.
+    fn minutes(&self, sketches: Sketches) -> Minutes {
+        Minutes::of(self.groups.keys().copied(), sketches)
+    }
+
     /// Everything of it, from the rows that hold the series of a name together.
     fn totals(&self) -> Selection {
         Selection::Totals(self.names.iter().map(|&name| (name, 0)).collect())
@@ -173,17 +177,21 @@ pub(crate) fn read(conn: &Connection, scope: &Scope) -> Result<Option<Requests>,
             Resolution::Day,
         )?,
     ];
-    let Some(now) = Period::read(conn, &found, &periods[0])? else {
+    let mut open = Open {
+        counted: found.counted.minutes(Sketches::Never),
+        measured: found.measured.minutes(Sketches::Always),
+    };
+    let Some(now) = Period::read(conn, &found, &periods[0], &mut open)? else {
         return Ok(None);
     };
-    let before = Period::read(conn, &found, &periods[1])?;
+    let before = Period::read(conn, &found, &periods[1], &mut open)?;
     let slowest = now.top(&found, |one| one.seconds);
     let failing = now.top(&found, |one| one.errors);
     let mut shown = slowest.clone();
     shown.extend(failing.iter().filter(|place| !slowest.contains(place)));
     let [latency_now, latency_before] = [
-        latencies(conn, &found, &periods[0], &shown)?,
-        latencies(conn, &found, &periods[1], &shown)?,
+        latencies(conn, &found, &periods[0], &shown, &mut open)?,
+        latencies(conn, &found, &periods[1], &shown, &mut open)?,
     ];
     let endpoint = |place: &usize| {
         let at = shown.iter().position(|one| one == place)?;
@@ -203,25 +211,30 @@ pub(crate) fn read(conn: &Connection, scope: &Scope) -> Result<Option<Requests>,
         })
     };
     let listed = |places: &[usize]| places.iter().filter_map(endpoint).collect();
-    let all = |period: &Period, pieces: &[Piece]| {
+    let mut all = |period: &Period, pieces: &[Piece]| {
         let mut sums = period.all();
-        sums.latency = sum(conn, pieces, &found.measured.totals(), Sketches::Always, 1)?
-            .into_iter()
-            .next()
-            .flatten();
+        let (totals, open) = (found.measured.totals(), &mut open.measured);
+        let latency = sum(conn, pieces, &totals, Sketches::Always, 1, open)?;
+        sums.latency = latency.into_iter().next().flatten();
         Ok::<_, StoreError>(sums)
     };
+    let all_now = all(&now, &periods[0])?;
+    let all_before = before.as_ref().map(|before| all(before, &periods[1]));
+    let all_before = all_before.transpose()?;
     Ok(Some(Requests {
-        now: all(&now, &periods[0])?,
-        before: before
-            .as_ref()
-            .map(|before| all(before, &periods[1]))
-            .transpose()?,
-        over_time: over_time(conn, scope, to, &found, now.by_counter)?,
+        now: all_now,
+        before: all_before,
+        over_time: over_time(conn, scope, to, &found, now.by_counter, &mut open)?,
         endpoints: now.endpoints(&found),
         slowest: listed(&slowest),
         failing: listed(&failing),
     }))
+}
+
+/// What both metrics have in minutes that are not rolled up.
+struct Open {
+    counted: Minutes,
+    measured: Minutes,
 }
 
 /// Requests of an endpoint, without how their durations were spread.
@@ -244,18 +257,15 @@ impl Period {
         conn: &Connection,
         found: &Found,
         pieces: &[Piece],
+        open: &mut Open,
     ) -> Result<Option<Self>, StoreError> {
         let groups = found.endpoints.len() * 2;
-        let each = |source: &Source| {
-            sum(
-                conn,
-                pieces,
-                &source.selection(Some),
-                Sketches::Never,
-                groups,
-            )
+        let each = |source: &Source, open: &mut Minutes| {
+            let selection = source.selection(Some);
+            sum(conn, pieces, &selection, Sketches::Never, groups, open)
         };
-        let (counted, measured) = (each(&found.counted)?, each(&found.measured)?);
+        let counted = each(&found.counted, &mut open.counted)?;
+        let measured = each(&found.measured, &mut open.measured)?;
         let by_counter = counted.iter().any(Option::is_some);
         if !by_counter && measured.iter().all(Option::is_none) {
             return Ok(None);
@@ -335,12 +345,21 @@ fn latencies(
     found: &Found,
     pieces: &[Piece],
     shown: &[usize],
+    open: &mut Open,
 ) -> Result<Vec<Option<Rollup>>, StoreError> {
     let selection = found.measured.selection(|group| {
         let place = shown.iter().position(|&one| one == group as usize / 2)?;
         Group::try_from(place).ok()
     });
-    sum(conn, pieces, &selection, Sketches::Always, shown.len())
+    let open = &mut open.measured;
+    sum(
+        conn,
+        pieces,
+        &selection,
+        Sketches::Always,
+        shown.len(),
+        open,
+    )
 }
 
 /// What a selection has over all pieces, by group.
@@ -350,13 +369,15 @@ fn sum(
     selection: &Selection,
     sketches: Sketches,
     groups: usize,
+    open: &mut Minutes,
 ) -> Result<Vec<Option<Rollup>>, StoreError> {
     let mut sums: Vec<Option<Rollup>> = vec![None; groups];
-    scan(conn, pieces, selection, sketches, |_, group, rollup| {
+    let add = |_, group: Group, rollup| {
         if let Some(sum) = sums.get_mut(group as usize) {
             merge_into(sum, rollup);
         }
-    })?;
+    };
+    scan_with(conn, pieces, selection, sketches, Some(open), add)?;
     Ok(sums)
 }
 
@@ -367,20 +388,23 @@ fn over_time(
     to: i64,
     found: &Found,
     by_counter: bool,
+    open: &mut Open,
 ) -> Result<Vec<(i64, Sums)>, StoreError> {
     let pieces = plan(conn, scope.from_ms, to, scope.resolution)?;
     let mut buckets: BTreeMap<i64, Sums> = BTreeMap::new();
-    let source = if by_counter {
-        &found.counted
+    let (source, minutes) = if by_counter {
+        (&found.counted, &mut open.counted)
     } else {
-        &found.measured
+        (&found.measured, &mut open.measured)
     };
     let failed_or_not = source.selection(|group| Some(group % 2));
-    scan(
+    let never = Sketches::Never;
+    scan_with(
         conn,
         &pieces,
         &failed_or_not,
-        Sketches::Never,
+        never,
+        Some(minutes),
         |at, failed, rollup| {
             let requests = if by_counter {
                 rollup.sum
@@ -391,12 +415,14 @@ fn over_time(
             bucket.add(requests, failed == 1);
         },
     )?;
-    let measured = found.measured.totals();
-    scan(
+    let (totals, minutes) = (found.measured.totals(), &mut open.measured);
+    let always = Sketches::Always;
+    scan_with(
         conn,
         &pieces,
-        &measured,
-        Sketches::Always,
+        &totals,
+        always,
+        Some(minutes),
         |at, _, rollup| {
             let bucket = buckets.entry(scope.resolution.bucket_of(at)).or_default();
             merge_into(&mut bucket.latency, rollup);

@@ -1,5 +1,9 @@
 //! Reads the pieces of a plan for some names or series.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::Range;
+
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, Row, Statement};
 
@@ -45,12 +49,66 @@ impl Selection {
     }
 }
 
+/// What the minutes hold that are read from their blocks, by series: of several scans over the same minutes only the first
+/// reads them. Good for one state of the database.
+pub(crate) struct Minutes {
+    ids: Vec<i64>,
+    /// Positions in `ids`.
+    places: IdMap<Group>,
+    sketches: Sketches,
+    read: HashMap<(i64, i64, i64), Vec<(i64, Rollup)>>,
+}
+
+impl Minutes {
+    /// About some series, and nothing else.
+    pub(crate) fn of(series: impl Iterator<Item = i64>, sketches: Sketches) -> Self {
+        let ids: Vec<i64> = series.collect();
+        Self {
+            places: ids.iter().copied().zip(0..).collect(),
+            ids,
+            sketches,
+            read: HashMap::new(),
+        }
+    }
+
+    /// What the series have in a part of a minute.
+    fn rollups(
+        &mut self,
+        conn: &Connection,
+        minute: i64,
+        range: Range<i64>,
+    ) -> Result<&[(i64, Rollup)], StoreError> {
+        match self.read.entry((minute, range.start, range.end)) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => {
+                let found = blocks::rollups(conn, minute, range, &self.places, self.sketches)?;
+                let of_series = found
+                    .into_iter()
+                    .filter_map(|(at, rollup)| Some((*self.ids.get(at as usize)?, rollup)));
+                Ok(place.insert(of_series.collect()))
+            }
+        }
+    }
+}
+
 /// Calls `each` with every rollup of the pieces: the start of its minute or hour, its group, and what was counted.
 pub(crate) fn scan(
     conn: &Connection,
     pieces: &[Piece],
     selection: &Selection,
     sketches: Sketches,
+    each: impl FnMut(i64, Group, Rollup),
+) -> Result<(), StoreError> {
+    scan_with(conn, pieces, selection, sketches, None, each)
+}
+
+/// As [`scan`], with what is known of the selected series in minutes that are read from their blocks.
+pub(crate) fn scan_with(
+    conn: &Connection,
+    pieces: &[Piece],
+    selection: &Selection,
+    sketches: Sketches,
+    mut known: Option<&mut Minutes>,
     mut each: impl FnMut(i64, Group, Rollup),
 ) -> Result<(), StoreError> {
     let mut in_blocks = None;
@@ -78,10 +136,17 @@ pub(crate) fn scan(
                     Some(groups) => groups,
                     None => in_blocks.insert(selection.series(conn)?),
                 };
-                for (group, rollup) in
-                    blocks::rollups(conn, minute, since..until, groups, sketches)?
-                {
-                    each(minute, group, rollup);
+                let range = since..until;
+                let Some(known) = &mut known else {
+                    for (group, rollup) in blocks::rollups(conn, minute, range, groups, sketches)? {
+                        each(minute, group, rollup);
+                    }
+                    continue;
+                };
+                for (series, rollup) in known.rollups(conn, minute, range)? {
+                    if let Some(&group) = groups.get(series) {
+                        each(minute, group, rollup.clone());
+                    }
                 }
             }
         }

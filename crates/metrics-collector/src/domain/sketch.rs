@@ -150,7 +150,7 @@ impl Sketch {
                 previous = Some(bucket.index);
             }
         }
-        bits.bytes
+        bits.finish()
     }
 
     /// Reads the stored form.
@@ -239,20 +239,29 @@ fn unzigzag(n: u64) -> Option<i32> {
 #[derive(Default)]
 struct BitWriter {
     bytes: Vec<u8>,
-    used_in_last: u32,
+    /// Bits that do not fill eight bytes yet, from the highest down.
+    pending: u64,
+    /// How many those are; less than 64.
+    held: u32,
 }
 
 impl BitWriter {
+    /// Writes the lowest bits of a value, at most 64; its other bits must be zero.
     fn write(&mut self, value: u64, bits: u32) {
-        for place in (0..bits).rev() {
-            if self.used_in_last == 0 {
-                self.bytes.push(0);
-            }
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= u8::from((value >> place) & 1 == 1) << (7 - self.used_in_last);
-            }
-            self.used_in_last = (self.used_in_last + 1) % 8;
+        if bits == 0 {
+            return;
         }
+        let free = 64 - self.held;
+        if bits < free {
+            self.pending |= value << (free - bits);
+            self.held += bits;
+            return;
+        }
+        let left = bits - free;
+        self.pending |= value >> left;
+        self.bytes.extend_from_slice(&self.pending.to_be_bytes());
+        self.pending = value.checked_shl(64 - left).unwrap_or(0);
+        self.held = left;
     }
 
     /// As many zeros as the number has bits after its first one, then the number. `n` is at least 1.
@@ -260,6 +269,13 @@ impl BitWriter {
         let bits = 64 - n.leading_zeros();
         self.write(0, bits.saturating_sub(1));
         self.write(n, bits);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let bytes = self.held.div_ceil(8) as usize;
+        let pending = self.pending.to_be_bytes();
+        self.bytes.extend(pending.iter().take(bytes));
+        self.bytes
     }
 }
 
@@ -281,6 +297,20 @@ impl BitReader<'_> {
     }
 
     fn gamma(&mut self) -> Result<u64, Damaged> {
+        // Most codes lie within the next eight bytes.
+        if let Some(next) = self.bytes.get(self.at / 8..).and_then(<[u8]>::first_chunk) {
+            let window = u64::from_be_bytes(*next) << (self.at % 8);
+            let length = 2 * window.leading_zeros() + 1;
+            if length <= 56 {
+                self.at += length as usize;
+                return Ok(window >> (64 - length));
+            }
+        }
+        self.long_gamma()
+    }
+
+    /// Reads a code of any length, bit by bit.
+    fn long_gamma(&mut self) -> Result<u64, Damaged> {
         let mut zeros = 0;
         while self.bit()? == 0 {
             zeros += 1;
@@ -355,6 +385,23 @@ mod tests {
             let sketch = Sketch::of(&values);
             prop_assert_eq!(sketch.count(), values.len() as u64);
             prop_assert_eq!(Sketch::decode(&sketch.encode()), Ok(sketch));
+        }
+
+        #[test]
+        fn codes_of_any_length_are_read_back(numbers in prop::collection::vec((0_u32..64, any::<u64>()), 0..60)) {
+            let numbers: Vec<u64> = numbers.into_iter().map(|(shift, n)| (n >> shift).max(1)).collect();
+            let mut writer = BitWriter::default();
+            for &n in &numbers {
+                writer.gamma(n);
+            }
+            let bytes = writer.finish();
+            let mut quick = BitReader { bytes: &bytes, at: 0 };
+            let mut slow = BitReader { bytes: &bytes, at: 0 };
+            for n in numbers {
+                prop_assert_eq!(quick.gamma(), Ok(n));
+                prop_assert_eq!(slow.long_gamma(), Ok(n));
+            }
+            prop_assert_eq!(quick.at, slow.at);
         }
 
         #[test]

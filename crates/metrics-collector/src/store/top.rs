@@ -7,7 +7,7 @@ use super::ids::IdMap;
 use super::plan::{Piece, plan};
 use super::query::{Limit, Merged, Prepared};
 use super::rows::Sketches;
-use super::scan::{Group, Selection, scan};
+use super::scan::{Group, Minutes, Selection, scan_with};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
@@ -45,7 +45,8 @@ pub(super) fn keep(
 ) -> Result<(), StoreError> {
     let by = aggregates.first().copied().unwrap_or(Aggregate::Count);
     let pieces = plan(conn, prepared.from, prepared.to, Resolution::Day)?;
-    let mut ranked = rank(conn, prepared, &pieces, by)?;
+    let mut open = open_minutes(prepared);
+    let mut ranked = rank(conn, prepared, &pieces, by, open.as_mut())?;
     let groups = ranked.len();
     let hidden = ranked.split_off(limit.groups.min(groups));
     let with_rest = limit.rest && !hidden.is_empty();
@@ -69,13 +70,8 @@ pub(super) fn keep(
     prepared.groups = shown;
     let mut totals: Vec<Option<Rollup>> = vec![None; prepared.groups.len()];
     // Nobody is shown a percentile of a counter unless it is asked for, but there are few groups left.
-    sum(
-        conn,
-        &pieces,
-        &prepared.selection,
-        Sketches::Always,
-        &mut totals,
-    )?;
+    let (selection, always) = (&prepared.selection, Sketches::Always);
+    sum(conn, &pieces, selection, always, open.as_mut(), &mut totals)?;
     prepared.top = Some(Top {
         groups,
         left_out: hidden.len(),
@@ -83,6 +79,16 @@ pub(super) fn keep(
         totals: totals.into_iter().flatten().collect(),
     });
     Ok(())
+}
+
+/// What few series have in minutes that are not rolled up, as they are read twice.
+fn open_minutes(prepared: &Prepared) -> Option<Minutes> {
+    match &prepared.selection {
+        Selection::Series { groups, .. } if groups.len() <= SKETCHES_HELD => {
+            Some(Minutes::of(groups.keys().copied(), Sketches::Always))
+        }
+        _ => None,
+    }
 }
 
 /// One group for all that are hidden. Of several types it is a histogram: its figures are those of any numbers.
@@ -108,6 +114,7 @@ fn rank(
     prepared: &Prepared,
     pieces: &[Piece],
     by: Aggregate,
+    mut open: Option<&mut Minutes>,
 ) -> Result<Vec<Ranked>, StoreError> {
     let count = prepared.groups.len();
     let (sketches, at_once) = match by.percent() {
@@ -122,7 +129,8 @@ fn rank(
             .map(|(group, place)| (group as i64, place))
             .collect();
         let part = moved(&prepared.selection, &places);
-        sum(conn, pieces, &part, sketches, &mut sums)?;
+        let open = open.as_deref_mut();
+        sum(conn, pieces, &part, sketches, open, &mut sums)?;
         for (group, rollup) in (first..).zip(sums) {
             let (Some(merged), Some(rollup)) = (prepared.groups.get(group), rollup) else {
                 continue;
@@ -151,13 +159,15 @@ fn sum(
     pieces: &[Piece],
     selection: &Selection,
     sketches: Sketches,
+    open: Option<&mut Minutes>,
     sums: &mut [Option<Rollup>],
 ) -> Result<(), StoreError> {
-    scan(conn, pieces, selection, sketches, |_, group, rollup| {
+    let add = |_, group: Group, rollup| {
         if let Some(sum) = sums.get_mut(group as usize) {
             merge_into(sum, rollup);
         }
-    })
+    };
+    scan_with(conn, pieces, selection, sketches, open, add)
 }
 
 /// A selection with other numbers for its groups, and without those that get none.

@@ -19,8 +19,8 @@ use crate::store::snapshot;
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 const MINUTES_AT_ONCE: usize = 512;
 const BUCKETS_AT_ONCE: usize = 64;
-/// Rows written in one job.
-const ROWS_A_SLICE: usize = 500;
+/// Rows written in one job: about two milliseconds, which batches that come meanwhile wait.
+const ROWS_A_SLICE: usize = 250;
 /// Reading a minute of millions of points takes longer than a request may.
 const READ_DEADLINE: Duration = Duration::from_mins(1);
 

@@ -343,3 +343,22 @@ async fn unknown_routes_and_methods_are_not_found() {
             .contains("<html")
     );
 }
+
+/// Clients that do not understand pieces read answers of thousands of rows, as the original sends them.
+#[tokio::test]
+async fn usual_answers_have_a_length() {
+    let collector = Collector::new(&[]);
+    let batch: Vec<Value> = (0..1500)
+        .map(|n| with(counter("w", 1.0, START_MS), json!({"labels": {"n": n}})))
+        .collect();
+    collector.accept(Value::from(batch)).await;
+    let request = collector
+        .service
+        .request(Method::GET, "/api/metrics?name=w")
+        .body(Body::empty())
+        .expect("a request");
+    let router = collector.service.router.clone();
+    let answer = router.oneshot(request).await.expect("answers");
+    let length = axum::body::HttpBody::size_hint(answer.body()).exact();
+    assert!(length.is_some_and(|bytes| bytes > 200_000), "{length:?}");
+}

@@ -30,9 +30,10 @@ const SPAN_S: u64 = 24 * 3600;
 const RARE: u64 = 5000;
 /// Lines a second that are written while queries are measured, and while tails are.
 const BESIDE: u64 = 2000;
-/// How often each query is asked.
-const ASKED: usize = 100;
-const ASKED_A_SECOND: f64 = 25.0;
+/// How often each query is asked, and how many a second.
+const OFTEN: (usize, f64) = (100, 25.0);
+/// The same for those that take a while: their answers are not to wait for each other.
+const SELDOM: (usize, f64) = (20, 2.0);
 const TAILS: usize = 20;
 
 const PAGE: &[Goal] = &[Goal::P95(15.0)];
@@ -289,13 +290,19 @@ async fn ask(
     goals: &[Goal],
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let takes_a_while = |goal: &Goal| matches!(goal, Goal::P95(ms) if *ms >= 300.0);
+    let (times, a_second) = if goals.iter().any(takes_a_while) {
+        SELDOM
+    } else {
+        OFTEN
+    };
     let request = load::get(path, &[("X-API-Key", &target.key)]);
     let mut phase = Phase::reading(SERVICE, name, "answer", 1, Duration::ZERO);
     phase.goals = goals;
     phase.pace = Pace {
         connections: 1,
-        until: Until::Sent(ASKED),
-        rate: Some(ASKED_A_SECOND),
+        until: Until::Sent(times),
+        rate: Some(a_second),
     };
     let row = target
         .measure(&phase, &Requests::from(request), 1.0)

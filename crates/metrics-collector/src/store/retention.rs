@@ -3,6 +3,7 @@
 //! A floor is raised first, in a transaction of its own, and only as far as everything before it has been rolled up: from
 //! then on late points go into rows, so that no row is ever built from blocks that are half deleted.
 
+use monlight_shared::store::StoreError;
 use rusqlite::Connection;
 
 use super::blocks;
@@ -14,6 +15,10 @@ use crate::domain::range::Resolution;
 const BLOCKS_A_SLICE: i64 = 200;
 /// Rows deleted at once.
 const ROWS_A_SLICE: usize = 500;
+/// Pages given back to the file system in one job.
+const PAGES_A_SLICE: i64 = 256;
+/// Free pages that are always left for what comes next (4 MiB).
+const PAGES_TO_SPARE: i64 = 1024;
 /// Series looked at at once.
 const SERIES_A_SLICE: i64 = 500;
 
@@ -150,6 +155,23 @@ pub(crate) fn delete_rows(
         }
     }
     Ok(deleted)
+}
+
+/// Gives some free pages back to the file system, and answers whether there may be more. What is deleted at one time is
+/// needed again until the next, so half as much as is used may be free.
+pub(crate) fn shrink(conn: &Connection) -> Result<bool, StoreError> {
+    let pragma = |name: &str| conn.query_row(name, [], |row| row.get::<_, i64>(0));
+    let free = pragma("PRAGMA freelist_count")?;
+    let used = pragma("PRAGMA page_count")? - free;
+    if free <= PAGES_TO_SPARE.max(used / 2) {
+        return Ok(false);
+    }
+    // The pragma frees a page with each step.
+    let mut statement =
+        conn.prepare_cached(&format!("PRAGMA incremental_vacuum({PAGES_A_SLICE})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(pragma("PRAGMA freelist_count")? < free)
 }
 
 /// Deletes the received counts before a time.

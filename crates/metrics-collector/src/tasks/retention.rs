@@ -73,6 +73,7 @@ pub(crate) async fn step(state: &AppState, now_ms: i64) -> anyhow::Result<()> {
         told.deleted_series
             .add(store.write(Lane::Upkeep, 0, delete).await? as u64);
     }
+    store.in_slices(retention::shrink).await?;
     told.series
         .set(store.read(|conn| Ok(series::count(conn)?)).await?);
     Ok(())

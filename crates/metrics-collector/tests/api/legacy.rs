@@ -363,3 +363,31 @@ async fn points_count_where_they_are_whole_and_what_cannot_be_read_is_set_aside(
     }
     assert_eq!(collector.number("SELECT count(*) FROM series").await, 4);
 }
+
+#[tokio::test]
+async fn the_first_version_had_points_only() {
+    let dir = Arc::new(tempfile::tempdir().expect("a directory"));
+    let conn = connection(&dir.path().join("test.db"));
+    conn.execute_batch(&format!(
+        "CREATE TABLE _meta (key TEXT PRIMARY KEY, value TEXT);
+         INSERT INTO _meta VALUES ('schema_version', '1');
+         CREATE TABLE metrics_raw (id INTEGER PRIMARY KEY AUTOINCREMENT, timestamp DATETIME NOT NULL, name VARCHAR(200) NOT NULL,
+           labels TEXT, value REAL NOT NULL, type VARCHAR(20) NOT NULL);
+         INSERT INTO metrics_raw (timestamp, name, value, type) VALUES ('{0}', 'g', 4, 'gauge'), ('{0}', 'g', 6, 'gauge'),
+           ('{0}', '', 1, 'gauge'), ('{0}', x'00ff', 1, 'gauge');",
+        at(START_MS - HOUR)
+    ))
+    .expect("makes the file");
+    drop(conn);
+    let collector = collector_at(dir, START_MS);
+    let rows = collector.get("/api/metrics?name=g").await;
+    assert_eq!(
+        (&rows["data"][0]["count"], &rows["data"][0]["last"]),
+        (&json!(2), &json!(6.0))
+    );
+    assert_eq!(
+        collector.get("/api/projects").await,
+        json!({"projects": []})
+    );
+    assert_eq!(collector.number("SELECT count(*) FROM name").await, 1);
+}

@@ -198,3 +198,27 @@ async fn a_clock_set_far_ahead_for_a_moment_does_no_harm() {
     let rows: Value = collector.get("/api/metrics?name=h").await;
     assert_eq!(rows["data"][0]["count"], 1);
 }
+
+#[tokio::test]
+async fn the_file_shrinks_when_much_is_deleted() {
+    let collector = Collector::new(&[]);
+    let item = |n: i64| crate::histogram("d", n as f64, START_MS + n);
+    for _ in 0..90 {
+        collector.accept((0..10_000).map(item).collect()).await;
+    }
+    collector.advance(3 * HOUR);
+    collector.roll_up().await;
+    let pages = async || {
+        collector
+            .number("SELECT page_count FROM pragma_page_count")
+            .await
+    };
+    let before = pages().await;
+    assert!(before > 2000, "{before} pages");
+    collector
+        .accept(json!([counter("c", 1.0, collector.now_ms())]))
+        .await;
+    collector.forget().await;
+    let after = pages().await;
+    assert!(after < 1200, "{after} of {before} pages are left");
+}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import email.message
 import email.parser
 import email.policy
 import http.client
+import ipaddress
 import json
 import logging
 import os
@@ -25,6 +27,10 @@ from typing import Any
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).resolve().parents[3]
 BINARY = Path(os.environ.get("BIN_DIR") or ROOT / "target" / "release") / "error-tracker"
@@ -63,6 +69,29 @@ class Certificates:
         self.authority.cert_pem.write_to_path(self.file)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert("127.0.0.1", "localhost").configure_cert(self.context)
+
+
+class SelfSigned:
+    """A certificate as `openssl req -x509` makes them: it vouches for itself and says that it is an authority."""
+
+    def __init__(self, directory: str, name: str = "127.0.0.1") -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail")])
+        now = datetime.datetime.now(datetime.timezone.utc)
+        builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now - datetime.timedelta(days=1))
+        builder = builder.not_valid_after(now + datetime.timedelta(days=1))
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        address = x509.IPAddress(ipaddress.ip_address(name))
+        builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        pem = serialization.Encoding.PEM
+        self.file = f"{directory}/self-signed-{name}.pem"
+        Path(self.file).write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(pem))
+        key_file = Path(f"{directory}/self-signed-{name}.key")
+        plain = serialization.NoEncryption()
+        key_file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.file, key_file)
 
 
 class MailServer:

@@ -16,7 +16,7 @@ import unittest
 from collections import Counter
 from typing import Any
 
-from servers import KEY, PASSWORD, USER, Certificates, MailServer, Receiver, Tracker, eventually, free_port
+from servers import KEY, PASSWORD, USER, Certificates, MailServer, Receiver, SelfSigned, Tracker, eventually, free_port
 
 STORM = 10_000
 
@@ -168,6 +168,21 @@ class Mail(AlertTest):
         self.assertFalse(tested["ok"])
         self.assertIn("SMTP_CA_FILE", tested["detail"])
         self.assertEqual((server.mails, server.logins), ([], []))
+
+    def test_a_certificate_that_is_its_own_authority(self) -> None:
+        certificate, other = SelfSigned(self.directory.name), SelfSigned(self.directory.name, "127.0.0.2")
+        # Nobody vouches for it; it is another one; it is of another server; it is the one that is named.
+        for served, named, ok in [
+            (certificate, None, False),
+            (certificate, other, False),
+            (other, other, False),
+            (certificate, certificate, True),
+        ]:
+            server = self.mail_server(tls_context=served.context, require_starttls=True)
+            trusted = {"SMTP_CA_FILE": named.file} if named else {}
+            [tested] = self.tracker(**self.mail_settings(server, **trusted)).test_alert()
+            self.assertEqual(tested["ok"], ok, tested)
+            self.assertEqual([session[0] for session in server.sessions], [True] if ok else [])
 
     def test_tls_from_the_first_byte(self) -> None:
         certificates = Certificates(self.directory.name)

@@ -16,6 +16,7 @@ use crate::domain::source_map::{MapFault, lookup_path};
 
 /// Takes over the schemas 1 to 3 of the original; the first has no maps, the third only adds indexes.
 pub(crate) const TAKE_OVER: TakeOver = TakeOver {
+    table: "dsn_keys",
     oldest: 1,
     newest: 3,
     import,

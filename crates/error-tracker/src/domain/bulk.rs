@@ -55,6 +55,16 @@ impl Action {
         }
     }
 
+    /// What its body may hold.
+    fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::Resolve { .. } => &["action", "ids", "filter", "in_release"],
+            Self::Ignore(_) => &["action", "ids", "filter", "until", "for", "count"],
+            Self::Merge { .. } => &["action", "ids", "filter", "into"],
+            Self::Reopen | Self::Delete => &["action", "ids", "filter"],
+        }
+    }
+
     fn read(members: &Map<String, Value>, now_ms: i64) -> Result<Self, InvalidDecision> {
         match members.get("action").and_then(Value::as_str) {
             Some("resolve") => {
@@ -105,6 +115,7 @@ impl Bulk {
     pub fn read(body: &[u8], now_ms: i64) -> Result<Self, InvalidBulk> {
         let members = decision::object(body)?;
         let action = Action::read(&members, now_ms)?;
+        decision::only(&members, action.keys())?;
         let which = match (members.get("ids"), members.get("filter")) {
             (None, Some(filter)) => Which::Filter(filter_of(filter, now_ms)?),
             (None, None) => {
@@ -121,8 +132,8 @@ impl Bulk {
     }
 }
 
-/// Reads the parameters of a list, written as an object: each a text, a number or a boolean, or a list of them where it
-/// can be given several times.
+/// Reads the parameters of a list, written as an object: texts, numbers where it is one of time or an id, `true` and
+/// `false` for `resolved`, and a list of texts for `tag`, which alone can be given several times.
 fn filter_of(filter: &Value, now_ms: i64) -> Result<Filter, InvalidBulk> {
     let fault = || InvalidDecision::Field {
         field: "filter",
@@ -131,14 +142,22 @@ fn filter_of(filter: &Value, now_ms: i64) -> Result<Filter, InvalidBulk> {
     let mut pairs = Vec::new();
     for (name, value) in filter.as_object().ok_or_else(fault)? {
         let values = match value {
-            Value::Array(values) => values.as_slice(),
+            Value::Array(values) if name == "tag" && !values.is_empty() => values.as_slice(),
             value => std::slice::from_ref(value),
         };
         for value in values {
-            let text = match value {
-                Value::String(text) => text.clone(),
-                Value::Number(_) | Value::Bool(_) => value.to_string(),
-                Value::Null | Value::Array(_) | Value::Object(_) => return Err(fault().into()),
+            let text = match (value, name.as_str()) {
+                (Value::String(text), _) => text.clone(),
+                (Value::Number(_), "since" | "until" | "user" | "session_id")
+                | (Value::Bool(_), "resolved") => value.to_string(),
+                _ => {
+                    let expected = match name.as_str() {
+                        "tag" => "a text, or a list of at least one",
+                        "resolved" => "true, false or \"all\"",
+                        _ => "a text",
+                    };
+                    return Err(BadParameter::new(name, &value.to_string(), expected).into());
+                }
             };
             pairs.push((name.as_str(), text));
         }
@@ -199,7 +218,7 @@ mod tests {
             &body(r#""resolve","in_release":"1.2""#),
             resolve(Some("1.2")),
         );
-        check(&body(r#""reopen","x":5"#), Action::Reopen);
+        check(&body(r#""reopen""#), Action::Reopen);
         check(&body(r#""ignore""#), Action::Ignore(Ignore::default()));
         let ignore = Ignore {
             until_ms: Some(NOW + 3_600_000),
@@ -269,23 +288,34 @@ mod tests {
             r#"{"action":"delete","ids":[1],"filter":{}}"#,
             "'filter' must be absent",
         );
-        for filter in [
-            "null",
-            "5",
-            "[]",
-            r#"{"project":null}"#,
-            r#"{"tag":[["a:1"]]}"#,
-        ] {
+        for filter in ["null", "5", "[]"] {
             check(
                 &format!(r#"{{"action":"delete","filter":{filter}}}"#),
                 "'filter'",
             );
+        }
+        for body in [
+            r#"{"action":"ignore","ids":[1],"fro":"1h"}"#,
+            r#"{"action":"delete","ids":[1],"count":5}"#,
+        ] {
+            check(body, "is not understood; expected action, ids, filter");
         }
         for filter in [
             r#"{"projct":"x"}"#,
             r#"{"limit":5}"#,
             r#"{"project":""}"#,
             r#"{"since":"x"}"#,
+            r#"{"project":null}"#,
+            r#"{"project":[]}"#,
+            r#"{"project":["p0","p1"]}"#,
+            r#"{"project":true}"#,
+            r#"{"project":5}"#,
+            r#"{"release":""}"#,
+            r#"{"release":[""]}"#,
+            r#"{"tag":[]}"#,
+            r#"{"tag":[["a:1"]]}"#,
+            r#"{"tag":["a:1",""]}"#,
+            r#"{"resolved":1}"#,
         ] {
             check(
                 &format!(r#"{{"action":"delete","filter":{filter}}}"#),

@@ -11,13 +11,26 @@ use super::lifecycle::Ignore;
 /// The longest note, in characters.
 pub const MAX_NOTE_CHARS: usize = 10_000;
 const MOST_REPORTS: i64 = 1_000_000_000;
+/// Longer is for ever, which is said without a time.
+const LONGEST_MS: i64 = 36_525 * 86_400_000;
 
 /// Why a body does not say what is to be decided.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidDecision {
-    /// Neither empty nor a JSON object.
-    #[error("Request body must be empty or a JSON object")]
+    /// Another kind of JSON.
+    #[error("Request body must be a JSON object")]
     NotAnObject,
+    /// Not JSON at all.
+    #[error("Request body is not valid JSON ({0}); expected an object")]
+    NotJson(String),
+    /// A key that means nothing here.
+    #[error("Key {key:?} is not understood; expected {expected}")]
+    Unknown {
+        /// As given, cut.
+        key: String,
+        /// Those that are.
+        expected: String,
+    },
     /// A member that is not what it should be.
     #[error("Field '{field}' must be {expected}")]
     Field {
@@ -52,7 +65,9 @@ pub fn release_of(members: &Map<String, Value>) -> Result<Option<String>, Invali
 /// For how long a group is to be ignored, as of `now_ms`: `until` a time, `for` a time like `24h` or `7d`, for `count`
 /// more reports; without any of them for ever.
 pub fn ignore(body: &[u8], now_ms: i64) -> Result<Ignore, InvalidDecision> {
-    ignore_of(&object(body)?, now_ms)
+    let members = object(body)?;
+    only(&members, &["until", "for", "count"])?;
+    ignore_of(&members, now_ms)
 }
 
 /// As [`ignore`], from an object.
@@ -60,19 +75,24 @@ pub fn ignore_of(members: &Map<String, Value>, now_ms: i64) -> Result<Ignore, In
     let until = member(
         members,
         "until",
-        "a time to come, as in 2026-12-24T18:00:00Z",
+        "a time within the next hundred years, as in 2026-12-24T18:00:00Z",
         |value| {
             let ms = match value {
                 Value::String(text) => Span::parse(text)?.first_ns / 1_000_000,
                 _ => return None,
             };
-            (ms > now_ms).then_some(ms)
+            (1..=LONGEST_MS).contains(&(ms - now_ms)).then_some(ms)
         },
     )?;
-    let lasting = member(members, "for", "a time like 90m, 24h or 7d", |value| {
-        let ms = duration_ms(value.as_str()?)?;
-        now_ms.checked_add(ms)
-    })?;
+    let lasting = member(
+        members,
+        "for",
+        "a time like 90m, 24h or 7d, at most a hundred years",
+        |value| {
+            let ms = duration_ms(value.as_str()?).filter(|ms| *ms <= LONGEST_MS)?;
+            now_ms.checked_add(ms)
+        },
+    )?;
     let reports = member(
         members,
         "count",
@@ -108,7 +128,19 @@ pub fn object(body: &[u8]) -> Result<Map<String, Value>, InvalidDecision> {
     }
     match serde_json::from_slice(body) {
         Ok(Value::Object(members)) => Ok(members),
-        _ => Err(InvalidDecision::NotAnObject),
+        Ok(_) => Err(InvalidDecision::NotAnObject),
+        Err(fault) => Err(InvalidDecision::NotJson(fault.to_string())),
+    }
+}
+
+/// Refuses keys other than these: a mistyped one would decide something else than was meant.
+pub fn only(members: &Map<String, Value>, known: &[&str]) -> Result<(), InvalidDecision> {
+    match members.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => Err(InvalidDecision::Unknown {
+            key: key.chars().take(64).collect(),
+            expected: known.join(", "),
+        }),
     }
 }
 
@@ -183,11 +215,7 @@ mod tests {
             None,
         );
         check(r#"{"count":100}"#, None, Some(100));
-        check(
-            r#"{"count":1,"for":"1s","other":[]}"#,
-            Some(NOW + 1_000),
-            Some(1),
-        );
+        check(r#"{"count":1,"for":"1s"}"#, Some(NOW + 1_000), Some(1));
     }
 
     #[test]
@@ -198,7 +226,14 @@ mod tests {
             assert!(fault.contains(expected), "{body}: {fault}");
         }
         check("[]", "a JSON object");
-        check("{", "a JSON object");
+        check("{", "not valid JSON");
+        check("{\"for\":\"\\ud83d\"}", "not valid JSON");
+        check(
+            r#"{"cuont":5}"#,
+            "\"cuont\" is not understood; expected until, for, count",
+        );
+        check(r#"{"for":"9999999w"}"#, "'for'");
+        check(r#"{"until":"9999-12-31"}"#, "'until'");
         check(r#"{"until":"2025-01-20T09:59:59Z"}"#, "'until'");
         check(r#"{"until":5}"#, "'until'");
         for text in [

@@ -65,6 +65,11 @@ impl BadParameter {
             "{name}: {shown:?} is not understood; expected {expected}"
         ))
     }
+
+    /// `name` says nothing without `other`.
+    pub fn alone(name: &str, other: &str) -> Self {
+        Self(format!("{name}: expected {other} beside it"))
+    }
 }
 
 impl Default for Filter {
@@ -92,7 +97,12 @@ impl Filter {
     ) -> Result<Self, BadParameter> {
         let mut reader = FilterReader::new(now_ms);
         for (name, value) in pairs {
-            match reader.take(name, value)? {
+            let taken = reader.take(name, value)?;
+            // Forms send empty parameters along with a list; here one would leave all groups.
+            if taken == Taken::Read && value.trim().is_empty() {
+                return Err(BadParameter::new(name, value, "a value"));
+            }
+            match taken {
                 Taken::Read => {}
                 Taken::Unreadable(expected) => {
                     return Err(BadParameter::new(name, value, expected));

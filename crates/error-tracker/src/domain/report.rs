@@ -93,8 +93,9 @@ impl ErrorReport {
         let (project, exception_type) = (name(Field::Project)?, name(Field::ExceptionType)?);
         let extra = members.json(Field::Extra);
         let release = members
-            .text(Field::Release)
-            .or_else(|| session::release_in(extra.as_deref()?));
+            .name(Field::Release)
+            .or_else(|| session::release_in(extra.as_deref()?))
+            .filter(|release| !release.trim().is_empty());
         let report = Self {
             project: project.ok_or(InvalidReport::Missing("project"))?,
             exception_type: exception_type.ok_or(InvalidReport::Missing("exception_type"))?,
@@ -109,10 +110,10 @@ impl ErrorReport {
             request_headers: members.json(Field::RequestHeaders),
             user_id: members.text(Field::UserId),
             extra,
-            level: members.text(Field::Level),
+            level: members.name(Field::Level),
             release,
-            environment: members.text(Field::Environment),
-            server_name: members.text(Field::ServerName),
+            environment: members.name(Field::Environment),
+            server_name: members.name(Field::ServerName),
             tags: members
                 .json(Field::Tags)
                 .filter(|tags| tags.starts_with('{')),
@@ -276,6 +277,11 @@ impl<'j> Members<'j> {
 
     fn text(&self, field: Field) -> Option<String> {
         Some(json::unescape(self.value(field)?)?.text.into_owned())
+    }
+
+    /// A text that is not blank: clients send unset variables as nothing at all.
+    fn name(&self, field: Field) -> Option<String> {
+        self.text(field).filter(|text| !text.trim().is_empty())
     }
 
     fn json(&self, field: Field) -> Option<String> {
@@ -528,5 +534,22 @@ mod tests {
         assert_eq!(source("BROWSER"), Source::Browser);
         assert_eq!(source("browser"), Source::Server);
         assert_eq!(source("GET"), Source::Server);
+    }
+
+    /// Clients whose variable is not set send nothing in its place; that was a release unlike any other.
+    #[test]
+    fn a_blank_name_is_none() {
+        for blank in ["", " ", "\\t"] {
+            let report = accepted(&format!(
+                r#"{{"project":"p",{REST},"level":"{blank}","release":"{blank}","environment":"{blank}","server_name":"{blank}"}}"#
+            ));
+            let names = [
+                report.level,
+                report.release,
+                report.environment,
+                report.server_name,
+            ];
+            assert_eq!(names, [const { None }; 4], "{blank:?}");
+        }
     }
 }

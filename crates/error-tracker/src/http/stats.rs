@@ -146,7 +146,7 @@ fn window(params: &Query, now_ms: i64) -> Result<Window, BadParameter> {
     let Some((since_ms, _)) = since else {
         return match until {
             None => Ok(Range::Day.window(now_ms)),
-            Some(_) => Err(BadParameter::new("until", "", "a since beside it")),
+            Some(_) => Err(BadParameter::alone("until", "since")),
         };
     };
     let until_ms = until.map_or(now_ms, |(_, last)| last);

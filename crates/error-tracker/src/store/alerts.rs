@@ -27,6 +27,16 @@ pub fn note(
     outbox.note(conn, kind as i64, id.get(), time_ms)
 }
 
+/// Notes that a group came back because its time was over.
+pub fn note_back(
+    outbox: &Outbox,
+    conn: &Connection,
+    id: GroupId,
+    time_ms: i64,
+) -> Result<(), StoreError> {
+    outbox.note(conn, AlertKind::Reopened as i64, id.get(), time_ms)
+}
+
 /// What the outbox asks about errors.
 #[derive(Debug)]
 pub struct ErrorAlerts {

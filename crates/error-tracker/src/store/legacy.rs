@@ -21,6 +21,7 @@ mod rows;
 /// Takes over the schemas 1 to 4 of the original. They differ in little: the first has no reports beside the groups, and
 /// up to the third each group names an environment.
 pub const TAKE_OVER: TakeOver = TakeOver {
+    table: "errors",
     oldest: 1,
     newest: 4,
     import,

@@ -118,8 +118,8 @@ pub fn note(
 /// Groups that are opened again in one job.
 const DUE_IN_SLICE: i64 = 50;
 
-/// Opens some groups that were to be ignored until a time that has come, and answers how many. 0: there are none left.
-pub fn open_due(conn: &Connection, now_ms: i64) -> Result<usize, StoreError> {
+/// Opens some groups that were to be ignored until a time that has come, and answers which. None: there are none left.
+pub fn open_due(conn: &Connection, now_ms: i64) -> Result<Vec<GroupId>, StoreError> {
     let due: Vec<i64> = conn
         .prepare_cached("SELECT group_id FROM group_decisions WHERE ignored_until <= ?1 LIMIT ?2")?
         .query_map((now_ms, DUE_IN_SLICE), |row| row.get(0))?
@@ -128,7 +128,7 @@ pub fn open_due(conn: &Connection, now_ms: i64) -> Result<usize, StoreError> {
         set_open(conn, GroupId::from_stored(*id))?;
         history::add(conn, *id, now_ms, "reopened", Some(r#"{"by":"time"}"#))?;
     }
-    Ok(due.len())
+    Ok(due.into_iter().map(GroupId::from_stored).collect())
 }
 
 /// Opens a group again; nothing that was decided about it holds any more, but for its note.

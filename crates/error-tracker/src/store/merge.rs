@@ -372,6 +372,17 @@ fn counters(conn: &Connection, kept: &Part, gone: &Part) -> Result<(), StoreErro
     Ok(())
 }
 
+/// Notes of merged groups may be longer than those that people write at once, and still have a bound.
+const MAX_MERGED_NOTE_CHARS: usize = 10 * MAX_NOTE_CHARS;
+
+fn cut(note: String) -> String {
+    let end = note.char_indices().nth(MAX_MERGED_NOTE_CHARS);
+    let Some((kept, more)) = end.and_then(|(end, _)| note.split_at_checked(end)) else {
+        return note;
+    };
+    format!("{kept}\n… [cut: {} more characters]", more.chars().count())
+}
+
 /// What was decided about them, as far as it can hold for both, and their notes.
 fn decisions(conn: &Connection, kept: &Part, gone: &Part) -> Result<(), StoreError> {
     let decision = unite((kept.decision(), kept.count), (gone.decision(), gone.count));
@@ -392,13 +403,7 @@ fn decisions(conn: &Connection, kept: &Part, gone: &Part) -> Result<(), StoreErr
         .flatten()
         .map(String::as_str)
         .collect();
-    let note = (!notes.is_empty()).then(|| {
-        notes
-            .join("\n\n")
-            .chars()
-            .take(MAX_NOTE_CHARS)
-            .collect::<String>()
-    });
+    let note = (!notes.is_empty()).then(|| cut(notes.join("\n\n")));
     if (until, count, release, &note) == (None, None, None, &None) {
         conn.prepare_cached("DELETE FROM group_decisions WHERE group_id = ?1")?
             .execute([kept.id])?;

@@ -1,4 +1,5 @@
-//! Opens groups again that were to be ignored until a time that has come.
+//! Opens groups again that were to be ignored until a time that has come, and tells of them: the next report finds an
+//! open group and is no news any more.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use monlight_shared::store::{Lane, StoreError};
 use rusqlite::Connection;
 
 use crate::state::AppState;
-use crate::store::lifecycle;
+use crate::store::{alerts, lifecycle};
 
 const EVERY: Duration = Duration::from_mins(1);
 
@@ -31,7 +32,14 @@ pub async fn step(state: &AppState) -> Result<(), StoreError> {
     let now = state.clock.now_ms();
     let mut opened = 0;
     loop {
-        let slice = move |conn: &Connection| lifecycle::open_due(conn, now);
+        let outbox = state.alerts.outbox.clone();
+        let slice = move |conn: &Connection| {
+            let due = lifecycle::open_due(conn, now)?;
+            for id in &due {
+                alerts::note_back(&outbox, conn, *id, now)?;
+            }
+            Ok(due.len())
+        };
         match state.store.write(Lane::Upkeep, 0, slice).await? {
             0 => break,
             groups => opened += groups,

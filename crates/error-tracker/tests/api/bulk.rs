@@ -117,7 +117,7 @@ async fn what_cannot_be_meant_changes_nothing() {
     accepted(&service, &other).await;
     let many: Vec<u32> = (1..=1_001).collect();
     for (body, says) in [
-        (json!([]), "empty or a JSON object"),
+        (json!([]), "a JSON object"),
         (
             json!({}),
             "'action' must be resolve, reopen, ignore, delete or merge",

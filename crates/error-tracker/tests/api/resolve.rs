@@ -56,7 +56,10 @@ async fn what_cannot_be_resolved_is_404() {
 
 /// A state of its own on the same database, as the tasks have it.
 pub(super) fn state_of(service: &TestService) -> AppState {
-    let env = Env::default();
+    state_with(service, Env::default())
+}
+
+pub(super) fn state_with(service: &TestService, env: Env) -> AppState {
     let config = Config::read(&mut Reader::new(&env));
     AppState::new(&service.ctx, config.alerts, config.intake)
 }

@@ -15,6 +15,7 @@ use crate::domain::{fields, taken_over};
 
 /// Takes over the schemas 1 to 4 of the original: entries, then their index, cursors, and indexes.
 pub const TAKE_OVER: TakeOver = TakeOver {
+    table: "log_entries",
     oldest: 1,
     newest: 4,
     import,

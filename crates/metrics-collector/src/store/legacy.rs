@@ -29,6 +29,7 @@ use crate::domain::{labels, strict_json};
 
 /// Takes over the schemas 1 to 6 of the original: the first has points only, and up to the third there are no projects.
 pub(crate) const TAKE_OVER: TakeOver = TakeOver {
+    table: "metrics_raw",
     oldest: 1,
     newest: 6,
     import,

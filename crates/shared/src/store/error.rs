@@ -145,6 +145,16 @@ pub enum OpenError {
         /// The newest one.
         newest: u32,
     },
+    /// It was written by the original of another service.
+    #[error(
+        "DATABASE_PATH: {path:?} was written by the original {owner}; expected a database of this service, or no file"
+    )]
+    OriginalOfOther {
+        /// The file.
+        path: PathBuf,
+        /// The service it is of.
+        owner: &'static str,
+    },
     /// It was written by the original service, and some program has it open.
     #[error(
         "DATABASE_PATH: {0:?} was written by the original Monlight and is in use by another program, so it cannot be taken over; expected that the original service and whatever else reads the file have been stopped"

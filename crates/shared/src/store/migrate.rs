@@ -87,6 +87,12 @@ pub(super) fn check(conn: &Connection, path: &Path, schema: &Schema) -> Result<u
         });
     }
     if (1..FIRST_VERSION).contains(&found) {
+        if let Some(how) = schema.take_over
+            && let Some(owner) = how.other_owner(conn).map_err(sqlite)?
+        {
+            let path = path.to_owned();
+            return Err(OpenError::OriginalOfOther { path, owner });
+        }
         let path = path.to_owned();
         return match schema.take_over {
             None => Err(OpenError::Original { path, found }),

@@ -36,6 +36,8 @@ const MOST_REMARKS: usize = 50;
 /// How a service takes over a file of the original.
 #[derive(Clone, Copy, Debug)]
 pub struct TakeOver {
+    /// The table that tells the original's file of this service from those of the others.
+    pub table: &'static str,
     /// The oldest schema version of the original that `import` reads.
     pub oldest: u32,
     /// The newest one.
@@ -44,7 +46,28 @@ pub struct TakeOver {
     pub import: fn(&Import<'_>) -> Result<TakenOver, StoreError>,
 }
 
+/// The originals' services, each by a table that every version of its files has.
+const OWNERS: [(&str, &str); 4] = [
+    ("errors", "error-tracker"),
+    ("log_entries", "log-viewer"),
+    ("metrics_raw", "metrics-collector"),
+    ("dsn_keys", "browser-relay"),
+];
+
 impl TakeOver {
+    /// Which other service's original wrote the file.
+    pub(super) fn other_owner(&self, conn: &Connection) -> rusqlite::Result<Option<&'static str>> {
+        if conn.table_exists(None, self.table)? {
+            return Ok(None);
+        }
+        for (table, service) in OWNERS {
+            if conn.table_exists(None, table)? {
+                return Ok(Some(service));
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) fn reads(&self, version: u32) -> bool {
         (self.oldest..=self.newest).contains(&version)
     }

@@ -102,7 +102,8 @@ fn refusal_for(theirs: &[u8]) -> Option<String> {
         b"414" => ("414 URI Too Long", "Request target is too long"),
         b"400" => (
             "400 Bad Request",
-            "Malformed HTTP request: expected HTTP/1.0 or HTTP/1.1",
+            "Malformed HTTP request: expected a request line of HTTP/1.0 or HTTP/1.1, headers as name: value, and one \
+             Content-Length at most",
         ),
         _ => return None,
     };

@@ -233,6 +233,7 @@ impl Outbox {
     async fn run_dispatcher(&self) -> anyhow::Result<()> {
         let inner = &self.0;
         let soft = inner.lifecycle.soft();
+        self.adopt().await?;
         loop {
             let next = self.dispatch().await?;
             inner.count_pending().await?;
@@ -250,6 +251,30 @@ impl Outbox {
                 return Ok(());
             }
         }
+    }
+
+    /// What waits for channels of an earlier configuration goes to those there are now.
+    async fn adopt(&self) -> Result<(), StoreError> {
+        let inner = &self.0;
+        let mut adopted = 0;
+        loop {
+            let (keys, now) = (inner.keys.clone(), inner.clock.now_ms());
+            let slice = move |conn: &Connection| rows::adopt(conn, &keys, now);
+            match inner.store.write(Lane::Upkeep, 0, slice).await? {
+                0 => break,
+                some => adopted += some,
+            }
+        }
+        if adopted > 0 {
+            tracing::info!(
+                deliveries = adopted,
+                "alerts that waited for channels that are not configured any more go to the others"
+            );
+            for lane in &inner.handed_over {
+                lane.notify_one();
+            }
+        }
+        Ok(())
     }
 
     /// Hands over everything that can be told by now. Answers when to look again, in unix milliseconds.

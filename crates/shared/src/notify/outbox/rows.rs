@@ -1,6 +1,6 @@
 //! The tables of the outbox. Each function is one job for the writer or for a read connection.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use super::Alert;
 use super::plan::{self, GIVE_UP, HOUR, Standing, Step};
@@ -204,6 +204,44 @@ fn hand_over(conn: &Connection, alert: i64, keys: &[String], now: i64) -> Result
         .execute((alert, key, now))?;
     }
     Ok(())
+}
+
+/// Deliveries looked at in one job of [`adopt`].
+const ADOPTED_IN_SLICE: i64 = 100;
+
+/// Hands some of what waits for channels that are not configured any more to those that are: to those of the same kind,
+/// or else to all, as far as they do not have it yet. A URL that was mended is another channel. Answers how many
+/// deliveries were dealt with; 0: none are left. `keys`: of all channels, each its kind, a colon, and what it is known by.
+pub(super) fn adopt(conn: &Connection, keys: &[String], now: i64) -> Result<usize, StoreError> {
+    let placeholders = vec!["?"; keys.len()].join(", ");
+    let left: Vec<(i64, String)> = conn
+        .prepare(&format!(
+            "SELECT alert, channel FROM alert_deliveries
+             WHERE state = 0 AND channel NOT IN ({placeholders}) ORDER BY alert LIMIT {ADOPTED_IN_SLICE}"
+        ))?
+        .query_map(params_from_iter(keys), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (alert, gone) in &left {
+        let kind = |key: &str| key.split_once(':').map(|(kind, _)| kind.to_owned());
+        let alike: Vec<&String> = keys.iter().filter(|key| kind(key) == kind(gone)).collect();
+        let heirs = if alike.is_empty() {
+            keys.iter().collect()
+        } else {
+            alike
+        };
+        for heir in heirs {
+            conn.prepare_cached(
+                "INSERT OR IGNORE INTO alert_deliveries (alert, channel, due) VALUES (?1, ?2, ?3)",
+            )?
+            .execute((alert, heir, now))?;
+        }
+        conn.prepare_cached(
+            "UPDATE alert_deliveries SET state = ?1, said = 'not configured any more; others have it'
+             WHERE alert = ?2 AND channel = ?3",
+        )?
+        .execute((DeliveryState::Skipped as i64, alert, gone))?;
+    }
+    Ok(left.len())
 }
 
 /// Makes the digest of the alerts after `after` up to `last`; those that came later begin to be collected anew.

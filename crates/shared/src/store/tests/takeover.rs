@@ -49,6 +49,7 @@ fn schema(import: fn(&Import<'_>) -> Result<TakenOver, StoreError>) -> Schema {
     Schema {
         migrations: &MIGRATIONS,
         take_over: Some(TakeOver {
+            table: "item",
             oldest: 2,
             newest: 4,
             import,
@@ -293,6 +294,21 @@ fn an_import_that_fails_leaves_the_file_as_it_was() {
             "it keeps what it holds",
         ],
     );
+}
+
+/// It was copied and then said to be damaged.
+#[test]
+fn a_file_of_another_service_is_named_and_left_alone() {
+    let legacy = Legacy::new("");
+    database(&legacy.path)
+        .execute_batch("ALTER TABLE item RENAME TO log_entries")
+        .expect("renamed");
+    let refused = legacy.refused(schema(copy_items));
+    assert!(
+        refused.contains("was written by the original log-viewer"),
+        "{refused}"
+    );
+    assert!(!legacy.beside("test.db.original").exists());
 }
 
 #[test]

@@ -194,6 +194,39 @@ async fn a_channel_that_was_taken_away_is_given_up_after_a_day() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_channel_that_was_mended_goes_to_the_new_one() {
+    let (wrong, right, mail) = (Fake::default(), Fake::default(), Fake::default());
+    let mails = || (Kind::Smtp, 1, "ops@x", mail.clone());
+    let hook = (Kind::Webhook, 0, "wrong", wrong.clone());
+    let rig = Rig::new(30, Channels::fake(vec![hook, mails()]));
+    wrong.set_broken(Some(later()));
+    rig.note(&["one", "two"]).await;
+    rig.step().await;
+    assert_eq!(titles(&mail), ["one", "two"]);
+    let hook = (Kind::Webhook, 0, "right", right.clone());
+    let rig = rig.restarted(30, Channels::fake(vec![hook, mails()]));
+    rig.outbox.adopt().await.expect("adopts");
+    rig.step().await;
+    assert_eq!(titles(&right), ["one", "two"]);
+    // Whoever has it does not get it again.
+    assert_eq!(titles(&mail), ["one", "two"]);
+    let pending = rig.listed(Filter::Delivery(DeliveryState::Pending)).await;
+    assert!(pending.is_empty(), "{pending:?}");
+
+    // Where no channel is of the kind, all others are asked.
+    right.set_broken(Some(later()));
+    rig.note(&["three"]).await;
+    rig.step().await;
+    let topic = Fake::default();
+    let ntfy = (Kind::Ntfy, 0, "t", topic.clone());
+    let rig = rig.restarted(30, Channels::fake(vec![ntfy, mails()]));
+    rig.outbox.adopt().await.expect("adopts");
+    rig.step().await;
+    assert_eq!(titles(&topic), ["three"]);
+    assert_eq!(titles(&mail), ["one", "two", "three"]);
+}
+
+#[tokio::test]
 async fn alerts_of_a_time_without_channels_are_told_within_a_day_only() {
     let fake = Fake::default();
     let rig = Rig::new(30, one(&fake));

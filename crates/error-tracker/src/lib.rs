@@ -69,6 +69,7 @@ impl Service for ErrorTracker {
         tasks::search_index::start(&ctx, &state);
         tasks::ranks::start(&ctx, &state);
         tasks::retention::start(&ctx, &state, config.retention);
+        monlight_shared::idempotency::start_forgetting(&ctx);
         Ok(http::router(&ctx, state))
     }
 }

@@ -65,6 +65,7 @@ impl Service for MetricsCollector {
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
         let state = AppState::new(&ctx, config);
         tasks::start(&state);
+        monlight_shared::idempotency::start_forgetting(&ctx);
         Ok(http::router(&ctx, state))
     }
 }

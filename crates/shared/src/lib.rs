@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`service`] puts a process together from the other parts, [`config`] reads its settings,
 //! [`store`] keeps its data, [`http`] serves it, [`lifecycle`] starts and ends its tasks, [`metrics`] lets it speak
-//! about itself. [`clock`] and [`secret`] are small types the others share, [`search_text`] is what people type into
+//! about itself. [`idempotency`] lets a request that is sent again be carried out once. [`clock`] and [`secret`] are small types the others share, [`search_text`] is what people type into
 //! a search. With the feature `notify` there are alerts to people, too.
 
 pub mod service;
@@ -13,6 +13,7 @@ pub mod config;
 pub mod store;
 
 pub mod http;
+pub mod idempotency;
 
 pub mod lifecycle;
 pub mod metrics;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use futures_util::future::join_all;
 use monlight_shared::http::ApiError;
 use monlight_shared::http::body::ApiBytes;
+use monlight_shared::idempotency::{self, BatchAnswer, ItemAnswer, Key, RequestKey, read_batch};
 use monlight_shared::store::Lane;
 use serde::Serialize;
 
@@ -33,16 +35,52 @@ struct Known {
 }
 
 /// `POST /api/errors`: 201 for a new or reopened group, 200 for one more of an open one, each after
-/// it has reached the disk.
+/// it has reached the disk; 200 `{"status": "duplicate"}` when a report with this idempotency key was taken before.
 pub(super) async fn submit(
+    State(state): State<AppState>,
+    RequestKey(key): RequestKey,
+    ApiBytes(body): ApiBytes,
+) -> Result<Response, ApiError> {
+    let report = read(&state, &body)?;
+    drop(body);
+    let taken = take(&state, report, key).await?;
+    Ok(taken.map_or_else(duplicate, |(recorded, fingerprint)| {
+        told(recorded, fingerprint)
+    }))
+}
+
+/// `POST /api/errors/batch`: reports that somebody kept while this service could not be reached, in their order, each by
+/// itself. 200 with what became of each.
+pub(super) async fn submit_batch(
     State(state): State<AppState>,
     ApiBytes(body): ApiBytes,
 ) -> Result<Response, ApiError> {
-    let report = ErrorReport::from_json(&body).map_err(|fault| {
+    // All are handed to the writer before one is waited for, so they share commits.
+    let results = read_batch(&body)?;
+    let results = results.into_iter().map(async |item| {
+        let taken = take(&state, read(&state, item.document)?, Some(item.key)).await?;
+        Ok(taken.map_or(200, |(recorded, fingerprint)| {
+            told(recorded, fingerprint).status().as_u16()
+        }))
+    });
+    let results = join_all(results).await;
+    let results = results.into_iter().map(ItemAnswer::of).collect();
+    Ok(answer(StatusCode::OK, &BatchAnswer { results }))
+}
+
+fn read(state: &AppState, body: &[u8]) -> Result<ErrorReport, ApiError> {
+    ErrorReport::from_json(body).map_err(|fault| {
         state.tally.invalid.inc();
         ApiError::invalid(fault.to_string())
-    })?;
-    drop(body);
+    })
+}
+
+/// Stores a report; `None` when one with this key was stored before.
+async fn take(
+    state: &AppState,
+    report: ErrorReport,
+    key: Option<Key>,
+) -> Result<Option<(Recorded, Fingerprint)>, ApiError> {
     let size = report.size_bytes();
     let now = state.clock.now_ms();
     let incoming = Incoming::new(report, now, &state.intake);
@@ -51,15 +89,25 @@ pub(super) async fn submit(
     let recorded = state
         .store
         .write(Lane::Ingest, size, move |conn| {
+            if idempotency::is_known(conn, key)? {
+                return Ok(None);
+            }
             let recorded = record::record(conn, &incoming)?;
             alerts::note(&outbox, conn, recorded, now)?;
+            idempotency::note(conn, key)?;
             changed.note(recorded);
-            Ok(recorded)
+            Ok(Some(recorded))
         })
         .await
         .inspect_err(|_| state.tally.failed.inc())?;
-    state.tally.recorded(recorded);
-    Ok(told(recorded, fingerprint))
+    if let Some(recorded) = recorded {
+        state.tally.recorded(recorded);
+    }
+    Ok(recorded.map(|recorded| (recorded, fingerprint)))
+}
+
+fn duplicate() -> Response {
+    answer(StatusCode::OK, &serde_json::json!({"status": "duplicate"}))
 }
 
 fn told(recorded: Recorded, fingerprint: Fingerprint) -> Response {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post, put};
 use monlight_shared::http::{ApiError, App};
+use monlight_shared::idempotency::LARGEST_BATCH;
 use monlight_shared::service::{Context, Service};
 use monlight_shared::store::Store;
 use serde_json::{Map, Value};
@@ -34,6 +35,7 @@ const UNKNOWN: &str = "Error not found";
 pub fn router(ctx: &Context, state: AppState) -> Router {
     let api = Router::new()
         .route("/api/errors", post(errors::submit).get(list::list))
+        .route("/api/errors/batch", post(errors::submit_batch))
         .route(
             "/api/errors/{id}",
             get(groups::detail).delete(lifecycle::delete),
@@ -58,6 +60,7 @@ pub fn router(ctx: &Context, state: AppState) -> Router {
         .with_state(state.clone());
     App::new(ctx, &ErrorTracker::INFO)
         .api(api)
+        .body_limit("/api/errors/batch", LARGEST_BATCH)
         .pages(ui::ASSETS, ui::PAGES)
         .health(move || health(state.store.clone()))
         .build()

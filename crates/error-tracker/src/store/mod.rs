@@ -48,6 +48,11 @@ pub static MIGRATIONS: &[Migration] = &[
         name: "reports and groups counted by when they were new",
         sql: include_str!("migrations/0103_new_since.sql"),
     },
+    Migration {
+        version: 104,
+        name: "keys of reports that were taken",
+        sql: monlight_shared::idempotency::SCHEMA,
+    },
 ];
 
 /// The slots of a group's occurrences are these numbers apart: five for the newest, one for the first, two to spare.

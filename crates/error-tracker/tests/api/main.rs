@@ -18,6 +18,7 @@ mod limits;
 mod list;
 mod merge;
 mod move_in;
+mod once;
 mod pages;
 mod resolve;
 mod restart;

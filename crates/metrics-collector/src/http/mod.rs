@@ -18,9 +18,10 @@ mod submit;
 mod text;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use monlight_shared::clock::iso_seconds;
 use monlight_shared::http::App;
+use monlight_shared::idempotency::LARGEST_BATCH;
 use monlight_shared::service::{Context, Service as _};
 use serde_json::{Map, Value};
 
@@ -32,6 +33,7 @@ use crate::store::{health, snapshot};
 pub(crate) fn router(ctx: &Context, state: AppState) -> Router {
     let routes = Router::new()
         .route("/api/metrics", get(query::get).post(submit::post))
+        .route("/api/metrics/batch", post(submit::post_batch))
         .route("/api/metrics/export", get(query::export))
         .route("/api/metrics/names", get(names::names))
         .route("/api/metrics/labels", get(labels::labels))
@@ -42,6 +44,7 @@ pub(crate) fn router(ctx: &Context, state: AppState) -> Router {
         .with_state(state.clone());
     App::new(ctx, &MetricsCollector::INFO)
         .api(routes)
+        .body_limit("/api/metrics/batch", LARGEST_BATCH)
         .pages(
             pages::ASSETS,
             &[("/", "index.html"), ("/index.html", "index.html")],

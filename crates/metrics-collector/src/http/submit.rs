@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::future::join_all;
 use monlight_shared::http::{ApiBytes, ApiError, RawParams, json, json_text};
+use monlight_shared::idempotency::{self, BatchAnswer, ItemAnswer, Key, RequestKey, read_batch};
 use monlight_shared::store::Lane;
 use serde::Serialize;
 
@@ -25,6 +27,7 @@ const TRIES: usize = 3;
 pub(super) async fn post(
     State(state): State<AppState>,
     RawParams(params): RawParams,
+    RequestKey(key): RequestKey,
     ApiBytes(body): ApiBytes,
 ) -> Result<Response, ApiError> {
     let partial = matches!(params.last("partial"), Some("1" | "true"));
@@ -40,20 +43,59 @@ pub(super) async fn post(
             state.told.batches_refused.inc();
             return Ok(partial_answer(0, &faults));
         }
-        if let Some(count) = store(&state, read).await? {
-            if partial {
+        match store(&state, read, key).await? {
+            Stored::Points(count) if partial => {
                 state.told.points_refused.add(faults.len() as u64);
                 return Ok(partial_answer(count, &faults));
             }
-            return Ok(json_text(
-                StatusCode::ACCEPTED,
-                format!("{{\"status\": \"accepted\", \"count\": {count}}}"),
-            ));
+            Stored::Points(count) => {
+                return Ok(json_text(
+                    StatusCode::ACCEPTED,
+                    format!("{{\"status\": \"accepted\", \"count\": {count}}}"),
+                ));
+            }
+            Stored::Before => {
+                let duplicate = serde_json::json!({"status": "duplicate"});
+                return Ok(json(StatusCode::OK, &duplicate));
+            }
+            Stored::Stale => {}
         }
     }
-    Err(ApiError::busy(
-        "Old series are being deleted, send the batch again",
-    ))
+    Err(stale())
+}
+
+fn stale() -> ApiError {
+    ApiError::busy("Old series are being deleted, send the batch again")
+}
+
+/// `POST /api/metrics/batch`: batches that somebody kept while this service could not be reached, in their order, each by
+/// itself. 200 with what became of each.
+pub(super) async fn post_batch(
+    State(state): State<AppState>,
+    ApiBytes(body): ApiBytes,
+) -> Result<Response, ApiError> {
+    // All are handed to the writer before one is waited for, so they share commits.
+    let results = read_batch(&body)?;
+    let results = results.into_iter().map(|item| take(&state, item));
+    let results = join_all(results).await;
+    let results = results.into_iter().map(ItemAnswer::of).collect();
+    Ok(json(StatusCode::OK, &BatchAnswer { results }))
+}
+
+/// Takes one of several batches; answers the status it would have got by itself.
+async fn take(state: &AppState, item: idempotency::Item<'_>) -> Result<u16, ApiError> {
+    for _ in 0..TRIES {
+        let read = read_body(state, item.document, false).map_err(|rejected| {
+            state.told.batches_refused.inc();
+            ApiError::invalid(rejected.detail)
+        });
+        match store(state, read?.0, Some(item.key)).await? {
+            Stored::Points(_) => return Ok(StatusCode::ACCEPTED.as_u16()),
+            Stored::Before => return Ok(StatusCode::OK.as_u16()),
+            Stored::Stale => {}
+        }
+    }
+    Err(stale())
 }
 
 /// Reads a body. The first fault refuses it, unless `partial` sets the items at fault aside.
@@ -169,8 +211,17 @@ fn at_labels(index: usize, rejected: Rejected) -> Rejected {
     }
 }
 
-/// Stores a batch; the number of its points, or `None` when its series have to be looked up again.
-async fn store(state: &AppState, read: Read) -> Result<Option<usize>, ApiError> {
+/// What became of a batch.
+enum Stored {
+    Points(usize),
+    /// One with its idempotency key was stored before.
+    Before,
+    /// Its series have to be looked up again.
+    Stale,
+}
+
+/// Stores a batch, once.
+async fn store(state: &AppState, read: Read, key: Option<Key>) -> Result<Stored, ApiError> {
     let Read {
         batch,
         keys,
@@ -181,11 +232,20 @@ async fn store(state: &AppState, read: Read) -> Result<Option<usize>, ApiError> 
     let bounds = state.config.series;
     let bytes =
         count * size_of::<BatchPoint>() + keys.iter().map(|(key, _)| key.len()).sum::<usize>();
-    let job = move |conn: &_| ingest::store(conn, batch, &dictionary, bounds);
-    let ingest::Outcome::Stored { resolved, late } =
-        state.store.write(Lane::Ingest, bytes, job).await?
-    else {
-        return Ok(None);
+    let job = move |conn: &_| {
+        if idempotency::is_known(conn, key)? {
+            return Ok(None);
+        }
+        let outcome = ingest::store(conn, batch, &dictionary, bounds)?;
+        if matches!(outcome, ingest::Outcome::Stored { .. }) {
+            idempotency::note(conn, key)?;
+        }
+        Ok(Some(outcome))
+    };
+    let (resolved, late) = match state.store.write(Lane::Ingest, bytes, job).await? {
+        Some(ingest::Outcome::Stored { resolved, late }) => (resolved, late),
+        Some(ingest::Outcome::Stale) => return Ok(Stored::Stale),
+        None => return Ok(Stored::Before),
     };
     let told = &state.told;
     for ((key, points), series) in keys.into_iter().zip(resolved) {
@@ -203,7 +263,7 @@ async fn store(state: &AppState, read: Read) -> Result<Option<usize>, ApiError> 
     told.points.add(count as u64);
     told.late_points.add(late);
     told.timestamps_replaced.add(replaced);
-    Ok(Some(count))
+    Ok(Stored::Points(count))
 }
 
 /// A fault: the contract's text, and beside it where it is.

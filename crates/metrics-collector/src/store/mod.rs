@@ -56,6 +56,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "what a take-over has set aside",
         sql: include_str!("migrations/0103_set_aside.sql"),
     },
+    Migration {
+        version: 104,
+        name: "keys of batches that were taken",
+        sql: monlight_shared::idempotency::SCHEMA,
+    },
 ];
 
 pub(crate) const MINUTE_MS: i64 = 60_000;

@@ -7,6 +7,7 @@ mod export;
 mod ingest;
 mod legacy;
 mod model;
+mod once;
 mod query;
 mod question;
 mod retention;

@@ -64,7 +64,26 @@ static MAX_SOURCE_MAP_STORAGE_BYTES: Var = Var::with_default(
     "All source maps together, in bytes of their texts; beyond that the oldest are deleted.",
 );
 
-pub(crate) static VARS: [&Var; 10] = [
+static OUTBOX_MAX_EVENTS: Var = Var::with_default(
+    "OUTBOX_MAX_EVENTS",
+    "250000",
+    "whole number, 0 to 10000000",
+    "The most events that are kept while another service cannot take them; 0: none, pages hear 502. One DSN key gets at most three quarters.",
+);
+static OUTBOX_MAX_MB: Var = Var::with_default(
+    "OUTBOX_MAX_MB",
+    "512",
+    "whole number, 1 to 1048576",
+    "The most that such events take, in millions of bytes.",
+);
+static OUTBOX_MAX_HOURS: Var = Var::with_default(
+    "OUTBOX_MAX_HOURS",
+    "24",
+    "whole number, 1 to 48",
+    "Hours after which such an event is given up.",
+);
+
+pub(crate) static VARS: [&Var; 13] = [
     &ERROR_TRACKER_URL,
     &ERROR_TRACKER_API_KEY,
     &METRICS_COLLECTOR_URL,
@@ -75,6 +94,9 @@ pub(crate) static VARS: [&Var; 10] = [
     &MAX_BODY_SIZE,
     &MAX_SOURCE_MAP_BYTES,
     &MAX_SOURCE_MAP_STORAGE_BYTES,
+    &OUTBOX_MAX_EVENTS,
+    &OUTBOX_MAX_MB,
+    &OUTBOX_MAX_HOURS,
 ];
 
 /// What the relay is told by its environment.
@@ -89,6 +111,15 @@ pub struct Config {
     pub(crate) max_body_bytes: Option<usize>,
     pub(crate) max_map_bytes: u64,
     pub(crate) max_map_storage_bytes: i64,
+    pub(crate) outbox: OutboxLimits,
+}
+
+/// How much is kept for services that cannot take it now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutboxLimits {
+    pub(crate) events: i64,
+    pub(crate) bytes: i64,
+    pub(crate) age: Duration,
 }
 
 /// Another service.
@@ -115,6 +146,11 @@ impl Config {
             max_map_bytes: reader.integer(&MAX_SOURCE_MAP_BYTES, 1024..=33_554_432) as u64,
             max_map_storage_bytes: reader
                 .integer(&MAX_SOURCE_MAP_STORAGE_BYTES, 1_048_576..=1_099_511_627_776),
+            outbox: OutboxLimits {
+                events: reader.integer(&OUTBOX_MAX_EVENTS, 0..=10_000_000),
+                bytes: reader.integer(&OUTBOX_MAX_MB, 1..=1_048_576) * 1_000_000,
+                age: Duration::from_hours(reader.integer(&OUTBOX_MAX_HOURS, 1..=48) as u64),
+            },
         }
     }
 }

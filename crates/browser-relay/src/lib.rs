@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! page ──X-Monlight-Key──▶ rate limit ▶ size ▶ key ▶ validate ▶ readable stack ▶ enrich ──X-API-Key──▶ error-tracker
-//!                                                                                       └─────────────▶ metrics-collector
+//!                                                                                       ├─────────────▶ metrics-collector
+//!                                               what they cannot take now ▶ outbox ──later──┘
 //! build ──X-API-Key──▶ source map ▶ disk ▶ decode once ▶ small rows ◀── one look-up for each frame
 //! ```
 //!
@@ -14,6 +15,7 @@ mod config;
 mod domain;
 mod http;
 mod keys;
+mod outbox;
 mod state;
 mod store;
 mod tasks;
@@ -67,6 +69,7 @@ impl Service for BrowserRelay {
         let lifecycle = &ctx.lifecycle;
         tasks::map_upkeep::start(lifecycle, &state);
         tasks::key_use::start(lifecycle, &state);
+        tasks::outbox::start(lifecycle, &state);
         Ok(http::router(&ctx, state, config.max_body_bytes))
     }
 }

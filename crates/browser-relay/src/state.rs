@@ -15,9 +15,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use crate::budgets::Budgets;
 use crate::config::Config;
 use crate::keys::Keys;
+use crate::outbox::Outbox;
 use crate::store::dsn_keys;
+use crate::store::outbox;
 use crate::store::source_maps::{self, Totals};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{EventKind, Telemetry};
 use crate::upstream::{self, Upstream};
 
 /// Uploads whose bodies are on their way to the disk at the same time.
@@ -30,6 +32,7 @@ pub(crate) struct State {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) errors: Upstream,
     pub(crate) metrics: Upstream,
+    pub(crate) outbox: Outbox,
     pub(crate) keys: Keys,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) in_flight: InFlight,
@@ -65,7 +68,8 @@ impl State {
         let (seeds, now) = (config.seeds.clone(), clock.now_ms());
         let begin = move |conn: &rusqlite::Connection| {
             dsn_keys::seed(conn, &seeds, now)?;
-            Ok((dsn_keys::list(conn)?, source_maps::totals(conn)?))
+            let waiting = outbox::shares(conn)?;
+            Ok((dsn_keys::list(conn)?, source_maps::totals(conn)?, waiting))
         };
         // On a thread of its own: the caller is inside the runtime, where waiting is not allowed.
         let begun = std::thread::scope(|scope| {
@@ -74,7 +78,7 @@ impl State {
                 .join()
                 .map_err(|_| anyhow::anyhow!("creating the seeded keys panicked"))
         });
-        let (keys, totals) = begun?.context("DSN_KEYS: cannot create the keys")?;
+        let (keys, totals, waiting) = begun?.context("DSN_KEYS: cannot create the keys")?;
         let client = upstream::client([&config.error_tracker, &config.metrics_collector])?;
         let upstream =
             |name, target, path| Upstream::new(name, target, path, client.clone(), clock, registry);
@@ -100,6 +104,7 @@ impl State {
                 &config.metrics_collector,
                 "/api/metrics",
             )?,
+            outbox: Outbox::new(ctx, config.outbox, &waiting)?,
             keys: Keys::new(&keys, config.origins.clone(), registry),
             budgets: Arc::new(Budgets::new(common.rate_limit, clock, registry)),
             in_flight: InFlight::new(registry),
@@ -110,6 +115,16 @@ impl State {
             clock: clock.clone(),
             lifecycle: lifecycle.clone(),
         })
+    }
+}
+
+impl State {
+    /// The service that events of this kind are for.
+    pub(crate) fn upstream(&self, kind: EventKind) -> &Upstream {
+        match kind {
+            EventKind::Error => &self.errors,
+            EventKind::Metrics => &self.metrics,
+        }
     }
 }
 

@@ -11,14 +11,28 @@ pub(crate) enum EventKind {
     Metrics,
 }
 
+impl EventKind {
+    pub(crate) const ALL: [Self; 2] = [Self::Error, Self::Metrics];
+
+    /// The service that such events are for.
+    pub(crate) fn upstream(self) -> &'static str {
+        match self {
+            Self::Error => "error-tracker",
+            Self::Metrics => "metrics-collector",
+        }
+    }
+}
+
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EventResult {
     /// The other service has it.
     Forwarded,
+    /// The other service did not take it now; it is kept.
+    Queued,
     /// It is wrong; the page was told how.
     Invalid,
-    /// The other service did not take it.
+    /// The other service did not take it, and it could not be kept.
     Failed,
 }
 
@@ -48,6 +62,7 @@ impl Telemetry {
         let kinds = [(EventKind::Error, "error"), (EventKind::Metrics, "metrics")];
         let results = [
             (EventResult::Forwarded, "forwarded"),
+            (EventResult::Queued, "queued"),
             (EventResult::Invalid, "invalid"),
             (EventResult::Failed, "failed"),
         ];

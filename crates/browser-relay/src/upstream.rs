@@ -1,35 +1,41 @@
 //! The two services behind the relay: one HTTP client, bounded in time, in number and in what it reads.
 //!
-//! One attempt per event. A refusal that the page is to blame for is told apart from one that the operator is, and both
+//! One attempt per event; those that fail go to the outbox, whose task sends them in batches. A refusal that the page is to blame for is told apart from one that the operator is, and both
 //! from an outage, because they need different answers and different counters.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use monlight_shared::clock::Clock;
+use monlight_shared::idempotency::{self, BatchAnswer, ItemAnswer, Key};
 use monlight_shared::metrics::{Counter, Registry};
-use reqwest::{Certificate, Client, Response, redirect};
+use reqwest::{Certificate, Client, RequestBuilder, Response, redirect};
 use tokio::sync::Semaphore;
 
 use crate::config::Target;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the first byte sent to the last one received.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same for a batch, which nobody waits for.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shorter than the other services keep an idle connection, so that a request rarely meets one that is being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Requests to one service at the same time; more wait for their turn.
 const MOST_AT_ONCE: usize = 64;
 /// How long a request waits for its turn.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of an answer that are read.
 const LONGEST_ANSWER: usize = 16 * 1024;
+/// The same of the answer to a batch.
+const LONGEST_BATCH_ANSWER: usize = 256 * 1024;
 /// Characters of a refusal that are passed on.
 const LONGEST_DETAIL: usize = 500;
 /// Seconds after which trying again makes sense when the other service does not say.
-const USUAL_RETRY_AFTER: u64 = 5;
+pub(crate) const USUAL_RETRY_AFTER: u64 = 5;
 
 /// An accepted event.
 #[derive(Debug)]
@@ -46,6 +52,7 @@ pub(crate) enum Rejected {
     /// The other service or its settings are at fault.
     Upstream {
         failure: Failure,
+        /// Seconds, when the other service has said so.
         retry_after: Option<u64>,
     },
 }
@@ -93,6 +100,15 @@ impl Failure {
             Self::Overloaded => "overloaded",
             Self::ServerError => "server_error",
             Self::Unexpected => "unexpected",
+        }
+    }
+
+    /// Seconds after which trying again may help; `None`: somebody has to change the settings first.
+    pub(crate) fn usual_retry_after(self) -> Option<u64> {
+        match self {
+            Self::KeyRefused | Self::Unexpected => None,
+            Self::Busy => Some(1),
+            _ => Some(USUAL_RETRY_AFTER),
         }
     }
 
@@ -217,10 +233,45 @@ impl Upstream {
         *self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a JSON document and waits for the answer.
-    pub(crate) async fn send(&self, document: String) -> Result<Accepted, Rejected> {
+    /// Sends a JSON document with its idempotency key and waits for the answer.
+    pub(crate) async fn send(&self, document: Bytes, key: Key) -> Result<Accepted, Rejected> {
+        let request = self
+            .post(&self.0.url, document)
+            .header(idempotency::HEADER, key.to_string());
+        self.measured(request, LONGEST_ANSWER).await
+    }
+
+    /// Sends several documents at once; the answer says what became of each.
+    pub(crate) async fn send_batch(&self, body: Bytes) -> Result<Vec<ItemAnswer>, Rejected> {
+        let url = format!("{}/batch", self.0.url);
+        let request = self.post(&url, body).timeout(BATCH_TIMEOUT);
+        let accepted = self.measured(request, LONGEST_BATCH_ANSWER).await?;
+        let answer: Result<BatchAnswer, _> = serde_json::from_slice(&accepted.body);
+        answer.map(|answer| answer.results).map_err(|fault| {
+            tracing::warn!(upstream = self.0.name, %fault, "the answer to a batch cannot be read");
+            Rejected::Upstream {
+                failure: Failure::Unexpected,
+                retry_after: None,
+            }
+        })
+    }
+
+    fn post(&self, url: &str, body: Bytes) -> RequestBuilder {
+        self.0
+            .client
+            .post(url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("x-api-key", self.0.key.clone())
+            .body(body)
+    }
+
+    async fn measured(
+        &self,
+        request: RequestBuilder,
+        longest: usize,
+    ) -> Result<Accepted, Rejected> {
         let began = self.0.clock.monotonic();
-        let result = self.attempt(document).await;
+        let result = self.attempt(request, longest).await;
         let took = self.0.clock.monotonic().saturating_sub(began);
         self.0.requests.inc();
         self.0
@@ -256,38 +307,32 @@ impl Upstream {
         }
     }
 
-    async fn attempt(&self, document: String) -> Result<Accepted, Rejected> {
+    async fn attempt(&self, request: RequestBuilder, longest: usize) -> Result<Accepted, Rejected> {
         let busy = Rejected::Upstream {
             failure: Failure::Busy,
-            retry_after: Some(1),
+            retry_after: None,
         };
         let Ok(Ok(_turn)) = tokio::time::timeout(LONGEST_WAIT, self.0.turns.acquire()).await else {
             return Err(busy);
         };
-        let request = self
-            .0
-            .client
-            .post(&self.0.url)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header("x-api-key", self.0.key.clone())
-            .body(document);
         let response = request.send().await.map_err(|error| self.failed(&error))?;
         let status = response.status();
         let retry_after = retry_after(&response);
-        let body = self.read(response).await?;
+        let body = self.read(response, longest).await?;
         judge(status, retry_after, body)
     }
 
-    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Rejected> {
+    /// The body, cut when it is too long.
+    async fn read(&self, mut response: Response, longest: usize) -> Result<Vec<u8>, Rejected> {
         let mut body = Vec::new();
         while let Some(piece) = response
             .chunk()
             .await
             .map_err(|error| self.failed(&error))?
         {
-            let room = LONGEST_ANSWER - body.len();
+            let room = longest - body.len();
             body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
-            if body.len() == LONGEST_ANSWER {
+            if body.len() == longest {
                 break;
             }
         }
@@ -306,7 +351,7 @@ impl Upstream {
         tracing::debug!(upstream = self.0.name, error = ?error, "request failed");
         Rejected::Upstream {
             failure,
-            retry_after: Some(USUAL_RETRY_AFTER),
+            retry_after: None,
         }
     }
 }
@@ -340,14 +385,8 @@ fn judge(
             detail: detail(&body),
         }),
         401 | 403 => upstream(Failure::KeyRefused, None),
-        408 | 429 | 503 => upstream(
-            Failure::Overloaded,
-            Some(retry_after.unwrap_or(USUAL_RETRY_AFTER)),
-        ),
-        500..=599 => upstream(
-            Failure::ServerError,
-            Some(retry_after.unwrap_or(USUAL_RETRY_AFTER)),
-        ),
+        408 | 429 | 503 => upstream(Failure::Overloaded, retry_after),
+        500..=599 => upstream(Failure::ServerError, retry_after),
         _ => upstream(Failure::Unexpected, None),
     }
 }
@@ -405,9 +444,9 @@ mod tests {
         );
         check(401, "{\"detail\":\"Invalid API key\"}", "KeyRefused None");
         check(404, "{\"detail\":\"Not found\"}", "Unexpected None");
-        check(429, "", "Overloaded Some(5)");
-        check(500, "", "ServerError Some(5)");
-        check(503, "", "Overloaded Some(5)");
+        check(429, "", "Overloaded None");
+        check(500, "", "ServerError None");
+        check(503, "", "Overloaded None");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use super::batch::{Batch, Label};
 use super::deobfuscate::Symbolication;
 use super::event::BrowserError;
-use super::json::push_string;
+use super::json::{Duplicates, Fault, Json, LoneSurrogate, push_string};
 
 /// The report for the error tracker's `POST /api/errors`.
 ///
@@ -80,6 +80,30 @@ pub(crate) fn metric_batch(project: &str, batch: &Batch) -> String {
     }
     out.push(']');
     out
+}
+
+/// A batch of metrics that is sent later: those without a time get the one when they came.
+pub(crate) fn with_arrival(batch: &[u8], arrived: &str) -> Result<String, Fault> {
+    let mut json = Json::new(batch, Duplicates::Ignore, LoneSurrogate::Replace);
+    let mut out = String::with_capacity(batch.len());
+    let mut items = json.open_array()?;
+    let mut separator = '[';
+    while json.next_item(&mut items)? {
+        out.push(separator);
+        separator = ',';
+        let mut members = json.open_object()?;
+        let mut item = Object::open(&mut out);
+        let mut has_time = false;
+        while let Some(key) = json.next_member(&mut members)? {
+            has_time |= key == "timestamp";
+            item.key(&key);
+            json.copy(item.out)?;
+        }
+        item.optional("timestamp", (!has_time).then_some(arrived));
+        item.close();
+    }
+    out.push(']');
+    Ok(out)
 }
 
 /// Bytes of the label `page`, as many as the collector keeps of a value. It stands in every metric of a batch, so a long
@@ -170,6 +194,18 @@ mod tests {
             .unwrap()
             .extend(more.as_object().unwrap().clone());
         body
+    }
+
+    #[test]
+    fn metrics_that_wait_keep_their_time() {
+        let batch = br#"[{"name":"a","value":1e300,"labels":{"timestamp":"x"}},{"name":"b","timestamp":"own"}]"#;
+        assert_eq!(
+            with_arrival(batch, "now").unwrap(),
+            r#"[{"name":"a","value":1e300,"labels":{"timestamp":"x"},"timestamp":"now"},{"name":"b","timestamp":"own"}]"#
+        );
+        let twice = with_arrival(batch, "now").unwrap();
+        assert_eq!(with_arrival(twice.as_bytes(), "later").unwrap(), twice);
+        assert!(with_arrival(b"[{]", "now").is_err());
     }
 
     #[test]

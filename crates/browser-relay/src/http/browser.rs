@@ -4,6 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use monlight_shared::clock::iso_millis;
 use monlight_shared::http::body::{check_declared, read};
 use monlight_shared::http::{ApiError, Query, RequestContext, json, json_text};
 use serde::Serialize;
@@ -19,7 +20,7 @@ use crate::keys::Site;
 use crate::state::State;
 use crate::store::symbols;
 use crate::telemetry::{EventKind, EventResult, Refused};
-use crate::upstream::{Accepted, Rejected};
+use crate::upstream::{Accepted, Rejected, USUAL_RETRY_AFTER};
 
 const INVALID_KEY: &str = "Invalid DSN key";
 const FOREIGN_ORIGIN: &str = "This key may only be used from the origins it is for";
@@ -90,7 +91,7 @@ async fn dispatch(
         EventKind::Metrics => metrics(state, site, bytes).await,
     };
     state.telemetry.event(kind, outcome(&result));
-    result
+    result.map(|(response, _)| response)
 }
 
 fn busy(state: &State) -> ApiError {
@@ -121,16 +122,11 @@ async fn read_event(
         })
 }
 
-fn outcome(result: &Result<Response, ApiError>) -> EventResult {
-    let status = result
-        .as_ref()
-        .map_or_else(ApiError::status, Response::status);
-    if status.is_success() {
-        EventResult::Forwarded
-    } else if status.is_client_error() {
-        EventResult::Invalid
-    } else {
-        EventResult::Failed
+fn outcome(result: &Result<(Response, EventResult), ApiError>) -> EventResult {
+    match result {
+        Ok((_, result)) => *result,
+        Err(error) if error.status().is_client_error() => EventResult::Invalid,
+        Err(_) => EventResult::Failed,
     }
 }
 
@@ -144,21 +140,64 @@ fn public_key(headers: &HeaderMap, uri: &Uri) -> Option<String> {
         .map(str::to_owned)
 }
 
-async fn error(state: &State, site: &Site, body: Bytes) -> Result<Response, ApiError> {
+async fn error(
+    state: &State,
+    site: &Site,
+    body: Bytes,
+) -> Result<(Response, EventResult), ApiError> {
     let report = report(state, site, body).await?;
     let room = state.outgoing.room_for(&report);
     let _room = room.ok_or_else(|| busy(state))?;
-    let Accepted { status, body } = match state.errors.send(report).await {
+    let Accepted { status, body } = match forward(state, site, EventKind::Error, report).await? {
         Ok(accepted) => accepted,
-        Err(refusal) => return Ok(rejected(refusal)),
+        Err(answer) => return Ok(answer),
     };
     // The tracker answers with an object; anything else is not passed on to strangers.
     let is_object = serde_json::from_slice::<Value>(&body).is_ok_and(|value| value.is_object());
-    Ok(match status {
+    let answer = match status {
         StatusCode::OK | StatusCode::CREATED if is_object => json_text(status, body),
         StatusCode::OK | StatusCode::CREATED => json(status, &json!({"status": "accepted"})),
         _ => json(StatusCode::CREATED, &json!({"status": "accepted"})),
-    })
+    };
+    Ok((answer, EventResult::Forwarded))
+}
+
+/// Sends a document, or keeps it for later when the service cannot take it now or others wait for it already. The inner
+/// error is what the page hears when the service did not take it.
+async fn forward(
+    state: &State,
+    site: &Site,
+    kind: EventKind,
+    document: String,
+) -> Result<Result<Accepted, (Response, EventResult)>, ApiError> {
+    let (key, document) = (state.outbox.key(), Bytes::from(document));
+    let mut retry_after = Some(USUAL_RETRY_AFTER);
+    if !state.outbox.holds(kind) {
+        match state.upstream(kind).send(document.clone(), key).await {
+            Ok(accepted) => return Ok(Ok(accepted)),
+            Err(Rejected::Event { detail }) => return Err(ApiError::Invalid(detail)),
+            Err(Rejected::Upstream {
+                failure,
+                retry_after: asked,
+            }) => retry_after = asked.or(failure.usual_retry_after()),
+        }
+    }
+    let document = match kind {
+        EventKind::Error => document,
+        EventKind::Metrics => {
+            let arrived = iso_millis(state.clock.now_ms());
+            let later = enrich::with_arrival(&document, &arrived).map_err(ApiError::internal)?;
+            Bytes::from(later)
+        }
+    };
+    Ok(Err(
+        if state.outbox.put(kind, site.key_id, key, document).await? {
+            let queued = json(StatusCode::ACCEPTED, &json!({"status": "queued"}));
+            (queued, EventResult::Queued)
+        } else {
+            (upstream_error(retry_after), EventResult::Failed)
+        },
+    ))
 }
 
 /// What the tracker is sent. Nothing else is left of the event afterwards.
@@ -210,7 +249,11 @@ async fn symbolicate(
     (Some(text), Some(symbolication))
 }
 
-async fn metrics(state: &State, site: &Site, body: Bytes) -> Result<Response, ApiError> {
+async fn metrics(
+    state: &State,
+    site: &Site,
+    body: Bytes,
+) -> Result<(Response, EventResult), ApiError> {
     let batch = Batch::from_json(&body).map_err(invalid)?;
     let count = batch.metrics.len();
     let mut document = enrich::metric_batch(&site.project, &batch);
@@ -218,12 +261,13 @@ async fn metrics(state: &State, site: &Site, body: Bytes) -> Result<Response, Ap
     drop((batch, body));
     let room = state.outgoing.room_for(&document);
     let _room = room.ok_or_else(|| busy(state))?;
-    if let Err(refusal) = state.metrics.send(document).await {
-        return Ok(rejected(refusal));
+    if let Err(answer) = forward(state, site, EventKind::Metrics, document).await? {
+        return Ok(answer);
     }
     state.telemetry.metrics_forwarded(count);
     let status = "accepted";
-    Ok(json(StatusCode::ACCEPTED, &Taken { status, count }))
+    let answer = json(StatusCode::ACCEPTED, &Taken { status, count });
+    Ok((answer, EventResult::Forwarded))
 }
 
 /// The answer to a batch.
@@ -237,18 +281,13 @@ fn invalid(refusal: Refusal) -> ApiError {
     ApiError::invalid(refusal.0)
 }
 
-/// What the page is told when the event could not be forwarded. It gets the reason only when it is to blame.
-fn rejected(rejected: Rejected) -> Response {
-    match rejected {
-        Rejected::Event { detail } => ApiError::Invalid(detail).into_response(),
-        Rejected::Upstream { retry_after, .. } => {
-            let mut response = ApiError::BadGateway(UPSTREAM_ERROR.to_owned()).into_response();
-            if let Some(seconds) = retry_after {
-                response
-                    .headers_mut()
-                    .insert(header::RETRY_AFTER, seconds.into());
-            }
-            response
-        }
+/// What the page is told when the event could neither be forwarded nor kept. The reason is none of its business.
+fn upstream_error(retry_after: Option<u64>) -> Response {
+    let mut response = ApiError::BadGateway(UPSTREAM_ERROR.to_owned()).into_response();
+    if let Some(seconds) = retry_after {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
     }
+    response
 }

@@ -3,6 +3,7 @@
 mod browser;
 mod cors;
 mod dsn_keys;
+mod outbox;
 mod source_maps;
 mod spool;
 
@@ -33,6 +34,7 @@ pub(crate) fn router(ctx: &Context, state: State, max_body_bytes: Option<usize>)
             "/api/dsn-keys/{id}",
             delete(dsn_keys::deactivate).patch(dsn_keys::update),
         )
+        .route("/api/outbox", get(outbox::show))
         .route(
             "/api/source-maps",
             get(source_maps::list).post(source_maps::upload),
@@ -48,7 +50,7 @@ pub(crate) fn router(ctx: &Context, state: State, max_body_bytes: Option<usize>)
         .with_state(state.clone());
     let mut app = App::new(ctx, &INFO)
         .api(admin)
-        .api_at(&["/api/dsn-keys", "/api/source-maps"])
+        .api_at(&["/api/dsn-keys", "/api/outbox", "/api/source-maps"])
         .open("/api/browser/", browser)
         .checks(Checks::RateFirst)
         .methods(Methods::NotAllowed)

@@ -1,14 +1,15 @@
-//! What the relay keeps: DSN keys and decoded source maps.
+//! What the relay keeps: DSN keys, decoded source maps, and events that wait.
 
 pub(crate) mod dsn_keys;
 pub(crate) mod legacy;
 pub(crate) mod map_rows;
+pub(crate) mod outbox;
 pub(crate) mod source_maps;
 pub(crate) mod symbols;
 
 use monlight_shared::store::Migration;
 
-pub(crate) static MIGRATIONS: [Migration; 2] = [
+pub(crate) static MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 100,
         name: "keys and source maps",
@@ -18,6 +19,11 @@ pub(crate) static MIGRATIONS: [Migration; 2] = [
         version: 101,
         name: "settings of keys",
         sql: include_str!("migrations/0101_key_settings.sql"),
+    },
+    Migration {
+        version: 102,
+        name: "outbox",
+        sql: include_str!("migrations/0102_outbox.sql"),
     },
 ];
 

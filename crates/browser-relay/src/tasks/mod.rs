@@ -2,3 +2,4 @@
 
 pub(crate) mod key_use;
 pub(crate) mod map_upkeep;
+pub(crate) mod outbox;

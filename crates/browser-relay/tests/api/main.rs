@@ -6,11 +6,13 @@
 )]
 
 mod cors;
+mod crash;
 mod dsn_keys;
 mod errors;
 mod legacy;
 mod limits;
 mod metrics;
+mod outbox;
 mod routes;
 mod source_maps;
 mod support;

@@ -104,7 +104,7 @@ async fn the_admin_key_opens_by_header_and_by_query() {
 
 #[tokio::test]
 async fn health_is_open_and_says_what_is_wrong_behind_the_relay() {
-    let world = World::new();
+    let world = World::with(&[("OUTBOX_MAX_EVENTS", "0")]);
     let health = async || world.plain(Method::GET, "/health", "", &[]).await;
     assert_eq!(health().await.json(), json!({"status": "ok"}));
     world.tracker.next(Reply::Answer(
@@ -133,7 +133,7 @@ async fn health_is_open_and_says_what_is_wrong_behind_the_relay() {
 
 #[tokio::test]
 async fn it_counts() {
-    let world = World::new();
+    let world = World::with(&[("OUTBOX_MAX_EVENTS", "0")]);
     world.browse("/api/browser/metrics", WEB, &batch()).await;
     world.browse("/api/browser/metrics", WEB, &json!({})).await;
     world.browse("/api/browser/metrics", "nope", &batch()).await;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -17,6 +18,9 @@ pub(crate) const WEB: &str = "dsn-web-1";
 pub(crate) const SHOP: &str = "dsn-shop-1";
 /// An origin that the relay allows.
 pub(crate) const ORIGIN: &str = "https://a.example";
+
+/// How long something that must happen may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A relay and what is behind it.
 pub(crate) struct World {
@@ -80,6 +84,31 @@ impl World {
     /// Uploads a map for `/assets/app.js` of release 1 of the project `web`.
     pub(crate) async fn upload(&self, map: &str) -> TestResponse {
         self.relay.post_json("/api/source-maps", &upload(map)).await
+    }
+
+    /// The settings that another relay on the same files needs.
+    pub(crate) fn settings(&self) -> [(&'static str, String); 2] {
+        [
+            ("ERROR_TRACKER_URL", self.tracker.url()),
+            ("METRICS_COLLECTOR_URL", self.collector.url()),
+        ]
+    }
+
+    /// Waits until nothing is left in the outbox. Needs `RATE_LIMIT=0`.
+    pub(crate) async fn outbox_empty(&self) {
+        let empty = async {
+            loop {
+                let shown = self.relay.get("/api/outbox").await.json();
+                let sides = shown["upstreams"].as_array().unwrap();
+                if sides.iter().all(|side| side["events"] == 0) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, empty)
+            .await
+            .expect("an empty outbox");
     }
 
     /// The only report that the tracker got.
@@ -171,7 +200,7 @@ pub(crate) struct Fake {
 #[derive(Default)]
 struct Shared {
     script: Mutex<Script>,
-    released: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -180,10 +209,11 @@ struct Script {
     replies: VecDeque<Reply>,
     received: Vec<Received>,
     released: bool,
+    broken: bool,
 }
 
 impl Fake {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared::default());
@@ -206,10 +236,41 @@ impl Fake {
         self.shared.script.lock().unwrap().replies.push_back(reply);
     }
 
+    /// Whether it fails whatever has no reply of its own.
+    pub(crate) fn break_down(&self, broken: bool) {
+        self.shared.script.lock().unwrap().broken = broken;
+    }
+
     /// Lets all waiting requests go on.
     pub(crate) fn release(&self) {
         self.shared.script.lock().unwrap().released = true;
-        self.shared.released.notify_all();
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until there were so many requests, and answers all of them.
+    pub(crate) async fn received_at_least(&self, count: usize) -> Vec<Received> {
+        let this = Self {
+            address: self.address,
+            shared: Arc::clone(&self.shared),
+        };
+        let waiting = tokio::task::spawn_blocking(move || this.received_at_least_blocking(count));
+        waiting.await.unwrap()
+    }
+
+    /// As [`Fake::received_at_least`], for a thread of one's own.
+    pub(crate) fn received_at_least_blocking(&self, count: usize) -> Vec<Received> {
+        let script = self.shared.script.lock().unwrap();
+        let (script, timeout) = self
+            .shared
+            .changed
+            .wait_timeout_while(script, PATIENCE, |script| script.received.len() < count)
+            .unwrap();
+        assert!(
+            !timeout.timed_out(),
+            "only {} requests",
+            script.received.len()
+        );
+        script.received.clone()
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
@@ -217,29 +278,42 @@ impl Fake {
     }
 }
 
+/// What a service says that takes everything.
+fn usual(received: &Received) -> Reply {
+    let is_error = received.line.contains("/api/errors");
+    if received.line.contains("/batch ") {
+        let batch: Vec<Value> = serde_json::from_slice(&received.body).unwrap_or_default();
+        let status = if is_error { 201 } else { 202 };
+        let results = vec![json!({"status": status}); batch.len()];
+        return Reply::Answer("200 OK", json!({"results": results}).to_string());
+    }
+    if is_error {
+        Reply::Answer("201 Created", r#"{"status":"created","id":1}"#.to_owned())
+    } else {
+        Reply::Answer(
+            "202 Accepted",
+            r#"{"status":"accepted","count":1}"#.to_owned(),
+        )
+    }
+}
+
 fn serve(stream: TcpStream, shared: &Shared) {
     let mut reader = BufReader::new(stream);
     while let Some(received) = receive(&mut reader) {
-        let is_error = received.line.contains("/api/errors");
+        let usual = usual(&received);
         let reply = {
             let mut script = shared.script.lock().unwrap();
             script.received.push(received);
-            let usual = if is_error {
-                Reply::Answer("201 Created", r#"{"status":"created","id":1}"#.to_owned())
+            shared.changed.notify_all();
+            let otherwise = if script.broken {
+                Reply::Answer("500 Oops", String::new())
             } else {
-                Reply::Answer(
-                    "202 Accepted",
-                    r#"{"status":"accepted","count":1}"#.to_owned(),
-                )
+                usual.clone()
             };
-            let reply = script.replies.pop_front().unwrap_or_else(|| usual.clone());
+            let reply = script.replies.pop_front().unwrap_or(otherwise);
             match reply {
                 Reply::Wait => {
-                    drop(
-                        shared
-                            .released
-                            .wait_while(script, |script| !script.released),
-                    );
+                    drop(shared.changed.wait_while(script, |script| !script.released));
                     usual
                 }
                 reply => reply,

@@ -1,4 +1,4 @@
-//! What a browser is told when the services behind the relay do not do their part.
+//! What a browser is told when the services behind the relay do not do their part and nothing can be kept.
 
 use browser_relay::BrowserRelay;
 use monlight_shared::testing::TestService;
@@ -24,9 +24,12 @@ fn check(
     assert_eq!(sent, retry_after);
 }
 
+/// Nothing is kept for later.
+const NO_OUTBOX: (&str, &str) = ("OUTBOX_MAX_EVENTS", "0");
+
 #[tokio::test]
 async fn faults_of_the_service_are_no_fault_of_the_page() {
-    let world = World::new();
+    let world = World::with(&[NO_OUTBOX]);
     for (reply, retry_after) in [
         (
             Reply::Answer("500 Oops", "<html>secret</html>".to_owned()),
@@ -73,7 +76,7 @@ async fn faults_of_the_service_are_no_fault_of_the_page() {
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let world = World::new();
+    let world = World::with(&[NO_OUTBOX]);
     let elsewhere = Box::leak(
         format!(
             "302 Found\r\nLocation: {}/api/errors",
@@ -121,6 +124,7 @@ async fn a_service_that_is_down_is_an_upstream_error() {
         ("METRICS_COLLECTOR_URL", url.as_str()),
     ];
     settings.extend(BASE);
+    settings.push(NO_OUTBOX);
     let relay = TestService::new::<BrowserRelay>(&settings);
     let post = |path, body: &serde_json::Value| {
         request(
@@ -159,7 +163,7 @@ async fn a_service_that_is_down_is_an_upstream_error() {
 
 #[tokio::test]
 async fn a_service_that_says_nothing_is_given_up() {
-    let world = World::new();
+    let world = World::with(&[NO_OUTBOX]);
     // The connection is made with the clock running; then the only thing left to wait for is the time-out.
     world.browse("/api/browser/errors", WEB, &event()).await;
     world.tracker.next(Reply::Wait);
@@ -226,6 +230,7 @@ async fn a_client_for_https_can_be_built() {
         ("METRICS_COLLECTOR_URL", "https://127.0.0.1:1"),
     ];
     settings.extend(BASE);
+    settings.push(NO_OUTBOX);
     let relay = TestService::new::<BrowserRelay>(&settings);
     let answer = relay
         .send(request(

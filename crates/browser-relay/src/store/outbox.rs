@@ -1,0 +1,210 @@
+//! The table of events that wait for another service.
+
+use monlight_shared::idempotency::Key;
+use monlight_shared::store::StoreError;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::telemetry::EventKind;
+
+/// Rows that one step of upkeep looks at.
+const EXPIRED_IN_SLICE: i64 = 500;
+
+/// An event that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) id: i64,
+    pub(crate) key_id: i64,
+    pub(crate) key: Key,
+    pub(crate) document: Vec<u8>,
+}
+
+/// What waits of one DSN key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) kind: EventKind,
+    pub(crate) key_id: i64,
+    pub(crate) events: i64,
+    /// Of the documents.
+    pub(crate) bytes: i64,
+}
+
+fn upstream(kind: EventKind) -> i64 {
+    match kind {
+        EventKind::Error => 0,
+        EventKind::Metrics => 1,
+    }
+}
+
+/// Keeps an event.
+pub(crate) fn put(
+    conn: &Connection,
+    kind: EventKind,
+    key_id: i64,
+    key: Key,
+    document: &[u8],
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "INSERT INTO outbox (upstream, key_id, idempotency_key, queued_at, document) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        upstream(kind),
+        key_id,
+        key.as_bytes(),
+        now_ms,
+        document
+    ])?;
+    Ok(())
+}
+
+/// The events that wait longest: at most so many, and at most so many bytes unless the first has more.
+pub(crate) fn next(
+    conn: &Connection,
+    kind: EventKind,
+    most: usize,
+    most_bytes: usize,
+) -> Result<Vec<Waiting>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, key_id, idempotency_key, document FROM outbox WHERE upstream = ?1 ORDER BY id",
+    )?;
+    let mut rows = statement.query([upstream(kind)])?;
+    let (mut waiting, mut bytes) = (Vec::new(), 0);
+    while waiting.len() < most
+        && let Some(row) = rows.next()?
+    {
+        let event = Waiting {
+            id: row.get(0)?,
+            key_id: row.get(1)?,
+            key: Key::from_bytes(row.get(2)?),
+            document: row.get(3)?,
+        };
+        bytes += event.document.len();
+        if bytes > most_bytes && !waiting.is_empty() {
+            break;
+        }
+        waiting.push(event);
+    }
+    Ok(waiting)
+}
+
+/// Removes events that were delivered, or that nobody wants.
+pub(crate) fn remove(conn: &Connection, ids: &[i64]) -> Result<(), StoreError> {
+    let mut statement = conn.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
+    for id in ids {
+        statement.execute([id])?;
+    }
+    Ok(())
+}
+
+/// Removes some of the events that were kept before `cutoff_ms`, and answers of which DSN keys and how many bytes.
+pub(crate) fn expire(
+    conn: &Connection,
+    kind: EventKind,
+    cutoff_ms: i64,
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    // The oldest come first, so this looks at few rows even when none has expired.
+    let old: Vec<(i64, i64, i64)> = conn
+        .prepare_cached(
+            "SELECT id, key_id, length(document) FROM
+               (SELECT * FROM outbox WHERE upstream = ?1 ORDER BY id LIMIT ?3) WHERE queued_at < ?2",
+        )?
+        .query_map(params![upstream(kind), cutoff_ms, EXPIRED_IN_SLICE], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let ids: Vec<i64> = old.iter().map(|(id, ..)| *id).collect();
+    remove(conn, &ids)?;
+    Ok(old
+        .into_iter()
+        .map(|(_, key_id, bytes)| (key_id, bytes))
+        .collect())
+}
+
+/// Unix milliseconds since when an event waits for the service.
+pub(crate) fn oldest(conn: &Connection, kind: EventKind) -> Result<Option<i64>, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT queued_at FROM outbox WHERE upstream = ?1 ORDER BY id LIMIT 1")?
+        .query_row([upstream(kind)], |row| row.get(0))
+        .optional()?)
+}
+
+/// What waits.
+pub(crate) fn shares(conn: &Connection) -> Result<Vec<Share>, StoreError> {
+    let mut shares = Vec::new();
+    for kind in EventKind::ALL {
+        let mut statement = conn.prepare_cached(
+            "SELECT key_id, COUNT(*), SUM(length(document)) FROM outbox WHERE upstream = ?1 GROUP BY key_id",
+        )?;
+        let mut rows = statement.query([upstream(kind)])?;
+        while let Some(row) = rows.next()? {
+            shares.push(Share {
+                kind,
+                key_id: row.get(0)?,
+                events: row.get(1)?,
+                bytes: row.get(2)?,
+            });
+        }
+    }
+    Ok(shares)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::database;
+
+    fn fill(conn: &Connection) {
+        for n in 0..6_u8 {
+            let kind = EventKind::ALL[usize::from(n % 2)];
+            let key = Key::new(1, 2, u32::from(n));
+            put(conn, kind, i64::from(n / 4), key, &[b'x'; 10], i64::from(n)).unwrap();
+        }
+    }
+
+    fn ids(waiting: &[Waiting]) -> Vec<i64> {
+        waiting.iter().map(|event| event.id).collect()
+    }
+
+    #[test]
+    fn events_come_out_in_the_order_in_which_they_came() {
+        let conn = database();
+        fill(&conn);
+        let next = |most, bytes| next(&conn, EventKind::Error, most, bytes).unwrap();
+        assert_eq!(ids(&next(10, 1000)), [1, 3, 5]);
+        assert_eq!(ids(&next(2, 1000)), [1, 3]);
+        assert_eq!(ids(&next(10, 25)), [1, 3]);
+        assert_eq!(ids(&next(10, 1)), [1]);
+        assert_eq!(next(10, 1)[0].key, Key::new(1, 2, 0));
+        remove(&conn, &[1, 77]).unwrap();
+        assert_eq!(ids(&next(10, 1000)), [3, 5]);
+        assert_eq!(oldest(&conn, EventKind::Error).unwrap(), Some(2));
+        assert_eq!(oldest(&conn, EventKind::Metrics).unwrap(), Some(1));
+    }
+
+    #[test]
+    fn shares_and_expiry() {
+        let conn = database();
+        fill(&conn);
+        let share = |kind, key_id, events| Share {
+            kind,
+            key_id,
+            events,
+            bytes: events * 10,
+        };
+        assert_eq!(
+            shares(&conn).unwrap(),
+            [
+                share(EventKind::Error, 0, 2),
+                share(EventKind::Error, 1, 1),
+                share(EventKind::Metrics, 0, 2),
+                share(EventKind::Metrics, 1, 1)
+            ]
+        );
+        assert_eq!(
+            expire(&conn, EventKind::Error, 3).unwrap(),
+            [(0, 10), (0, 10)]
+        );
+        assert_eq!(expire(&conn, EventKind::Error, 3).unwrap(), []);
+        assert_eq!(shares(&conn).unwrap().len(), 3);
+    }
+}

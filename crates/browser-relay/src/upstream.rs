@@ -242,9 +242,9 @@ impl Upstream {
     }
 
     /// Sends several documents at once; the answer says what became of each.
-    pub(crate) async fn send_batch(&self, body: Bytes) -> Result<Vec<ItemAnswer>, Rejected> {
+    pub(crate) async fn send_batch(&self, body: Vec<u8>) -> Result<Vec<ItemAnswer>, Rejected> {
         let url = format!("{}/batch", self.0.url);
-        let request = self.post(&url, body).timeout(BATCH_TIMEOUT);
+        let request = self.post(&url, body.into()).timeout(BATCH_TIMEOUT);
         let accepted = self.measured(request, LONGEST_BATCH_ANSWER).await?;
         let answer: Result<BatchAnswer, _> = serde_json::from_slice(&accepted.body);
         answer.map(|answer| answer.results).map_err(|fault| {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::body::Bytes;
 use monlight_shared::idempotency::{ItemAnswer, MOST_IN_BATCH};
 use monlight_shared::lifecycle::Lifecycle;
 
@@ -146,7 +145,7 @@ async fn settle(
 }
 
 /// `[{"key": "…", "document": …}, …]`
-fn body(waiting: &[Waiting]) -> Bytes {
+fn body(waiting: &[Waiting]) -> Vec<u8> {
     let documents: usize = waiting.iter().map(|event| event.document.len() + 64).sum();
     let mut body = Vec::with_capacity(documents);
     let mut separator = b'[';
@@ -158,5 +157,5 @@ fn body(waiting: &[Waiting]) -> Bytes {
         separator = b',';
     }
     body.push(b']');
-    body.into()
+    body
 }

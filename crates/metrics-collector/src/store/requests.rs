@@ -166,6 +166,9 @@ impl Found {
 /// The figures of the period and of the one before; `None` when nothing was counted in the period.
 pub(crate) fn read(conn: &Connection, scope: &Scope) -> Result<Option<Requests>, StoreError> {
     let found = Found::find(conn, scope.project.as_deref())?;
+    if found.endpoints.is_empty() {
+        return Ok(None);
+    }
     let to = Resolution::Minute.bucket_of(scope.now_ms) + MINUTE_MS;
     let length = scope.now_ms - scope.from_ms;
     let periods = [

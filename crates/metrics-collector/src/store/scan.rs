@@ -136,6 +136,9 @@ pub(crate) fn scan_with(
                     Some(groups) => groups,
                     None => in_blocks.insert(selection.series(conn)?),
                 };
+                if groups.is_empty() {
+                    continue;
+                }
                 let range = since..until;
                 let Some(known) = &mut known else {
                     for (group, rollup) in blocks::rollups(conn, minute, range, groups, sketches)? {

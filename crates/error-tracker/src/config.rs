@@ -33,8 +33,8 @@ static GROUPING: Var = Var::with_default(
 );
 static SCRUB_KEYS: Var = Var::optional(
     "SCRUB_KEYS",
-    "names, separated by commas; a * at the beginning or end stands for anything",
-    "Besides passwords, tokens and the like: values of these names in headers, query strings, `extra` and `tags` are not kept.",
+    "names, separated by commas; a * at the beginning or end of one stands for anything",
+    "Besides passwords, tokens and the like: values of these names in headers, query strings, `extra` and `tags` are not kept. `x-foo`, `X_Foo` and `xFoo` are one name.",
 );
 static BASE_URL: Var = Var::with_default(
     "BASE_URL",
@@ -100,11 +100,21 @@ impl Config {
             },
             intake: Intake {
                 grouping: reader.choice(&GROUPING, &MODES).unwrap_or_default(),
-                scrubber: Scrubber::new(&reader.list(&SCRUB_KEYS)),
+                scrubber: scrubber(reader),
             },
             alerts: AlertSettings::read(reader, &BASE_URL),
         }
     }
+}
+
+fn scrubber(reader: &mut Reader<'_>) -> Scrubber {
+    let mut scrubber = Scrubber::default();
+    for name in reader.list(&SCRUB_KEYS) {
+        if let Err(why) = scrubber.add(&name) {
+            reader.problem(&SCRUB_KEYS, &name, &why.to_string());
+        }
+    }
+    scrubber
 }
 
 #[cfg(test)]
@@ -126,6 +136,30 @@ mod tests {
         for name in ["RETENTION_DAYS", "SMTP_PORT", "BASE_URL"] {
             assert!(fault.contains(name), "{fault}");
         }
+    }
+
+    #[test]
+    fn names_of_secrets_that_never_match_stop_the_start() {
+        #[track_caller]
+        fn check(names: &str, why: Option<&str>) {
+            let env = Env::of([("SCRUB_KEYS", names)]);
+            let mut reader = Reader::new(&env);
+            Config::read(&mut reader);
+            let fault = reader.finish().err().map(|fault| fault.to_string());
+            assert_eq!(fault.is_some(), why.is_some(), "{names}: {fault:?}");
+            for part in why.into_iter().chain(why.map(|_| "SCRUB_KEYS: ")) {
+                let fault = fault.as_deref().unwrap_or_default();
+                assert!(fault.contains(part), "{names}: {fault}");
+            }
+        }
+        check("iban, customer_*, *_nr, *middle*", None);
+        check("iban, pass*word*", Some("\"pass*word*\" has a *"));
+        check(
+            "a*b",
+            Some("expected names, separated by commas; a * at the beginning or end"),
+        );
+        check("*", Some("take every value"));
+        check("iban,**", Some("take every value"));
     }
 
     #[test]

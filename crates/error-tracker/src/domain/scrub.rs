@@ -9,25 +9,26 @@
 //! it was reported. Everything is one pass without recursion, and what holds no secret is not copied.
 
 mod names;
+mod pattern;
 mod shapes;
 mod suspicion;
+mod walk;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use names::{Pattern, Place};
-use serde::de::IgnoredAny;
+use names::{Place, Secrecy};
+pub use pattern::Unusable;
+use pattern::{Name, Pattern};
 use shapes::Kind;
 use suspicion::Suspicion;
+use walk::{LEVELS_OF_JSON, Walker};
 
 use super::json;
 use super::report::ErrorReport;
 
 /// What secrets are replaced by.
 pub const SCRUBBED: &str = "[scrubbed]";
-
-/// How often JSON is looked for in a text inside JSON. Each level at least doubles the backslashes.
-const LEVELS_OF_JSON: u8 = 3;
 
 /// Knows what secrets look like, and what else the operator calls one.
 #[derive(Debug, Default)]
@@ -37,15 +38,11 @@ pub struct Scrubber {
 }
 
 impl Scrubber {
-    /// With more names of secrets: exact but for their case, or with a `*` at the beginning or the end for anything.
-    pub fn new(extra_keys: &[String]) -> Self {
-        Self {
-            patterns: extra_keys
-                .iter()
-                .filter_map(|key| Pattern::new(key))
-                .collect(),
-            suspicion: Suspicion::default(),
-        }
+    /// With one more name of secrets: exact, or with a `*` at the beginning or the end for anything. Case, `-`, `_` and
+    /// capitals inside do not count.
+    pub fn add(&mut self, name: &str) -> Result<(), Unusable> {
+        self.patterns.push(Pattern::new(name)?);
+        Ok(())
     }
 
     /// Scrubs all that a report keeps, in place. What is worked out of the traceback has to be worked out before.
@@ -133,11 +130,17 @@ impl Scrubber {
     }
 
     fn is_secret(&self, name: &str, place: Place) -> bool {
-        names::is_secret(name, place)
-            || !self.patterns.is_empty() && {
-                let name = name.to_lowercase();
-                self.patterns.iter().any(|pattern| pattern.matches(&name))
+        self.secrecy(name, place) != Secrecy::Nothing
+    }
+
+    fn secrecy(&self, name: &str, place: Place) -> Secrecy {
+        if !self.patterns.is_empty() {
+            let name = Name::new(name);
+            if self.patterns.iter().any(|pattern| pattern.matches(&name)) {
+                return Secrecy::Everything;
             }
+        }
+        names::secrecy(name, place)
     }
 
     fn shapes<'t>(&self, text: &'t str, query: bool) -> Cow<'t, str> {
@@ -146,28 +149,23 @@ impl Scrubber {
             query,
         };
         let mut edits = Edits::new(text);
-        let is_secret = |name: &str| self.is_secret(name, Place::Url);
-        shapes::find(text, kind, is_secret, |part| edits.replace(part, SCRUBBED));
+        let secrecy = |name: &str| self.secrecy(name, Place::Url);
+        shapes::find(text, kind, secrecy, |part| edits.replace(part, SCRUBBED));
         edits.finish()
     }
 
-    fn walk<'t>(&self, json: &'t str, place: Place, levels: u8) -> Cow<'t, str> {
-        let mut walker = Walker {
-            scrubber: self,
-            json,
-            place,
-            levels,
-            edits: Edits::new(json),
-            secret: false,
-            inside: 0,
-            after_key: false,
-            hint: Hint::None,
+    /// Of the inside of a JSON string.
+    fn shapes_inside(&self, text: &str, found: impl FnMut(Range<usize>)) {
+        let kind = Kind {
+            escaped: true,
+            query: true,
         };
-        let mut at = 0;
-        while at < json.len() {
-            at = walker.step(at);
-        }
-        walker.edits.finish()
+        let secrecy = |name: &str| self.secrecy(name, Place::Url);
+        shapes::find(text, kind, secrecy, found);
+    }
+
+    fn walk<'t>(&self, json: &'t str, place: Place, levels: u8) -> Cow<'t, str> {
+        Walker::new(self, json, place, levels).run()
     }
 }
 
@@ -213,184 +211,6 @@ impl<'t> Edits<'t> {
             .push_str(self.text.get(self.done..).unwrap_or_default());
         Cow::Owned(self.out)
     }
-}
-
-/// What the strings before say about the one that follows, where headers are lists: `["Cookie", "..."]` and
-/// `{"name": "Cookie", "value": "..."}`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hint {
-    None,
-    /// The next string of this list belongs to a secret name.
-    Paired,
-    /// The value of this key is the name of a header.
-    Name,
-    /// This object is about a secret name.
-    Named,
-}
-
-/// One pass over JSON text.
-struct Walker<'s, 't> {
-    scrubber: &'s Scrubber,
-    json: &'t str,
-    place: Place,
-    levels: u8,
-    edits: Edits<'t>,
-    /// The next value belongs to a secret name.
-    secret: bool,
-    /// So many lists and objects are open in a value that belongs to a secret name.
-    inside: usize,
-    /// The next value is one of an object.
-    after_key: bool,
-    hint: Hint,
-}
-
-impl Walker<'_, '_> {
-    /// Goes on at the beginning of a token, and answers where the next one begins.
-    fn step(&mut self, at: usize) -> usize {
-        let bytes = self.json.as_bytes();
-        match bytes[at] {
-            b'"' => {
-                let end = at + string_length(&bytes[at..]);
-                let next = bytes[end..].iter().find(|byte| !byte.is_ascii_whitespace());
-                if next == Some(&b':') {
-                    self.key(at..end);
-                } else {
-                    self.string(at..end);
-                }
-                end
-            }
-            b'{' | b'[' => {
-                self.inside += usize::from(self.inside > 0 || self.secret);
-                self.value_begins();
-                self.hint = Hint::None;
-                at + 1
-            }
-            b'}' | b']' => {
-                self.inside = self.inside.saturating_sub(1);
-                self.hint = Hint::None;
-                at + 1
-            }
-            b'-' | b'0'..=b'9' => {
-                let length = bytes[at..]
-                    .iter()
-                    .position(|byte| matches!(byte, b',' | b']' | b'}' | b' '));
-                let end = length.map_or(bytes.len(), |length| at + length);
-                if self.value_begins() {
-                    self.replace(at..end);
-                }
-                end
-            }
-            b't' | b'f' | b'n' => {
-                self.value_begins();
-                // true, null; the e of false is stepped over like a blank.
-                (at + 4).min(bytes.len())
-            }
-            _ => at + 1,
-        }
-    }
-
-    /// Answers whether the value that begins is a secret.
-    fn value_begins(&mut self) -> bool {
-        self.after_key = false;
-        std::mem::take(&mut self.secret) || self.inside > 0
-    }
-
-    fn key(&mut self, token: Range<usize>) {
-        self.after_key = true;
-        if self.inside > 0 {
-            return;
-        }
-        let Some(key) = self.json.get(token).and_then(json::unescape) else {
-            return;
-        };
-        self.secret = self.scrubber.is_secret(&key.text, self.place);
-        if self.place == Place::Header {
-            self.hint = match (&*key.text, self.hint) {
-                ("value" | "values", Hint::Named) => {
-                    self.secret = true;
-                    Hint::None
-                }
-                ("name" | "key", _) => Hint::Name,
-                (_, Hint::Named) => Hint::Named,
-                _ => Hint::None,
-            };
-        }
-    }
-
-    fn string(&mut self, token: Range<usize>) {
-        let in_list = !self.after_key;
-        let mut secret = self.value_begins();
-        let content = token.start + 1..(token.end - 1).max(token.start + 1);
-        let Some(text) = self.json.get(content.clone()) else {
-            return;
-        };
-        if self.place == Place::Header && !secret {
-            let paired = in_list && self.hint == Hint::Paired;
-            let names_one = (in_list || self.hint == Hint::Name)
-                && !paired
-                && self.scrubber.is_secret(text, Place::Header);
-            self.hint = match (names_one, in_list) {
-                (true, true) => Hint::Paired,
-                (true, false) => Hint::Named,
-                (false, false) if self.hint == Hint::Named => Hint::Named,
-                (false, _) => Hint::None,
-            };
-            secret = paired;
-        }
-        if secret {
-            if !text.is_empty() && !shapes::is_placeholder(text.as_bytes()) {
-                self.replace(token);
-            }
-        } else if let Some(scrubbed) = self.json_inside(text, &token) {
-            let mut string = String::with_capacity(text.len());
-            json::write_string(&mut string, &scrubbed);
-            self.edits.replace(token, &string);
-        } else {
-            let kind = Kind {
-                escaped: true,
-                query: true,
-            };
-            let is_secret = |name: &str| self.scrubber.is_secret(name, Place::Url);
-            shapes::find(text, kind, is_secret, |part| {
-                let part = content.start + part.start..content.start + part.end;
-                self.edits.replace(part, SCRUBBED);
-            });
-        }
-    }
-
-    /// The scrubbed form of a text that is itself JSON and holds secrets.
-    fn json_inside(&self, text: &str, token: &Range<usize>) -> Option<String> {
-        let possible = self.levels > 0 && text.starts_with(['{', '[']) && text.contains("\\\":");
-        if !possible {
-            return None;
-        }
-        let inner = json::unescape(self.json.get(token.clone())?)?.text;
-        serde_json::from_str::<IgnoredAny>(&inner).ok()?;
-        match self.scrubber.walk(&inner, self.place, self.levels - 1) {
-            Cow::Owned(scrubbed) => Some(scrubbed),
-            Cow::Borrowed(_) => None,
-        }
-    }
-
-    fn replace(&mut self, value: Range<usize>) {
-        self.edits.replace(value, "\"[scrubbed]\"");
-    }
-}
-
-/// The length of the string that `text` begins with, quotes included.
-fn string_length(text: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(length) = text
-        .get(at..)
-        .and_then(|rest| rest.iter().position(|byte| matches!(byte, b'"' | b'\\')))
-    {
-        at += length;
-        if text[at] == b'"' {
-            return at + 1;
-        }
-        at += 2;
-    }
-    text.len()
 }
 
 #[cfg(test)]

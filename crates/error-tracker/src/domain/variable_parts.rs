@@ -2,8 +2,9 @@
 //!
 //! | in a message | becomes |
 //! |---|---|
-//! | `5`, `-3.14`, `1,024`, `1e-7`, `5 MB`, `30s`, `1h2m3.5s`, `50%`, `2nd` | `<n>` |
+//! | `5`, `-3.14`, `1,024`, `1_000`, `1'000`, `２３`, `1e-7`, `5 MB`, `30s`, `1h2m3.5s`, `50%`, `2nd` | `<n>` |
 //! | `#1042`, `order-1042`, `user_7`, `user10042`, `/users/42` | `#<n>`, `order-<n>`, `user_<n>`, `user<n>`, `/users/<n>` |
+//! | `v1.2.3`, `cus_NffrFeUfNV2Hib`, `shop-7d9f8b6c59-x2x7k`, `/tmp/tmpx7f3k_2q` | `v<n>`, `cus_<n>`, `shop-<n>`, `/tmp/tmp<n>` |
 //! | `9fceb02`, `7f9c6d5b8x`, a hash, a base64 text or another machine-made id | `<n>` |
 //! | `0x7ffe3a10` | `<hex>` |
 //! | `550e8400-e29b-41d4-a716-446655440000` | `<uuid>` |
@@ -11,7 +12,7 @@
 //! | `00:1a:2b:3c:4d:5e` | `<mac>` |
 //! | `bob@mail.example` | `<email>` |
 //! | `"..."`, `'...'`, `` `...` ``, `“...”`, `‘...’`, `„...“`, `«...»` | `<str>` |
-//! | `2024-05-01T12:34:56.789Z`, `01/May/2024:12:34:56 +0000`, `May 5, 2024`, `12:34:56` | `<time>` |
+//! | `2024-05-01T12:34:56.789Z`, `01/May/2024:12:34:56 +0000`, `May 5, 2024`, `12:34:56`, `1:05 PM` | `<time>` |
 //! | `https://u:p@h.example:8443/users/42?page=2#x` | `https://h.example/users/<n>` |
 //! | several blanks; a line end, `\r\n` or blanks around one | one blank; one line feed |
 //!
@@ -49,6 +50,17 @@ pub fn replace_up_to(text: &str, limit: usize) -> String {
         out.truncate(end);
     }
     out
+}
+
+/// True for the name of a file or directory that a program made up for a while: `tmpx7f3k_2q`, `_MEI12345`.
+pub(super) fn is_temporary(name: &str) -> bool {
+    let at = match name.bytes().next() {
+        Some(b't') => 1,
+        Some(b'_') => 2,
+        _ => return false,
+    };
+    let path = format!("/{name}");
+    ids::temporary(Text(&path), at).is_some_and(|(_, end)| end == path.len())
 }
 
 /// True for a word that looks made by a machine: a hash, an id in base 36 or 64.
@@ -112,6 +124,8 @@ struct Replacer<'t> {
     no_run_before: usize,
     /// No machine-made id between dots and slashes begins before this place.
     no_segment_before: usize,
+    /// No name of a pod begins before this place.
+    no_pod_before: usize,
     /// For each quote, bare and behind a backslash: it is not closed before this place.
     unclosed_before: [[usize; 2]; QUOTES.len()],
 }
@@ -130,6 +144,7 @@ impl<'t> Replacer<'t> {
             no_email_before,
             no_run_before: 0,
             no_segment_before: 0,
+            no_pod_before: 0,
             unclosed_before: [[0; 2]; QUOTES.len()],
         }
     }
@@ -283,6 +298,10 @@ impl<'t> Replacer<'t> {
         if self.scheme(word.end) {
             return;
         }
+        if let Some((made_up, end)) = self.named(&word) {
+            self.keep(made_up, true);
+            return self.replace(end, NUMBER);
+        }
         if let Some((end, placeholder)) = self.whole(&word) {
             return self.replace(end, placeholder);
         }
@@ -311,6 +330,15 @@ impl<'t> Replacer<'t> {
         }
         self.url = Url::Authority;
         true
+    }
+
+    /// What begins with this word, if it is a name and something variable behind it: where that begins and ends.
+    fn named(&self, word: &text::Word) -> Option<(usize, usize)> {
+        let (text, start) = (self.text, self.at);
+        ids::temporary(text, start)
+            .or_else(|| ids::version(text, start))
+            .or_else(|| ids::prefixed(text, start, word.end))
+            .filter(|(_, end)| text.byte(*end) != b'@')
     }
 
     /// What begins with this word, if it is something to replace: where it ends, and by what.
@@ -347,7 +375,7 @@ impl<'t> Replacer<'t> {
         if word.is_id() {
             return Some((word.end, NUMBER));
         }
-        let end = ids::number(text, start)?;
+        let end = ids::other_digits(text, start).or_else(|| ids::number(text, start))?;
         self.drop_sign();
         Some((end, NUMBER))
     }
@@ -356,6 +384,24 @@ impl<'t> Replacer<'t> {
         // Most words stand alone and are short.
         if !ids::may_be_random(self.text, start, word.end) {
             return None;
+        }
+        let behind_name = start > 0 && self.text.byte(start - 1) == b'-';
+        if behind_name
+            && start == self.no_pod_before
+            && let Some(end) = ids::pod(self.text, start)
+        {
+            return Some(end);
+        }
+        if start >= self.no_pod_before {
+            match ids::pod_in_segment(self.text, start) {
+                // The name of the deployment before it stays.
+                Ok(pod) => {
+                    self.no_pod_before = pod;
+                    self.no_run_before = self.no_run_before.max(pod);
+                    self.no_segment_before = self.no_segment_before.max(pod);
+                }
+                Err(searched) => self.no_pod_before = searched,
+            }
         }
         // The parts of a URL stay apart.
         if start >= self.no_run_before && self.url == Url::Outside {

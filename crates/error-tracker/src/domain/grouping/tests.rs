@@ -103,6 +103,47 @@ fn without_frames_the_message_counts() {
     );
 }
 
+/// Each pair is one error with other values in it.
+#[test]
+fn values_of_all_kinds_do_not_count() {
+    for (left, right) in [
+        ("at 12:34 PM", "at 1:05 AM"),
+        ("needs v1.2.3", "needs v2.0.0"),
+        ("1_000 rows", "20 rows"),
+        ("1'000 rows", "27 rows"),
+        ("２３ rows", "٣ rows"),
+        ("２３ rows", "7 rows"),
+        (
+            "No such file: /tmp/tmpx7f3k_2q",
+            "No such file: /tmp/tmpq9w8e7rt",
+        ),
+        ("no cus_NffrFeUfNV2Hib", "no cus_9s6XKzkNRiz8i3"),
+        ("shop-7d9f8b6c59-x2x7k died", "shop-6c8d9f7b54-q9zk2 died"),
+        ("lost /tmp/_MEI12345/a.so", "lost /tmp/_MEIx9Qk2L/a.so"),
+    ] {
+        same(("E", left, ""), ("E", right, ""));
+    }
+}
+
+#[test]
+fn words_that_look_like_values_count() {
+    for (left, right) in [
+        ("no tmpfile", "no tmpdir"),
+        ("no customer_name", "no customer_mail"),
+        ("shop-checkout died", "shop-payment died"),
+        ("error E1234", "error E4321"),
+        ("error TS2345", "error TS2322"),
+        ("/api/v1 is gone", "/api/v2 is gone"),
+        ("cus_NffrFeUfNV2Hib", "sub_NffrFeUfNV2Hib"),
+        ("shop-7d9f8b6c59-x2x7k", "mail-7d9f8b6c59-x2x7k"),
+        ("/tmp/tmpx7f3k_2q", "/tmp/cart"),
+        ("1_000 rows", "1_000 columns"),
+        ("at 12:34 PM", "at noon"),
+    ] {
+        apart(("E", left, ""), ("E", right, ""));
+    }
+}
+
 #[test]
 fn without_frames_and_message_the_text_counts() {
     same(

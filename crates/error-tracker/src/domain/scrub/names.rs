@@ -17,18 +17,40 @@ pub(super) enum Place {
 /// A longer name is judged by its beginning.
 const JUDGED_BYTES: usize = 128;
 
-/// Whether what is called `name` is likely to be a secret.
-pub(super) fn is_secret(name: &str, place: Place) -> bool {
+/// What of the values that a name has is secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Secrecy {
+    #[default]
+    Nothing,
+    /// Texts, but not numbers: `tokens` are secrets here and a count there.
+    Texts,
+    Everything,
+}
+
+/// What of what is called `name` is likely to be a secret.
+pub(super) fn secrecy(name: &str, place: Place) -> Secrecy {
     let mut lower = [0; 2 * JUDGED_BYTES];
     let words = split(name, &mut lower);
-    let (mut secret, mut previous, mut several) = (false, "", false);
+    let (mut secret, mut counted) = (false, false);
+    let (mut previous, mut several) = ("", false);
     for word in words.split('_').filter(|word| !word.is_empty()) {
         secret = secret || is_secret_word(word, place) || is_secret_pair(previous, word, place);
+        counted = counted || word.ends_with("tokens") && !is_of_models(previous);
         several = several || !previous.is_empty();
         previous = word;
     }
-    let alone = !several && place == Place::Url && matches!(previous, "key" | "code" | "pass");
-    alone || secret && !tells_about_it(previous)
+    let alone = !several
+        && match previous {
+            "pass" => true,
+            "key" | "code" => place == Place::Url,
+            _ => false,
+        };
+    match (alone, tells_about_it(previous)) {
+        (true, _) => Secrecy::Everything,
+        (false, false) if secret => Secrecy::Everything,
+        (false, false) if counted => Secrecy::Texts,
+        _ => Secrecy::Nothing,
+    }
 }
 
 /// The words of a name in lower case with a `_` before each. Digits and all that is no ASCII letter separate them, and so
@@ -62,36 +84,69 @@ fn split<'b>(name: &str, lower: &'b mut [u8; 2 * JUDGED_BYTES]) -> &'b str {
 
 fn is_secret_word(word: &str, place: Place) -> bool {
     match word {
-        "auth" | "authorization" | "bearer" | "cookie" | "cookies" | "credential"
-        | "credentials" | "creds" | "csrf" | "cvc" | "cvv" | "jwt" | "otp" | "passcode"
-        | "passphrase" | "passwd" | "password" | "passwords" | "pin" | "pwd" | "secret"
-        | "secrets" | "sid" | "ssn" | "token" | "xsrf" => true,
+        "auth" | "authorization" | "bearer" | "credential" | "creds" | "csrf" | "cvc" | "cvv"
+        | "jwt" | "otp" | "passcode" | "passphrase" | "passwd" | "pin" | "pwd" | "sid" | "ssn"
+        | "xsrf" => true,
         "authentication" | "session" | "sig" | "signature" => place != Place::Data,
-        "passwordless" => false,
+        // Of a map; and counted as often as given.
+        "pins" | "passwordless" => false,
         _ => {
-            // Written together, as in `phpsessid`, `accesstoken`, `dbpassword`.
-            const ENDINGS: [&str; 14] = [
+            // Also written together, as in `phpsessid`, `accesstoken`, `dbpassword`.
+            const ENDINGS: [&str; 19] = [
                 "accesskey",
                 "apikey",
-                "apikeys",
+                "appkey",
                 "cardnumber",
+                "ccnumber",
                 "cookie",
                 "creditcard",
+                "hmackey",
+                "passphrase",
                 "passwd",
                 "privatekey",
                 "secret",
                 "secretkey",
+                "securitynumber",
                 "sessid",
                 "sessionid",
                 "sessionkey",
+                "signingkey",
                 "token",
             ];
-            word.len() > 5
-                && (ENDINGS.iter().any(|ending| word.ends_with(ending))
-                    || word.contains("password")
-                    || word.starts_with("aspsessionid"))
+            let singular = word.strip_suffix('s').unwrap_or(word);
+            word.contains("password")
+                || word.starts_with("aspsessionid")
+                || !word.ends_with("tokens")
+                    && ENDINGS.iter().any(|ending| singular.ends_with(ending))
+                || singular.len() < word.len() && is_secret_word_once(singular)
         }
     }
+}
+
+/// Whether the plural of `word` names secrets as well.
+fn is_secret_word_once(word: &str) -> bool {
+    matches!(
+        word,
+        "credential" | "cvc" | "cvv" | "jwt" | "otp" | "passcode" | "pwd" | "ssn"
+    )
+}
+
+/// Whether so many tokens are what language models count, or what parsers know: `max_tokens`, `stop_tokens`.
+fn is_of_models(before: &str) -> bool {
+    matches!(
+        before,
+        "cached"
+            | "completion"
+            | "input"
+            | "max"
+            | "min"
+            | "output"
+            | "prompt"
+            | "reasoning"
+            | "special"
+            | "stop"
+            | "total"
+    )
 }
 
 fn is_secret_pair(first: &str, second: &str, place: Place) -> bool {
@@ -100,28 +155,62 @@ fn is_secret_pair(first: &str, second: &str, place: Place) -> bool {
             first,
             "access"
                 | "account"
+                | "aes"
                 | "api"
+                | "app"
+                | "application"
+                | "consumer"
+                | "decryption"
                 | "deploy"
                 | "encryption"
+                | "functions"
+                | "hmac"
                 | "license"
                 | "master"
                 | "private"
+                | "rsa"
+                | "server"
                 | "session"
                 | "shared"
                 | "signing"
                 | "ssh"
+                | "ssl"
+                | "subscription"
+                | "tls"
         ),
-        "number" | "no" => first == "card",
-        "card" => first == "credit",
-        "code" => first == "security",
+        "number" | "numbers" | "no" | "num" => matches!(first, "card" | "cc"),
+        "card" | "cards" => first == "credit",
+        "code" | "codes" => matches!(first, "pass" | "security"),
+        "security" => first == "social",
         "string" => first == "connection",
+        // As one word or as two.
+        "word" | "words" | "wd" => first == "pass",
+        "phrase" | "phrases" => matches!(first, "pass" | "recovery" | "secret" | "seed"),
         "pass" => matches!(
             first,
-            "admin" | "basic" | "db" | "ftp" | "mail" | "root" | "smtp" | "user"
+            "admin"
+                | "basic"
+                | "db"
+                | "email"
+                | "ftp"
+                | "ldap"
+                | "login"
+                | "mail"
+                | "mysql"
+                | "pg"
+                | "proxy"
+                | "redis"
+                | "root"
+                | "smtp"
+                | "user"
         ),
         // Lists are filtered by the session that clients put into `extra`.
-        "id" => first == "session" && place != Place::Data,
-        "session" => first == "net",
+        "id" | "ids" => first == "session" && place != Place::Data,
+        // The cookies of frameworks.
+        "session" => matches!(
+            first,
+            "ci" | "django" | "flask" | "koa" | "laravel" | "net" | "play" | "rails" | "symfony"
+        ),
         _ => false,
     }
 }
@@ -180,43 +269,15 @@ fn tells_about_it(last: &str) -> bool {
     )
 }
 
-/// A name that the operator added: exact, or with a `*` at its beginning or end for anything.
-#[derive(Debug)]
-pub(super) struct Pattern {
-    text: String,
-    open_start: bool,
-    open_end: bool,
-}
-
-impl Pattern {
-    /// `None` when there is nothing to compare.
-    pub(super) fn new(text: &str) -> Option<Self> {
-        let text = text.trim();
-        let (open_start, open_end) = (text.starts_with('*'), text.ends_with('*'));
-        let inner = text.trim_matches('*').to_lowercase();
-        (!text.is_empty()).then_some(Self {
-            text: inner,
-            open_start,
-            open_end,
-        })
-    }
-
-    /// `name` in lower case.
-    pub(super) fn matches(&self, name: &str) -> bool {
-        match (self.open_start, self.open_end) {
-            (false, false) => name == self.text,
-            (false, true) => name.starts_with(&self.text),
-            (true, false) => name.ends_with(&self.text),
-            (true, true) => name.contains(&self.text),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const EVERYWHERE: [Place; 3] = [Place::Data, Place::Header, Place::Url];
+
+    fn is_secret(name: &str, place: Place) -> bool {
+        secrecy(name, place) == Secrecy::Everything
+    }
 
     #[track_caller]
     fn check(names: &str, places: &[Place], expected: bool) {
@@ -247,7 +308,7 @@ mod tests {
     fn harmless_names() {
         check(
             "Accept Host User-Agent X-Request-Id Sec-WebSocket-Key Referer author authority authorName authenticated \
-             keyboard monkey secretary spin tokens_used max_tokens tokens tokenizer Idempotency-Key sort_key \
+             keyboard monkey secretary spin tokens_used max_tokens tokenizer token_limits tokenized Idempotency-Key sort_key \
              public_key cache_key primaryKey é _ 123 token_type token_count passwordChangedAt cookie_consent \
              password_required passwordless_login passenger compass bypass first_pass design assign sides resident \
              pinned shipping discard_number barcode zip_code X-Forwarded-For WWW-Authenticate",
@@ -261,9 +322,70 @@ mod tests {
         let names = "session session_id sessionId X-Session-ID sig X-Hub-Signature-256";
         check(names, &[Place::Data], false);
         check(names, &[Place::Header, Place::Url], true);
-        check("key code pass", &[Place::Data, Place::Header], false);
+        check("key code", &[Place::Data, Place::Header], false);
         check("key code pass", &[Place::Url], true);
         check("error_code partition_key", &[Place::Url], false);
+    }
+
+    #[test]
+    fn secrets_in_any_spelling() {
+        check(
+            "pass_phrase passPhrase Pass-Phrase PassPhrase pass_phrases PassWord passWord pass_word Pass-Word \
+             user_pass_word newPassWords pass_code passCode PassWd PASS_WORD pass pass-phrase-1",
+            &EVERYWHERE,
+            true,
+        );
+        check(
+            "passed passenger pass_rate passes pass_count passport pass_through word phrase key_phrase wordPass \
+             password_length compassWords",
+            &EVERYWHERE,
+            false,
+        );
+    }
+
+    #[test]
+    fn more_names_of_secrets() {
+        check(
+            "app_key APP_KEY appKey hmac_key hmacKey laravel_session social_security_number socialSecurityNumber \
+             ssn ssns cc_number ccNumber card_number cardNumber card_numbers cvv CVV2 cvvs x-functions-key seedPhrase \
+             recovery_phrase api_keys apikeys privateKeys jwts credentials session_tokens_secret redis_pass",
+            &EVERYWHERE,
+            true,
+        );
+        check(
+            "author authors monkey monkeys keyboard session_count token_count tokenizer passenger passed app_name \
+             security_level social_network number card card_type phone_number case_number account_number_length keys \
+             pins spins map_pins happy_keys donkey_key cookie_banner_total key_count laravel_version",
+            &EVERYWHERE,
+            false,
+        );
+        check("session_count checkout_session", &[Place::Data], false);
+    }
+
+    #[test]
+    fn plurals_of_tokens_are_secrets_where_they_are_no_numbers() {
+        for name in [
+            "tokens",
+            "access_tokens",
+            "refreshTokens",
+            "refresh-tokens",
+            "authtokens",
+            "X-Tokens",
+        ] {
+            for place in EVERYWHERE {
+                assert_eq!(secrecy(name, place), Secrecy::Texts, "{name}");
+            }
+        }
+        check("secrets passwords cookies api_keys", &EVERYWHERE, true);
+        for name in [
+            "max_tokens",
+            "prompt_tokens",
+            "tokens_used",
+            "total_tokens",
+            "stop_tokens",
+        ] {
+            assert_eq!(secrecy(name, Place::Data), Secrecy::Nothing, "{name}");
+        }
     }
 
     #[test]
@@ -272,30 +394,6 @@ mod tests {
         check(&format!("{long}_token"), &EVERYWHERE, false);
         check(&"aB".repeat(100_000), &EVERYWHERE, false);
         check(&format!("token_{long}"), &EVERYWHERE, true);
-        assert!(!is_secret("", Place::Data));
-    }
-
-    #[test]
-    fn patterns_are_exact_or_open() {
-        #[track_caller]
-        fn check(pattern: &str, name: &str, expected: bool) {
-            let pattern = Pattern::new(pattern).expect("not empty");
-            assert_eq!(
-                pattern.matches(&name.to_lowercase()),
-                expected,
-                "{pattern:?} {name}"
-            );
-        }
-        check(" IBAN ", "iban", true);
-        check("iban", "my_iban", false);
-        check("customer_*", "Customer_Name", true);
-        check("customer_*", "a_customer_name", false);
-        check("*_iban", "my_IBAN", true);
-        check("*_iban", "my_iban_2", false);
-        check("*iban*", "my_iban_2", true);
-        check("*", "anything", true);
-        check("Größe", "GRÖSSE", false);
-        check("Größe", "größe", true);
-        assert!(Pattern::new("  ").is_none());
+        assert_eq!(secrecy("", Place::Data), Secrecy::Nothing);
     }
 }

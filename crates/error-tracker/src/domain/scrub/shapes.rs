@@ -6,32 +6,40 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::names::Secrecy;
+
 /// What kind of text is searched.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
     /// The inside of a JSON string, escapes and all.
     pub(super) escaped: bool,
-    /// `name=value` counts wherever it follows one of `?&;#` or begins the text, not only inside absolute URLs.
+    /// `name=value` counts wherever it follows one of `?&;#` or begins the text, not only inside absolute URLs. A text that
+    /// begins with `//` is a URL.
     pub(super) query: bool,
 }
 
-/// Finds the parts of `text` that are secrets, from left to right. `is_secret` judges names of URL parameters.
+/// Finds the parts of `text` that are secrets, from left to right. `secrecy` judges names of URL parameters.
 pub(super) fn find(
     text: &str,
     kind: Kind,
-    is_secret: impl Fn(&str) -> bool,
+    secrecy: impl Fn(&str) -> Secrecy,
     mut found: impl FnMut(Range<usize>),
 ) {
     let bytes = text.as_bytes();
-    let parameter = |at: usize| parameter(text, at, &is_secret);
+    let parameter = |at: usize| parameter(text, at, &secrecy);
     // Whether a word can begin here, and whether an absolute URL goes on.
     let (mut boundary, mut in_url) = (true, false);
     let mut at = 0;
-    if kind.query
-        && let Some(value) = parameter(0)
-    {
-        at = value.end;
-        found(value);
+    if kind.query {
+        if let Some(value) = parameter(0) {
+            at = value.end;
+            found(value);
+        } else if bytes.starts_with(b"//") {
+            at = 2 + user_info(&bytes[2..]);
+            if at > 2 {
+                found(2..at);
+            }
+        }
     }
     while let Some(byte) = bytes.get(at).copied() {
         let class = CLASSES[usize::from(byte)];
@@ -378,7 +386,7 @@ pub(super) fn user_info(authority: &[u8]) -> usize {
 pub(super) const LONGEST_NAME: usize = 128;
 
 /// The value of the parameter that begins at `at`, if its name says that it is a secret.
-fn parameter(text: &str, at: usize, is_secret: impl Fn(&str) -> bool) -> Option<Range<usize>> {
+fn parameter(text: &str, at: usize, secrecy: impl Fn(&str) -> Secrecy) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     // Cookies are written with a blank.
     let blanks = bytes[at..].iter().take_while(|byte| **byte == b' ').count();
@@ -388,7 +396,11 @@ fn parameter(text: &str, at: usize, is_secret: impl Fn(&str) -> bool) -> Option<
             .iter()
             .take(LONGEST_NAME + 1)
             .position(|byte| ends_name(*byte))?;
-    if bytes[name_end] != b'=' || !is_secret(&decoded(text.get(start..name_end)?)) {
+    if bytes[name_end] != b'=' {
+        return None;
+    }
+    let secrecy = secrecy(&decoded(text.get(start..name_end)?));
+    if secrecy == Secrecy::Nothing {
         return None;
     }
     let value = name_end + 1;
@@ -402,7 +414,14 @@ fn parameter(text: &str, at: usize, is_secret: impl Fn(&str) -> bool) -> Option<
     let length = bytes[value..].iter().position(ends_value);
     let end = length.map_or(bytes.len(), |length| value + length);
     let secret = without_place(&bytes[value..end]);
-    (!secret.is_empty() && !is_placeholder(secret)).then(|| value..value + secret.len())
+    let counts = secrecy == Secrecy::Texts && is_count(secret);
+    let present = !secret.is_empty() && !is_placeholder(secret);
+    (present && !counts).then(|| value..value + secret.len())
+}
+
+/// Whether something so short and numeric is rather a number of things than one of them.
+fn is_count(value: &[u8]) -> bool {
+    value.len() <= 7 && value.iter().all(u8::is_ascii_digit)
 }
 
 /// A percent-encoded name as it is meant.

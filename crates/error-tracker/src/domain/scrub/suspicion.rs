@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use memchr::{memchr_iter, memrchr};
 
 use super::names::Place;
 use super::shapes::{self, Token};
+use super::walk;
 
 /// No token is shorter than this, prefix included.
 const SHORTEST_TOKEN: usize = 20;
@@ -21,6 +22,7 @@ pub(super) struct Suspicion {
     marks: [Finder<'static>; 5],
     url: Finder<'static>,
     key_end: Finder<'static>,
+    list: Finder<'static>,
 }
 
 impl Default for Suspicion {
@@ -28,8 +30,9 @@ impl Default for Suspicion {
         let marks = ["-----BEGIN ", "earer ", "EARER ", "asic ", "ASIC "];
         Self {
             marks: marks.map(Finder::new),
-            url: Finder::new("://"),
+            url: Finder::new("//"),
             key_end: Finder::new("\":"),
+            list: Finder::new("[\""),
         }
     }
 }
@@ -65,8 +68,8 @@ impl Suspicion {
                 .any(|at| shapes::user_info(&bytes[at..]) > 0)
     }
 
-    /// Of the keys of compact JSON, and of everything that has to be read to be understood: JSON in texts, and headers in
-    /// lists.
+    /// Of the keys of compact JSON, and of everything that has to be read to be understood: JSON in texts, and names apart
+    /// from their values.
     pub(super) fn in_keys(
         &self,
         json: &str,
@@ -80,21 +83,37 @@ impl Suspicion {
             };
             let escaped = bytes[end - 1] == b'\\' || start > 0 && bytes[start - 1] == b'\\';
             let key = json.get(start + 1..end).unwrap_or_default();
-            let in_list = place == Place::Header && matches!(key, "name" | "key");
-            escaped || in_list || key.contains('\\') || is_secret(key)
+            escaped || walk::holds_value(key) || key.contains('\\') || is_secret(key)
         };
         let listed = place == Place::Header && (!json.starts_with('{') || json.contains('['));
-        listed || self.key_end.find_iter(bytes).any(suspicious)
+        let pair = |at: usize| at > 0 && matches!(bytes[at - 1], b'[' | b',');
+        listed
+            || self.key_end.find_iter(bytes).any(suspicious)
+            || self.list.find_iter(bytes).any(pair)
+            || may_hold_json(bytes)
     }
 
     fn mark(&self, text: &[u8]) -> bool {
         self.marks.iter().any(|mark| mark.find(text).is_some())
     }
 
-    /// Where the authorities of absolute URLs begin.
+    /// Where the authorities of URLs may begin.
     fn urls<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = usize> + 't {
-        self.url.find_iter(text).map(|at| at + 3)
+        let begins = |at: &usize| *at == 0 || matches!(text[at - 1], b':' | b'"');
+        self.url.find_iter(text).filter(begins).map(|at| at + 2)
     }
+}
+
+/// Whether there are names as JSON has them in the inside of a JSON string: quotes before a `:` or behind a `[`, whatever
+/// blanks are between.
+pub(super) fn may_hold_json(text: &[u8]) -> bool {
+    let between = |byte: &&u8| matches!(byte, b' ' | b'\\' | b'n' | b'r' | b't');
+    let names = |at: usize| {
+        let after = text[at + 2..].iter().find(|byte| !between(byte));
+        let before = text[..at].iter().rfind(|byte| !between(byte));
+        after == Some(&b':') || before == Some(&b'[')
+    };
+    memmem::find_iter(text, b"\\\"").any(names) || memmem::find(text, b"u0022").is_some()
 }
 
 /// What stands before each `=` and could be the name of a parameter.

@@ -1,9 +1,19 @@
+mod apart;
+
 use proptest::prelude::*;
 
 use super::*;
 
 fn plain() -> Scrubber {
-    Scrubber::new(&[])
+    Scrubber::default()
+}
+
+fn with(names: &[&str]) -> Scrubber {
+    let mut scrubber = plain();
+    for name in names {
+        scrubber.add(name).expect("usable");
+    }
+    scrubber
 }
 
 #[track_caller]
@@ -37,8 +47,8 @@ fn values_of_secret_names_go_and_everything_else_stays() {
         r#"{"pin":"[scrubbed]","ssn":"[scrubbed]","b":1}"#,
     );
     check(
-        r#"{"p\u0061ssword":"x","pass\"word":"y"}"#,
-        r#"{"p\u0061ssword":"[scrubbed]","pass\"word":"y"}"#,
+        r#"{"p\u0061ssword":"x","words\"pass\"":"y"}"#,
+        r#"{"p\u0061ssword":"[scrubbed]","words\"pass\"":"y"}"#,
     );
     check_unchanged(
         r#"{"session_id":"s-1","author":"a","tokens_used":512,"keyboard":"de","max_tokens":7,"page_url":"https://h/?q=1"}"#,
@@ -95,7 +105,7 @@ fn json_in_texts_is_scrubbed_too() {
         r#"["{\"a\":\"{\\\"pin\\\":1}\"}"]"#,
         r#"["{\"a\":\"{\\\"pin\\\":\\\"[scrubbed]\\\"}\"}"]"#,
     );
-    check_unchanged(r#"["{\"a\":\"b\"}","{not json \"password\":\"p\"","[x]"]"#);
+    check_unchanged(r#"["{\"a\":\"b\"}","{not json \"key\":\"p\"","[x]"]"#);
     check(
         r#"["{no json \"t\" http://h/?token=x"]"#,
         r#"["{no json \"t\" http://h/?token=[scrubbed]"]"#,
@@ -129,14 +139,11 @@ fn headers_in_their_usual_forms() {
         r#""Host: h\r\nCookie: [scrubbed]\r\nX-Api-Key:\r\nAuthorization: [scrubbed]\nX: Bearer [scrubbed]""#,
     );
     check_headers("5", "5");
-    // In data such lists are something else.
-    check_unchanged(r#"[["password","too short"],{"name":"token","value":"missing"}]"#);
 }
 
 #[test]
 fn the_operator_names_more() {
-    let keys = ["IBAN", "customer_*", "*_nr", "session_id"].map(str::to_owned);
-    let scrubber = Scrubber::new(&keys);
+    let scrubber = with(&["IBAN", "customer_*", "*_nr", "session_id"]);
     assert_eq!(
         scrubber.json(r#"{"iban":"DE1","Customer_Name":"n","tax_nr":7,"session_id":"s","nr":1}"#),
         r#"{"iban":"[scrubbed]","Customer_Name":"[scrubbed]","tax_nr":"[scrubbed]","session_id":"[scrubbed]","nr":1}"#
@@ -186,7 +193,27 @@ fn hostile_json_takes_linear_time_and_no_stack() {
         plain().headers(&deep);
     }
     for piece in [
-        "\":", "\\\":", "{\\\"", "\"{\\\":", "a=", "=", "a://b=", "\"", "\\", "sk-a.", "\"sk-\":",
+        "\":",
+        "\\\":",
+        "{\\\"",
+        "\"{\\\":",
+        "a=",
+        "=",
+        "a://b=",
+        "\"",
+        "\\",
+        "sk-a.",
+        "\"sk-\":",
+        "[[\"token\",",
+        "{\"name\":\"a\",",
+        "{\"value\":",
+        "\"a\" ",
+        "\"nnn\\\"",
+        "[nnn\\\"",
+        "\\u0022",
+        "//",
+        "\"{\\\"a\\\": \\\"",
+        "\"token\": ",
     ] {
         let text = piece.repeat(300_000 / piece.len());
         let scrubber = plain();
@@ -232,7 +259,7 @@ fn texts_that_are_no_json_are_harmless() {
 
 /// What the cheap look at something calls harmless has to be harmless to the exact one.
 fn check_json_suspicion(json: &str) -> Result<(), TestCaseError> {
-    let scrubber = Scrubber::new(&["x*".to_owned()]);
+    let scrubber = with(&["x*"]);
     for place in [Place::Data, Place::Header] {
         let exact = scrubber.walk(json, place, LEVELS_OF_JSON);
         prop_assert_eq!(scrubber.compact_json(json, place), exact, "{}", json);
@@ -241,7 +268,7 @@ fn check_json_suspicion(json: &str) -> Result<(), TestCaseError> {
 }
 
 fn check_text_suspicion(text: &str) -> Result<(), TestCaseError> {
-    let scrubber = Scrubber::new(&["x*".to_owned()]);
+    let scrubber = with(&["x*"]);
     prop_assert_eq!(scrubber.text(text), scrubber.shapes(text, false));
     prop_assert_eq!(scrubber.url(text), scrubber.shapes(text, true));
     Ok(())

@@ -55,10 +55,15 @@ impl<'t> Identities<'t> {
                 true
             }
             Language::JavaScript => {
+                let receiver = javascript::receiver(name, frame.file);
                 let name = javascript::stable_function(name);
                 let made_up = name.len() <= LONGEST_MADE_UP;
                 self.read(frame.file, frame.language);
                 if !made_up || !javascript::is_bundle(frame.file, self.hashed) {
+                    if !name.is_empty() && receiver.len() > LONGEST_MADE_UP {
+                        function.push_str(receiver);
+                        function.push('.');
+                    }
                     function.push_str(name);
                 }
                 true

@@ -236,6 +236,25 @@ pub(super) fn is_bundle(file: &str, hashed: bool) -> bool {
     on_web && path.len() > scheme.len() && !source
 }
 
+/// Receivers that say nothing about a function, or not the same in all versions of Node.
+const NO_RECEIVERS: [&str; 6] = ["Array", "Function", "Module", "Object", "Promise", "Proxy"];
+
+/// The class of the object that a method of a server's script was called on: `UserRepository` of
+/// `async UserRepository.find`. Empty on the web, because browsers do not agree on it.
+pub(super) fn receiver<'t>(name: &'t str, file: &str) -> &'t str {
+    let on_web = file.contains("://") && !file.starts_with("file://");
+    let name = without_alias(name).rsplit(' ').next().unwrap_or_default();
+    let mut parts = name.rsplit('.').skip(1);
+    let receiver = parts.find(|part| *part != "prototype").unwrap_or_default();
+    // Written so where a class refers to itself.
+    let receiver = receiver.trim_start_matches('_');
+    let is_class = receiver.starts_with(|letter: char| letter.is_uppercase());
+    if on_web || !is_class || NO_RECEIVERS.contains(&receiver) {
+        return "";
+    }
+    receiver
+}
+
 /// The last part of a name, which all browsers give alike; nothing for code without a name.
 /// Callers of callbacks (`setTimeout handler*`), receivers (`Object.`) and marks (`/<`, `async`)
 /// are left out.

@@ -1,6 +1,6 @@
 //! File names without what changes from release to release and from machine to machine.
 
-use super::super::variable_parts::is_random;
+use super::super::variable_parts::{is_random, is_temporary};
 use super::Language;
 
 /// How many names of a path tell files apart.
@@ -98,7 +98,7 @@ fn is_nowhere(directory: &str) -> bool {
 }
 
 /// Whether a directory is named after a release, a build or an id: `20240501120000`, `v1.2.3`,
-/// `2.0.0-rc.1`, `9fceb02`, `42`. The `v2` of an API is none.
+/// `2.0.0-rc.1`, `9fceb02`, `42`; or for a while: `tmpab12cd34`. The `v2` of an API is none.
 fn is_build(name: &str) -> bool {
     let Some(first) = name.bytes().next() else {
         return false;
@@ -106,7 +106,7 @@ fn is_build(name: &str) -> bool {
     let version = name.strip_prefix(['v', 'V']).unwrap_or(name);
     let digits = version.bytes().take_while(u8::is_ascii_digit).count();
     if digits == 0 {
-        return is_hash(name, 7) || is_random(name);
+        return is_hash(name, 7) || is_random(name) || is_temporary(name);
     }
     let rest = version.get(digits..).unwrap_or_default();
     let bare = rest.is_empty();
@@ -174,7 +174,11 @@ fn push_name(name: &str, script: bool, numbered: bool, out: &mut String) -> bool
         _ => 7,
     };
     let start = out.len();
-    let mut rest = if is_uuid(stem) { "" } else { stem };
+    let mut rest = if is_uuid(stem) || is_temporary(stem) {
+        ""
+    } else {
+        stem
+    };
     let mut separator = None;
     loop {
         let end = rest.find(['.', '-', '_', '~']);

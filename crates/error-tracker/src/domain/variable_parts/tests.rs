@@ -190,6 +190,84 @@ fn other_alphabets() {
 }
 
 #[test]
+fn times_of_half_a_day() {
+    check("at 12:34 PM", "at <time>");
+    check("at 1:05 AM.", "at <time>.");
+    check("at 1:05 p.m. and 5pm", "at <time> and <time>");
+    check("at 12:34 PM UTC, PM PM", "at <time>, PM PM");
+    check("12:34:56 PM PM PM", "<time> PM PM");
+    check("2024-05-01 5:30 pm", "<time>");
+    check("at 12:34, 5 amps", "at <n>:<n>, <n> amps");
+}
+
+#[test]
+fn versions_behind_a_letter() {
+    check("needs v1.2.3", "needs v<n>");
+    check("needs V2.0.", "needs V<n>.");
+    check("/v1.2.3/a", "/v<n>/a");
+    check("v1.2@mail.example", "<email>");
+    unchanged("v2 /api/v2/users v1x");
+}
+
+#[test]
+fn numbers_in_groups() {
+    check("1_000 rows", "<n> rows");
+    check("1_234_567.5", "<n>");
+    check("1'000 rows", "<n> rows");
+    check(
+        "1’000 and 1\u{a0}000 and 1\u{202f}000",
+        "<n> and <n> and <n>",
+    );
+    check("1_00, 1_0000", "<n>_<n>, <n>_<n>");
+    check("'1'000'", "<str>");
+    check("5'10", "<n>'<n>");
+}
+
+#[test]
+fn numbers_of_other_scripts() {
+    check("２３ rows", "<n> rows");
+    check("٣ rows, ١٬٠٠٠ rows, १२.५", "<n> rows, <n> rows, <n>");
+    unchanged("Größe２ m²");
+}
+
+#[test]
+fn names_that_programs_make_up_for_a_while() {
+    check("/tmp/tmpx7f3k_2q", "/tmp/tmp<n>");
+    check("/tmp/tmpq9w8e7rt/a.csv", "/tmp/tmp<n>/a.csv");
+    check("in tmpq9w8e7rt.csv", "in tmp<n>.csv");
+    check("/tmp/tmpqqwweert", "/tmp/tmp<n>");
+    check("/tmp/tmp.Xa9Qk2LmPz", "/tmp/tmp.<n>");
+    check("C:\\Temp\\_MEI12345\\a", "C:\\Temp\\_MEI<n>\\a");
+    check("tmp_cache_1", "tmp_cache_<n>");
+    unchanged("tmpfile /tmp/tmpfile tmpdownload /tmp/tmp.attributes tmp /tmp/ MEIN _MEI");
+}
+
+#[test]
+fn ids_behind_their_kind() {
+    check("cus_NffrFeUfNV2Hib", "cus_<n>");
+    check("cus_9s6XKzkNRiz8i3", "cus_<n>");
+    check("cus_NffrFeUfNVxHib", "cus_<n>");
+    check(
+        "pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_YrKJUKribcBjcG8HVhfZluoGH",
+        "pi_<n>_secret_<n>",
+    );
+    check("'cs_test_a1B2c3D4e5F6g7H8'", "<str>");
+    check("id_9fceb02d0ae598e9", "id_<n>");
+    unchanged("customer_name get_CustomerNameId my_getUserByName is_HTTPSConnectionPool");
+}
+
+#[test]
+fn names_of_pods() {
+    check("pod shop-7d9f8b6c59-x2x7k", "pod shop-<n>");
+    check("pod shop-6c8d9f7b54-qzzkx is gone", "pod shop-<n> is gone");
+    check("db-7d9f8b6c59-x2x7k, db-6c8d9f7b54-qzzkx", "db-<n>, db-<n>");
+    check("/pods/a-b-7d9f8b6c59-x2x7k/log", "/pods/a-b-<n>/log");
+    check("job backup-28391040-x2x7k", "job backup-<n>");
+    check("order-456789-55555", "order-<n>-<n>");
+    unchanged("shop-checkout shop-checkout-proxy feed-back-plans");
+}
+
+#[test]
 fn the_beginning() {
     assert_eq!(replace_up_to("abc def", 5), "abc d");
     assert_eq!(replace_up_to("aé", 2), "a");
@@ -202,7 +280,9 @@ fn the_beginning() {
 fn hostile_texts_are_read_once() {
     for unit in [
         "'a ", "\"a ", "`a ", "a.", "a-", "1.", "1:", "::", "a@", "a://", "a://b?", "<n>/", "<",
-        "\\\"", "1,", "5 ", "May ", "a1", "0x", "«a ", "\n", "-", "a@b.", "%", "a1b2/", "/",
+        "\\\"", "1,", "5 ", "May ", "a1", "0x", "«a ", "\n", "-", "a@b.", "%", "a1b2/", "/", "ab_",
+        "a_", "tmp", "tmp.", "v1.", "1_000_", "1'000", "9999999-", "７.", "12:34 PM", " PM", "MEI",
+        "_MEI",
     ] {
         let text = unit.repeat(250_000 / unit.len());
         let once = replace(&text);
@@ -296,6 +376,19 @@ fn soup() -> impl Strategy<Value = String> {
             "1e",
             "abc123",
             "00:1a:2b:3c:4d:5e",
+            "_000",
+            "'000",
+            "\u{a0}000",
+            "v1.2",
+            "tmp",
+            "tmpx7f3k_2q",
+            "_MEI12345",
+            "cus_NffrFeUfNV2Hib",
+            "shop-7d9f8b6c59-x2x7k",
+            "-7d9f8b6c59-x2x7k",
+            "２３",
+            "٫",
+            " p.m.",
         ])
         .prop_map(str::to_owned),
         "[a-f0-9]{1,12}",

@@ -131,15 +131,18 @@ fn with_clock(text: Text<'_>, end: usize) -> Option<usize> {
     clock.or_else(|| (!text.word_at(end)).then_some(end))
 }
 
-/// `12:34:56.789 PM +02:00`; the seconds may be missing behind a date only.
+/// `12:34:56.789 PM +02:00`; the seconds may be missing behind a date and in one half of a day only.
 fn clock(text: Text<'_>, at: usize, alone: bool) -> Option<usize> {
     let (hour, end) = text.number(at, 2)?;
-    let minutes = sixtieth(text, end).filter(|_| hour <= 24)?;
+    let in_half = |end| half_day(text, end).filter(|_| hour <= 12);
+    let Some(minutes) = sixtieth(text, end).filter(|_| hour <= 24) else {
+        return in_half(end).and_then(|end| zone(text, end));
+    };
     let seconds = sixtieth(text, minutes);
     let parts = [
         seconds.and_then(|end| fraction(text, end)),
         seconds,
-        (!alone).then_some(minutes),
+        (!alone || in_half(minutes).is_some()).then_some(minutes),
     ];
     parts.into_iter().flatten().find_map(|end| zone(text, end))
 }
@@ -156,12 +159,8 @@ fn fraction(text: Text<'_>, at: usize) -> Option<usize> {
 
 /// The end of what may follow a time that ends at `end`, or `end` when a time may end there.
 fn zone(text: Text<'_>, end: usize) -> Option<usize> {
+    let end = half_day(text, end).unwrap_or(end);
     let gap = usize::from(text.byte(end) == b' ');
-    let half_day = matches!(text.byte(end + gap), b'A' | b'P' | b'a' | b'p')
-        && matches!(text.byte(end + gap + 1), b'M' | b'm');
-    if half_day && !text.word_at(end + gap + 2) {
-        return zone(text, end + gap + 2);
-    }
     let named = ["UTC", "GMT", "Z"]
         .into_iter()
         .find(|name| text.starts_with(end + gap, name))
@@ -181,6 +180,18 @@ fn zone(text: Text<'_>, end: usize) -> Option<usize> {
         .into_iter()
         .flatten()
         .find(|end| !text.word_at(*end))
+}
+
+/// The end of `AM`, `pm` or `p.m.` behind a time that ends at `end`.
+fn half_day(text: Text<'_>, end: usize) -> Option<usize> {
+    let letters = end + usize::from(text.byte(end) == b' ');
+    let first = matches!(text.byte(letters), b'A' | b'P' | b'a' | b'p');
+    let dots = usize::from(text.byte(letters + 1) == b'.');
+    let second = matches!(text.byte(letters + 1 + dots), b'M' | b'm');
+    let after = letters + 2 + dots;
+    let closed = dots == 0 || text.byte(after) == b'.';
+    let after = after + dots;
+    (first && second && closed && !text.word_at(after)).then_some(after)
 }
 
 fn month_name(text: Text<'_>, at: usize) -> Option<usize> {

@@ -115,6 +115,12 @@ fn versions_of_runtimes() {
         One,
         One,
     );
+    traces(
+        "E: m\n    at UserRepository.find (/srv/repo.js:3:4)",
+        "E: m\n    at OrderRepository.find (/srv/repo.js:3:4)",
+        One,
+        Two,
+    );
 }
 
 #[test]

@@ -271,6 +271,76 @@ fn node_over_a_release() {
 }
 
 #[test]
+fn node_methods_of_different_classes() {
+    let trace = |name: &str| {
+        format!("Error: x\n    at {name} (/srv/repo.js:3:4)\n    at main (/srv/main.js:1:1)")
+    };
+    let users = trace("UserRepository.find");
+    let orders = trace("OrderRepository.find");
+    apart(("Error", "x", &users), ("Error", "x", &orders));
+    for same_as_users in [
+        "async UserRepository.find",
+        "UserRepository.find [as get]",
+        "_UserRepository.find",
+        "UserRepository.prototype.find",
+    ] {
+        same(
+            ("Error", "x", &users),
+            ("Error", "x", &trace(same_as_users)),
+        );
+    }
+    let bare = trace("find");
+    for noise in [
+        "Object.find",
+        "Proxy.find",
+        "async Object.find",
+        "Function.find",
+        "exports.find",
+        "module.exports.find",
+        "Object.find [as load]",
+        "t.find",
+    ] {
+        same(("Error", "x", &bare), ("Error", "x", &trace(noise)));
+    }
+    // Browsers do not agree on them.
+    let web = |name: &str| {
+        users
+            .replace("UserRepository.find", name)
+            .replace("/srv/", "https://h/src/")
+    };
+    same(
+        ("Error", "x", &web("UserRepository.find")),
+        ("Error", "x", &web("find")),
+    );
+    let module = users.replace("/srv/", "file:///srv/");
+    apart(
+        ("Error", "x", &module),
+        ("Error", "x", &module.replace("User", "Order")),
+    );
+}
+
+#[test]
+fn directories_made_for_a_while() {
+    let trace = |root: &str| {
+        format!(
+            "Traceback (most recent call last):\n  File \"{root}/job.py\", line 3, in run\n    x\nE: y"
+        )
+    };
+    for (left, right) in [
+        ("/tmp/tmpab12cd34", "/tmp/tmpx7f3k_2q"),
+        ("/tmp/_MEI12345", "/tmp/_MEI98765"),
+        ("/tmp/_MEIk2x9Qa/app", "/tmp/_MEI98765/app"),
+        ("/tmp/tmp.Xa9Qk2LmPz", "/tmp/tmp.b3TyU8wQ1s"),
+    ] {
+        same(("E", "x", &trace(left)), ("E", "x", &trace(right)));
+    }
+    apart(
+        ("E", "x", &trace("/srv/tmpfile")),
+        ("E", "x", &trace("/srv/tmpdir")),
+    );
+}
+
+#[test]
 fn node_without_the_app() {
     let refused = "Error: getaddrinfo ENOTFOUND db.internal
     at GetAddrInfoReqWrap.onlookupall [as oncomplete] (node:dns:120:26)";

@@ -330,11 +330,11 @@ fn files_without_releases_and_hashes() {
 #[test]
 fn functions_without_numbers() {
     let script = |name: &str| format!("at {name} (/app/src/cart.js:1:2)");
-    identity(&script("async Cart.total"), "app/src/cart.js", "total");
+    identity(&script("async Cart.total"), "app/src/cart.js", "Cart.total");
     identity(&script("Object.<anonymous>"), "app/src/cart.js", "");
     identity(&script("new Cart"), "app/src/cart.js", "Cart");
     identity(&script("Anonymous function"), "app/src/cart.js", "");
-    identity(&script("Cart.a [as total]"), "app/src/cart.js", "a");
+    identity(&script("Cart.a [as total]"), "app/src/cart.js", "Cart.a");
     identity("at t.a (https://h.example/main.js:1:2)", "main.js", "");
     identity(
         "at t.onClick (https://h.example/main.js:1:2)",

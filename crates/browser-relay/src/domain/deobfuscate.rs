@@ -5,12 +5,15 @@
 //! [`Symbolication`] beside it.
 
 use super::enrich::Object;
+use super::json::push_string;
 use super::stack::{Dialect, Frame, Place, Stack};
 
 /// Frames of one stack that are looked up.
 pub(crate) const MOST_LOOKUPS: usize = 100;
 /// Frames that the [`Symbolication`] describes.
 const MOST_DESCRIBED: usize = 50;
+/// Frames that are described with the lines around them.
+const MOST_WITH_CONTEXT: usize = 20;
 /// Characters of a line of source.
 const LONGEST_LINE: usize = 200;
 /// Names shorter than this are taken to be minified.
@@ -32,7 +35,14 @@ pub(crate) struct Found {
     pub(crate) function: Option<String>,
     /// The line of the original text.
     pub(crate) text: Option<String>,
+    /// That line and those around it.
+    pub(crate) context: Vec<String>,
+    /// The line of the first of them, from 1.
+    pub(crate) context_line: u32,
 }
+
+/// Lines of the original text before and after a frame.
+pub(crate) const LINES_AROUND: u32 = 2;
 
 /// Why a frame stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,8 +148,12 @@ pub(crate) fn deobfuscate(stack: &Stack<'_>, outcomes: &[Outcome]) -> (String, S
     let described = (0..frames.len().min(outcomes.len()).min(MOST_DESCRIBED))
         .map(|index| {
             let (_, frame) = frames[index];
+            let mut outcome = outcomes[index].clone();
+            if let (Ok(found), true) = (&mut outcome, index >= MOST_WITH_CONTEXT) {
+                found.context.clear();
+            }
             Described {
-                outcome: outcomes[index].clone(),
+                outcome,
                 function: function(&frames, outcomes, index),
                 minified: Minified {
                     file: frame.file.to_owned(),
@@ -228,7 +242,7 @@ impl Symbolication {
         }
     }
 
-    /// `{"frames": [{"file", "line", "column", "function"?, "source"?, "minified": {"file", "line", "column",
+    /// `{"frames": [{"file", "line", "column", "function"?, "source"?, "context_line"?, "context"?, "minified": {"file", "line", "column",
     /// "function"?}}]}`; a frame that was not mapped has `reason` and `minified` only. When nothing was looked up:
     /// `{"frames": [], "reason"}`.
     pub(crate) fn to_json(&self) -> String {
@@ -242,6 +256,47 @@ impl Symbolication {
     }
 }
 
+/// One place by itself: `{"file", "line", "column", "name"?, "function"?, "source"?, "context_line"?, "context"?}`, or
+/// `{"reason"}`.
+pub(crate) fn described(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    let mut object = Object::open(&mut out);
+    match outcome {
+        Ok(found) => {
+            object.text("file", &found.source);
+            object.raw("line", &found.line.to_string());
+            object.raw("column", &found.column.to_string());
+            object.optional("name", found.name.as_deref());
+            object.optional("function", found.function.as_deref());
+            found.write_source(&mut object);
+        }
+        Err(unmapped) => object.text("reason", unmapped.reason()),
+    }
+    object.close();
+    out
+}
+
+impl Found {
+    /// `source`, the line itself, and `context` from the line `context_line` on, as far as they are known.
+    fn write_source(&self, object: &mut Object<'_>) {
+        let cut = |text: &str| -> String { text.trim_end().chars().take(LONGEST_LINE).collect() };
+        object.optional("source", self.text.as_deref().map(cut).as_deref());
+        if self.context.is_empty() {
+            return;
+        }
+        object.raw("context_line", &self.context_line.to_string());
+        let mut lines = String::from("[");
+        for (index, line) in self.context.iter().enumerate() {
+            if index > 0 {
+                lines.push(',');
+            }
+            push_string(&mut lines, &cut(line));
+        }
+        lines.push(']');
+        object.raw("context", &lines);
+    }
+}
+
 impl Described {
     fn to_json(&self) -> String {
         let mut out = String::new();
@@ -252,13 +307,7 @@ impl Described {
                 object.raw("line", &found.line.to_string());
                 object.raw("column", &found.column.to_string());
                 object.optional("function", self.function.as_deref());
-                let line = found.text.as_deref().map(|text| {
-                    text.trim_end()
-                        .chars()
-                        .take(LONGEST_LINE)
-                        .collect::<String>()
-                });
-                object.optional("source", line.as_deref());
+                found.write_source(&mut object);
             }
             Err(unmapped) => object.text("reason", unmapped.reason()),
         }

@@ -44,6 +44,7 @@ pub(crate) fn router(ctx: &Context, state: State, max_body_bytes: Option<usize>)
             delete(async || ApiError::invalid(INVALID_ID)),
         )
         .route("/api/source-maps/{id}", delete(source_maps::delete))
+        .route("/api/source-maps/{id}/lookup", get(source_maps::look_up))
         .with_state(state.clone());
     let browser = Router::new()
         .fallback(any(browser::answer))

@@ -7,7 +7,7 @@ use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
 use monlight_shared::clock::iso_seconds;
-use monlight_shared::http::{ApiError, PathText, RawParams, RequestContext, json};
+use monlight_shared::http::{ApiError, PathText, RawParams, RequestContext, json, json_text};
 use monlight_shared::store::Lane;
 use serde::Serialize;
 use serde_json::json;
@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::id_of;
 use super::spool::Spool;
+use crate::domain::deobfuscate::described;
 use crate::domain::source_map::MapFault;
 use crate::domain::source_map::decode::{DecodeFault, Summary, decode};
 use crate::domain::source_map::survey::survey;
@@ -22,6 +23,7 @@ use crate::domain::upload::{self, Upload, UploadFault};
 use crate::state::State;
 use crate::store::map_rows::{self, StoreSink};
 use crate::store::source_maps::{self, NewMap, SourceMap};
+use crate::store::symbols;
 
 /// Maps in one answer.
 const MOST_LISTED: u32 = 10_000;
@@ -104,6 +106,30 @@ pub(super) async fn delete(
     state.maps.recount(&state.store).await?;
     state.maps.upkeep.notify_one();
     Ok(json(StatusCode::OK, &json!({"status": "deleted"})))
+}
+
+/// What a map says about a place of the generated code, for whoever wants to know why a frame looks as it does.
+pub(super) async fn look_up(
+    Shared(state): Shared<State>,
+    PathText(id): PathText,
+    RawParams(query): RawParams,
+) -> Result<Response, ApiError> {
+    let id = id_of(&id)?;
+    let number = |name| {
+        let number = query.first(name).and_then(|text| text.parse::<u32>().ok());
+        number.filter(|number| *number > 0).ok_or_else(|| {
+            ApiError::Invalid(format!(
+                "Parameter '{name}' must be a whole number from 1 on"
+            ))
+        })
+    };
+    let (line, column) = (number("line")?, number("column")?);
+    let found = state
+        .store
+        .read(move |conn| symbols::look_up_in(conn, id, line, column))
+        .await?
+        .ok_or_else(|| ApiError::not_found("Source map not found"))?;
+    Ok(json_text(StatusCode::OK, described(&found)))
 }
 
 /// Takes a map in: the body goes to the disk, then the map in it is decoded, one at a time.

@@ -3,7 +3,7 @@
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::domain::deobfuscate::{Found, Outcome, Query, Unmapped};
+use crate::domain::deobfuscate::{Found, LINES_AROUND, Outcome, Query, Unmapped};
 use crate::domain::source_map::names::{self, NAMES_PER_CHUNK};
 use crate::domain::source_map::{Original, block, content, lookup_path};
 
@@ -49,6 +49,32 @@ pub(crate) fn look_up(
         });
     }
     Ok(outcomes)
+}
+
+/// Looks a place up in one map, from 1 each; `None` when there is no such map.
+pub(crate) fn look_up_in(
+    conn: &Connection,
+    id: i64,
+    line: u32,
+    column: u32,
+) -> Result<Option<Outcome>, StoreError> {
+    // One view of the database, as above.
+    let conn = conn.unchecked_transaction()?;
+    let map = conn
+        .prepare_cached("SELECT map_set, lines FROM source_maps WHERE id = ?1")?
+        .query_row([id], |row| {
+            Ok(Map {
+                map_set: row.get(0)?,
+                lines: row.get(1)?,
+            })
+        })
+        .optional()?;
+    let query = Query {
+        file: String::new(),
+        line,
+        column,
+    };
+    map.map(|map| find_place(&conn, map, &query)).transpose()
 }
 
 fn find_map(
@@ -108,6 +134,8 @@ fn find_place(conn: &Connection, map: Map, query: &Query) -> Result<Outcome, Sto
     let Some(source) = source_path(conn, map, original.source)? else {
         return Ok(Err(Unmapped::NoMapping));
     };
+    let (context_line, context) = context(conn, map, original)?;
+    let at = original.line.saturating_sub(context_line) as usize;
     Ok(Ok(Found {
         source,
         line: original.line.saturating_add(1),
@@ -115,7 +143,9 @@ fn find_place(conn: &Connection, map: Map, query: &Query) -> Result<Outcome, Sto
         name: name(conn, map, original)?,
         exact: token.column == column,
         function: function(conn, map, original)?,
-        text: text(conn, map, original)?,
+        text: context.get(at).cloned(),
+        context,
+        context_line: context_line.saturating_add(1),
     }))
 }
 
@@ -163,24 +193,37 @@ fn function(conn: &Connection, map: Map, original: Original) -> Result<Option<St
     Ok(function)
 }
 
-fn text(conn: &Connection, map: Map, original: Original) -> Result<Option<String>, StoreError> {
-    let text = conn
-        .prepare_cached(
-            "SELECT line, text FROM map_content WHERE map_set = ?1 AND source = ?2 AND line <= ?3
-             ORDER BY line DESC LIMIT 1",
-        )?
-        .query_row(
-            params![map.map_set, original.source, original.line],
-            |row| {
-                Ok(
-                    content::find_line(row.get_ref(1)?.as_str()?, row.get(0)?, original.line)
-                        .map(str::to_owned),
-                )
-            },
-        )
-        .optional()?
-        .flatten();
-    Ok(text)
+/// The lines of the original text around a place, the first one's number with them, from 0. It reads from the last line
+/// backwards, which is one row unless the lines begin in another.
+fn context(
+    conn: &Connection,
+    map: Map,
+    original: Original,
+) -> Result<(u32, Vec<String>), StoreError> {
+    let first = original.line.saturating_sub(LINES_AROUND);
+    let last = original.line.saturating_add(LINES_AROUND);
+    let mut statement = conn.prepare_cached(
+        "SELECT line, text FROM map_content WHERE map_set = ?1 AND source = ?2 AND line <= ?3 ORDER BY line DESC",
+    )?;
+    let mut rows = statement.query(params![map.map_set, original.source, last])?;
+    let mut lines = Vec::new();
+    let mut end = last.saturating_add(1);
+    while let Some(row) = rows.next()? {
+        let row_line: u32 = row.get(0)?;
+        let text = row.get_ref(1)?;
+        let text = text.as_str().unwrap_or_default();
+        let of_row = (row_line.max(first)..end).rev();
+        lines.extend(of_row.filter_map(|line| {
+            content::find_line(text, row_line, line).map(|text| (line, text.to_owned()))
+        }));
+        if row_line <= first {
+            break;
+        }
+        end = row_line;
+    }
+    lines.reverse();
+    let begins = lines.first().map_or(first, |(line, _)| *line);
+    Ok((begins, lines.into_iter().map(|(_, text)| text).collect()))
 }
 
 #[cfg(test)]
@@ -315,6 +358,37 @@ mod tests {
                 "onClick",
             ],
         );
+    }
+
+    #[test]
+    fn lines_around_a_place_stop_at_the_ends_of_the_text() {
+        let conn = database();
+        let content = (1..=400).map(|n| format!("line {n} {}\n", "x".repeat(90)));
+        let map = serde_json::json!({"version": 3, "sources": ["a.ts"], "sourcesContent": [content.collect::<String>()],
+            "mappings": "AAAA;AACA;AAqCA;AAsFA;AAsFA"});
+        upload(&conn, "web", "1", "/a.js", &map.to_string());
+        let mut seen = Vec::new();
+        for line in 1..=5 {
+            let found = look_up_in(&conn, 1, line, 1).unwrap().unwrap().unwrap();
+            let first = found.line.saturating_sub(2).max(1);
+            assert_eq!(found.context_line, first);
+            for (number, text) in (first..).zip(&found.context) {
+                assert!(
+                    text.starts_with(&format!("line {number} ")),
+                    "{number}: {text}"
+                );
+            }
+            assert!(
+                found
+                    .text
+                    .unwrap()
+                    .starts_with(&format!("line {} ", found.line))
+            );
+            seen.push((found.line, found.context.len()));
+        }
+        assert_eq!(seen[..2], [(1, 3), (2, 4)]);
+        assert!(seen[2..].iter().all(|(_, count)| *count == 5), "{seen:?}");
+        assert_eq!(look_up_in(&conn, 2, 1, 1).unwrap(), None);
     }
 
     #[test]

@@ -145,6 +145,7 @@ async fn a_real_stack_becomes_readable() {
         json!({
             "file": "../src/cart.ts", "line": 32, "column": 38, "function": "lineTotal",
             "source": "  return item.quantity * item.price!.cents + label.length * 0;",
+            "context_line": 30, "context": ["  // \"{\" in a comment, and in a text below, must not confuse anybody.", "  const label = `${item.sku}: {`;", "  return item.quantity * item.price!.cents + label.length * 0;", "}", ""],
             "minified": {"file": "https://shop.example/assets/app.min.js", "line": 1, "column": 416, "function": "l"},
         })
     );

@@ -365,3 +365,62 @@ async fn the_oldest_maps_make_room() {
         .collect();
     assert_eq!(urls, ["/1.js", "/2.js"]);
 }
+
+#[tokio::test]
+async fn a_place_can_be_looked_up() {
+    let world = World::new();
+    let map = include_str!("../data/app.min.js.map");
+    world.upload(map).await.expect(201);
+    let look_up = async |path: &str| {
+        let path = format!("/api/source-maps/{path}");
+        let answer = world.relay.get(&path).await;
+        (answer.status.as_u16(), answer.json())
+    };
+    let (status, found) = look_up("1/lookup?line=1&column=416").await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        (
+            &found["file"],
+            &found["line"],
+            &found["column"],
+            &found["function"]
+        ),
+        (
+            &json!("../src/cart.ts"),
+            &json!(32),
+            &json!(38),
+            &json!("lineTotal")
+        )
+    );
+    assert_eq!(found["context"].as_array().unwrap().len(), 5);
+    assert_eq!(found["context"][2], found["source"]);
+    for (path, status, answer) in [
+        (
+            "1/lookup?line=9&column=1",
+            200,
+            json!({"reason": "line outside the map"}),
+        ),
+        (
+            "2/lookup?line=1&column=1",
+            404,
+            json!({"detail": "Source map not found"}),
+        ),
+        (
+            "x/lookup?line=1&column=1",
+            400,
+            json!({"detail": "Invalid ID"}),
+        ),
+        (
+            "1/lookup?line=0&column=1",
+            400,
+            json!({"detail": "Parameter 'line' must be a whole number from 1 on"}),
+        ),
+        (
+            "1/lookup?line=1",
+            400,
+            json!({"detail": "Parameter 'column' must be a whole number from 1 on"}),
+        ),
+    ] {
+        assert_eq!(look_up(path).await, (status, answer), "{path}");
+    }
+}

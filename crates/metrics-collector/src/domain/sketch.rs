@@ -176,14 +176,24 @@ fn representative(index: i32) -> f64 {
 }
 
 fn merge_side(side: &mut Vec<Bucket>, other: &[Bucket]) {
-    if other.is_empty() {
-        return;
+    // After a few merges most buckets are there, and nothing has to move.
+    let mut place = 0;
+    for (done, bucket) in other.iter().enumerate() {
+        while side
+            .get(place)
+            .is_some_and(|known| known.index < bucket.index)
+        {
+            place += 1;
+        }
+        match side.get_mut(place) {
+            Some(known) if known.index == bucket.index => known.count += bucket.count,
+            _ => return merge_new(side, &other[done..]),
+        }
     }
-    let known = side.binary_search_by_key(&other[0].index, |bucket| bucket.index);
-    if let (Ok(place), [only]) = (known, other) {
-        side[place].count += only.count;
-        return;
-    }
+}
+
+/// Merges buckets of which some are not there yet.
+fn merge_new(side: &mut Vec<Bucket>, other: &[Bucket]) {
     let mut merged = Vec::with_capacity(side.len() + other.len());
     let (mut mine, mut theirs) = (side.iter().peekable(), other.iter().peekable());
     while let (Some(a), Some(b)) = (mine.peek(), theirs.peek()) {

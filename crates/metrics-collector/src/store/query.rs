@@ -16,10 +16,13 @@ use crate::domain::label_filter::LabelFilter;
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::Rollup;
+use crate::domain::rollup::{Rollup, merge_into};
 
-/// About how many rows are read at once.
-const ROWS_AT_ONCE: usize = 4000;
+/// About how many rows of an answer are held at once, and how many with their sketches.
+const ROWS_HELD: usize = 4000;
+const SKETCHES_HELD: usize = 1000;
+/// About how many stored rows are read at once: they take some of the time that a read may take.
+const ROWS_READ: usize = 40_000;
 
 /// A question about one metric.
 #[derive(Clone, Debug)]
@@ -171,7 +174,13 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
     let (from, to) = buckets.range(question.now_ms);
     let earliest = earliest(conn, buckets.tier, names.iter().map(|name| name.id))?;
     let from = from.max(earliest.map_or(to, |at| buckets.bucket_of(at)));
-    let at_once = (ROWS_AT_ONCE / series_count.max(1)) as i64 * buckets.tier.step_ms();
+    let held = match sketches {
+        Sketches::Never => ROWS_HELD,
+        Sketches::UnlessExact | Sketches::Always => SKETCHES_HELD,
+    };
+    let parts = (buckets.step_ms / buckets.tier.step_ms()).max(1) as usize;
+    let by_rows = ROWS_READ / series_count.max(1) / parts;
+    let at_once = by_rows.min(held / groups.len().max(1)).clamp(1, 1500);
     let mut prepared = Prepared {
         selection,
         groups,
@@ -181,7 +190,7 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
         buckets,
         from,
         to,
-        stretch: (at_once / buckets.step_ms).clamp(1, 1500) * buckets.step_ms,
+        stretch: at_once as i64 * buckets.step_ms,
         now_ms: question.now_ms,
     };
     if let Some(limit) = question.limit {
@@ -373,27 +382,26 @@ pub(crate) fn read(
     to: i64,
 ) -> Result<Vec<AnswerRow>, StoreError> {
     let pieces = plan(conn, from, to.min(question.to), question.buckets.tier)?;
-    let mut rows: Vec<AnswerRow> = Vec::new();
+    let mut rows: BTreeMap<(i64, Group), Option<Rollup>> = BTreeMap::new();
     scan(
         conn,
         &pieces,
         &question.selection,
         question.sketches,
         |at, group, rollup| {
-            rows.push(AnswerRow {
-                bucket: question.buckets.bucket_of(at),
-                group,
-                rollup,
-            });
+            let bucket = question.buckets.bucket_of(at);
+            merge_into(rows.entry((bucket, group)).or_default(), rollup);
         },
     )?;
-    rows.sort_by_key(|row| (row.bucket, row.group));
-    rows.dedup_by(|next, known| {
-        let same = (next.bucket, next.group) == (known.bucket, known.group);
-        if same {
-            known.rollup.merge(&next.rollup);
-        }
-        same
-    });
-    Ok(rows)
+    Ok(rows
+        .into_iter()
+        .filter_map(|((bucket, group), rollup)| {
+            let rollup = rollup?;
+            Some(AnswerRow {
+                bucket,
+                group,
+                rollup,
+            })
+        })
+        .collect())
 }

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::http::ApiError;
 use crate::service::Context;
-use crate::store::StoreError;
+use crate::store::{Lane, StoreError};
 
 /// The header that carries a key.
 pub const HEADER: &str = "idempotency-key";
@@ -31,7 +31,11 @@ pub const MOST_IN_BATCH: usize = 100;
 /// Bytes of a batch.
 pub const LARGEST_BATCH: usize = 1024 * 1024;
 
-const FORGET_EVERY: Duration = Duration::from_hours(1);
+/// Keys that are known at most, beside those of the last minutes: some 30 MB. The oldest go first, and a sender that asks
+/// again after so many others is carried out twice.
+pub const MOST_KEYS: i64 = 1_000_000;
+
+const FORGET_EVERY: Duration = Duration::from_mins(10);
 const KEYS_IN_SLICE: i64 = 2_000;
 
 /// A key, in the order of time.
@@ -129,15 +133,50 @@ pub fn forget(conn: &Connection, unix_ms: i64) -> Result<bool, StoreError> {
     Ok(forgotten > 0)
 }
 
+/// Forgets so many of the oldest keys.
+pub fn forget_oldest(conn: &Connection, keys: i64) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "DELETE FROM idempotency_keys WHERE key IN (SELECT key FROM idempotency_keys ORDER BY key LIMIT ?1)",
+    )?
+    .execute([keys])?;
+    Ok(())
+}
+
+fn count(conn: &Connection) -> Result<i64, StoreError> {
+    let count = conn
+        .prepare_cached("SELECT count(*) FROM idempotency_keys")?
+        .query_row([], |row| row.get(0))?;
+    Ok(count)
+}
+
 /// Starts the task that forgets old keys.
 pub fn start_forgetting(ctx: &Context) {
     let (store, clock) = (ctx.store.clone(), ctx.clock.clone());
+    let known = ctx.metrics.gauge(
+        "monlight_idempotency_keys",
+        "Requests that would be noticed if they were sent again, at most ten minutes ago.",
+        &[],
+    );
+    let limit = ctx.metrics.gauge(
+        "monlight_idempotency_keys_limit",
+        "As many are known at most, beside those of the last ten minutes.",
+        &[],
+    );
+    limit.set(MOST_KEYS);
     ctx.lifecycle
         .every("idempotency keys", FORGET_EVERY, move || {
-            let (store, clock) = (store.clone(), clock.clone());
+            let (store, clock, known) = (store.clone(), clock.clone(), known.clone());
             async move {
                 let before = clock.now_ms() - KNOWN_FOR.as_millis() as i64;
                 store.in_slices(move |conn| forget(conn, before)).await?;
+                let mut excess = store.read(count).await? - MOST_KEYS;
+                while excess > 0 {
+                    let slice = excess.min(KEYS_IN_SLICE);
+                    let forget = move |conn: &Connection| forget_oldest(conn, slice);
+                    store.write(Lane::Upkeep, 0, forget).await?;
+                    excess -= slice;
+                }
+                known.set(store.read(count).await?);
                 Ok(())
             }
         });
@@ -256,6 +295,12 @@ mod tests {
         assert!(forget(&conn, 2_000).expect("deleted"));
         assert!(!forget(&conn, 2_000).expect("deleted"));
         assert_eq!(known(), [false, true, false]);
+        note(&conn, keys[2]).expect("noted");
+        forget_oldest(&conn, 1).expect("deleted");
+        assert_eq!(
+            (known(), count(&conn).expect("read")),
+            ([false, false, true], 1)
+        );
         note(&conn, None).expect("nothing");
         assert!(!is_known(&conn, None).expect("nothing"));
     }

@@ -18,6 +18,8 @@ pub struct DockerLine<'a> {
     pub stream: Stream,
     /// Nanoseconds since 1970, UTC; `None` when the record has no readable time.
     pub time_ns: Option<i64>,
+    /// Bytes of the text that are not there.
+    pub dropped: u64,
 }
 
 /// Why a line of the file is no record.
@@ -65,6 +67,7 @@ impl DockerLine<'_> {
             complete: self.complete,
             stream: self.stream,
             time_ns: self.time_ns,
+            dropped: self.dropped,
         }
     }
 }
@@ -87,13 +90,14 @@ fn parse_text(text: &str) -> Result<DockerLine<'_>, Skip> {
             .time
             .and_then(|raw| unquote(raw.get()))
             .and_then(parse_time),
+        dropped: 0,
     })
 }
 
 /// What can be saved of a record that was too long to be kept whole.
 ///
 /// `head` is its beginning, `tail` its last bytes, `dropped` how many bytes in between are gone. Docker writes `log`
-/// first and `stream` and `time` last, so both are usually there. The text ends in a visible mark.
+/// first and `stream` and `time` last, so both are usually there.
 pub fn parse_cut(head: &[u8], tail: &[u8], dropped: u64) -> Result<DockerLine<'static>, Skip> {
     let head = String::from_utf8_lossy(head);
     let value = head
@@ -103,14 +107,14 @@ pub fn parse_cut(head: &[u8], tail: &[u8], dropped: u64) -> Result<DockerLine<'s
         .and_then(|rest| rest.trim_start().strip_prefix(':'))
         .and_then(|rest| rest.trim_start().strip_prefix('"'))
         .ok_or(Skip::NotJson)?;
-    let mut text = unescape(value.trim_end_matches('\u{fffd}'));
-    text.push_str(&cut_mark(dropped));
+    let text = unescape(value.trim_end_matches('\u{fffd}'));
     let tail = String::from_utf8_lossy(tail);
     Ok(DockerLine {
         text: Cow::Owned(text),
         complete: !tail_has_partial_text(&tail),
         stream: last_value(&tail, "stream").map_or(Stream::Stdout, stream),
         time_ns: last_value(&tail, "time").and_then(parse_time),
+        dropped,
     })
 }
 
@@ -351,7 +355,7 @@ mod tests {
         let head = br#"{"log":"ERROR: aaa \"bbb\u00"#;
         let tail = br#"cccc\n","stream":"stderr","time":"2025-01-20T10:00:02Z"}"#;
         let record = parse_cut(head, tail, 4096).expect("a record");
-        assert_eq!(record.text, "ERROR: aaa \"bbb … [cut: 4096 more bytes]");
+        assert_eq!((&*record.text, record.dropped), ("ERROR: aaa \"bbb", 4096));
         assert_eq!(record.stream, Stream::Stderr);
         assert_eq!(record.time_ns, Some(1_737_367_202_000_000_000));
         assert!(record.complete);

@@ -279,6 +279,31 @@ mod tests {
     }
 
     #[test]
+    fn an_exception_group_does_not_hide_behind_a_harmless_line() {
+        for harmless in [
+            "INFO:     127.0.0.1:5000 - \"GET / HTTP/1.1\" 500",
+            "DEBUG x",
+        ] {
+            let entries = assemble(&[
+                harmless,
+                "  + Exception Group Traceback (most recent call last):",
+                "  |   File \"a.py\", line 1, in <module>",
+                "  | ExceptionGroup: many (1 sub-exception)",
+                "  +-+---------------- 1 ----------------",
+                "    | ValueError: 1",
+                "    +------------------------------------",
+                "next",
+            ]);
+            let lines: Vec<_> = entries
+                .iter()
+                .map(|entry| entry.message.lines().count())
+                .collect();
+            assert_eq!(lines, [1, 6, 1], "{harmless}");
+            assert_eq!(entries[1].level, Level::Error, "{harmless}");
+        }
+    }
+
+    #[test]
     fn two_tracebacks_in_a_row_are_two_entries() {
         check(
             "Traceback (most recent call last):\n  a\nValueError: 1\n---\nTraceback (most recent call last):\n  b\nValueError: 2",

@@ -37,7 +37,19 @@ impl Joiner {
         time_ns: i64,
         now: Duration,
     ) -> Option<Line> {
-        if complete && self.0.is_none() && text.len() <= MAX_LINE_BYTES {
+        self.push_cut(text, 0, complete, time_ns, now)
+    }
+
+    /// As [`Joiner::push`], of a text whose last `dropped` bytes are gone.
+    pub fn push_cut(
+        &mut self,
+        text: &str,
+        dropped: u64,
+        complete: bool,
+        time_ns: i64,
+        now: Duration,
+    ) -> Option<Line> {
+        if complete && dropped == 0 && self.0.is_none() && text.len() <= MAX_LINE_BYTES {
             return Some(Line {
                 time_ns,
                 text: text.to_owned(),
@@ -51,6 +63,7 @@ impl Joiner {
         });
         pending.touched = now;
         pending.append(text);
+        pending.dropped += dropped;
         if complete { self.take() } else { None }
     }
 
@@ -124,6 +137,22 @@ mod tests {
     use super::*;
 
     const NOW: Duration = Duration::from_secs(5);
+
+    /// The mark was put into the text, and then cut with it.
+    #[test]
+    fn a_text_that_was_cut_before_has_one_mark_with_all_that_is_missing() {
+        let mut joiner = Joiner::default();
+        let long = "x".repeat(MAX_LINE_BYTES + 7);
+        let line = joiner
+            .push_cut(&long, 1_000, true, 1, NOW)
+            .expect("complete");
+        assert_eq!(
+            line.text,
+            format!("{}{}", "x".repeat(MAX_LINE_BYTES), cut_mark(1_007))
+        );
+        let line = joiner.push_cut("short", 5, true, 1, NOW).expect("complete");
+        assert_eq!(line.text, format!("short{}", cut_mark(5)));
+    }
 
     #[test]
     fn pieces_become_one_line_with_the_first_time() {

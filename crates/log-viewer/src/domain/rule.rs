@@ -11,7 +11,7 @@ use monlight_shared::http::Query;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::filter::Filter;
+use super::filter::{Filter, Levels};
 use super::matching::Matching;
 use super::query_filter::{self, NAMES};
 
@@ -189,12 +189,9 @@ fn query_of(value: &Value) -> Result<String, String> {
             .collect(),
         Value::Object(parameters) => parameters
             .iter()
-            .flat_map(|(name, value)| match value {
-                Value::Array(values) => values.iter().map(|value| (name, value)).collect(),
-                value => vec![(name, value)],
-            })
-            .map(|(name, value)| Ok((name.clone(), text_of(name, value)?)))
-            .collect::<Result<_, String>>()?,
+            .map(|(name, value)| values_of(name, value))
+            .collect::<Result<Vec<_>, String>>()?
+            .concat(),
         _ => {
             return Err(
                 "filter: expected an object such as {\"level\": \">=error\", \"search\": \"timeout\"}, or a query string"
@@ -223,6 +220,32 @@ fn query_of(value: &Value) -> Result<String, String> {
     filter_of(&query).map(|_| query)
 }
 
+/// A parameter of an object with its values. Those of lists that are separated by commas become one value; of others only
+/// fields can have several.
+fn values_of(name: &str, value: &Value) -> Result<Vec<(String, String)>, String> {
+    let values = match value {
+        Value::Array(values) => values.as_slice(),
+        value => std::slice::from_ref(value),
+    };
+    let texts: Vec<String> = values
+        .iter()
+        .map(|value| text_of(name, value))
+        .collect::<Result<_, _>>()?;
+    // Forms send empty parameters along.
+    let is_blank = |text: &String| text.trim().is_empty();
+    if texts.is_empty() || texts.len() > 1 && texts.iter().any(is_blank) {
+        return Err(format!("filter: {name}: expected texts that are not empty"));
+    }
+    let pair = |text: String| (name.to_owned(), text);
+    if matches!(name, "container" | "project" | "service" | "level") {
+        return Ok(vec![pair(texts.join(","))]);
+    }
+    if texts.len() > 1 && !name.starts_with("field.") {
+        return Err(format!("filter: {name}: expected one text"));
+    }
+    Ok(texts.into_iter().map(pair).collect())
+}
+
 fn unknown(name: &str) -> String {
     let shown: String = name.chars().take(64).collect();
     if matches!(name, "since" | "until") {
@@ -249,6 +272,16 @@ fn filter_of(query: &str) -> Result<Filter, String> {
     let query = Query::parse(query);
     let pairs: Vec<(&str, &str)> = query.pairs().collect();
     let filter = query_filter::parse(&pairs).map_err(|fault| format!("filter: {fault}"))?;
+    let levels = pairs.iter().filter(|(name, _)| *name == "level");
+    for part in levels.flat_map(|(_, text)| text.split(',')) {
+        if !part.trim().is_empty() && Levels::parse(part).is_empty() {
+            let expected = "levels such as error, >=warning";
+            return Err(format!(
+                "filter: {}",
+                query_filter::unexpected("level", part, expected)
+            ));
+        }
+    }
     if Matching::new(&filter).is_none() {
         return Err("filter: mode: \"fts\" cannot be watched for; expected words".to_owned());
     }
@@ -278,8 +311,9 @@ fn encode(out: &mut String, text: &str) {
 /// What a rule has counted. Times are unix milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// Numbers of parts of windows since 1970, ascending, each with what arrived in it.
-    pub parts: Vec<(i64, i64)>,
+    /// Numbers of parts of windows since 1970, ascending, each with what arrived in it, and how much of that while the
+    /// rule was quiet.
+    pub parts: Vec<(i64, i64, i64)>,
     /// When it last fired.
     pub fired_ms: Option<i64>,
     /// Matches since it last fired.
@@ -293,34 +327,42 @@ impl Counted {
             return None;
         }
         let window_ms = rule.window.as_millis() as i64;
-        let part = now_ms.div_euclid((window_ms / PARTS).max(1));
-        let oldest = part - window_ms.min(PARTS);
+        let (oldest, part) = parts_of(window_ms, now_ms);
+        let is_quiet = self.quiet_until(rule, now_ms).is_some();
+        let while_quiet = if is_quiet { entries } else { 0 };
         self.parts
-            .retain(|(known, _)| (oldest..=part).contains(known));
+            .retain(|(known, ..)| (oldest..=part).contains(known));
         match self.parts.last_mut() {
-            Some((known, count)) if *known == part => *count += entries,
-            _ => self.parts.push((part, entries)),
+            Some((known, count, quiet)) if *known == part => {
+                *count += entries;
+                *quiet += while_quiet;
+            }
+            _ => self.parts.push((part, entries, while_quiet)),
         }
-        self.unsaid += entries;
-        let counted: i64 = self.parts.iter().map(|(_, count)| count).sum();
-        if counted < rule.threshold || self.quiet_until(rule, now_ms).is_some() {
+        self.unsaid += while_quiet;
+        let counted: i64 = self.parts.iter().map(|(_, count, _)| count).sum();
+        if counted < rule.threshold || is_quiet {
             return None;
         }
+        let heard: i64 = self
+            .parts
+            .iter()
+            .map(|(_, count, quiet)| count - quiet)
+            .sum();
         self.parts.clear();
         self.fired_ms = Some(now_ms);
-        Some(std::mem::take(&mut self.unsaid))
+        Some(std::mem::take(&mut self.unsaid) + heard)
     }
 
     /// How many matches count at this time.
     pub fn within(&self, rule: &Rule, now_ms: i64) -> i64 {
         let window_ms = rule.window.as_millis() as i64;
-        let part = now_ms.div_euclid((window_ms / PARTS).max(1));
-        let oldest = part - window_ms.min(PARTS);
+        let (oldest, part) = parts_of(window_ms, now_ms);
         let counts = self
             .parts
             .iter()
-            .filter(|(known, _)| (oldest..=part).contains(known));
-        counts.map(|(_, count)| count).sum()
+            .filter(|(known, ..)| (oldest..=part).contains(known));
+        counts.map(|(_, count, _)| count).sum()
     }
 
     /// Until when the rule is quiet, `None` when it is not.
@@ -329,6 +371,13 @@ impl Counted {
         let until = fired_ms + rule.cooldown.as_millis() as i64;
         (until > now_ms).then_some(until)
     }
+}
+
+/// The numbers of the first and the last part of the window that ends at this time. The first may be partly before it.
+fn parts_of(window_ms: i64, now_ms: i64) -> (i64, i64) {
+    let length = (window_ms / PARTS).max(1);
+    let number = |time: i64| time.div_euclid(length);
+    (number(now_ms.saturating_sub(window_ms)), number(now_ms))
 }
 
 /// When a rule would have fired, had entries arrived at these times, in ascending order.

@@ -61,6 +61,8 @@ const BOX: [char; 3] = ['│', '╰', '├'];
 pub fn of_first_line(line: &str) -> Trace {
     if line.starts_with(TRACEBACK) || is_boxed_traceback(line) {
         Trace::PythonFrames
+    } else if is_group_traceback(line) {
+        Trace::PythonDone
     } else if is_go_start(line) {
         Trace::Go
     } else if is_rust_panic(line) {
@@ -85,6 +87,9 @@ pub fn continues(open: Context<'_>, line: &str) -> Option<Trace> {
     if is_json_object(line) || is_json_object(open.first_line) && open.lines == 1 {
         return None;
     }
+    if is_group_traceback(line) {
+        return takes_traceback(open).then_some(Trace::PythonDone);
+    }
     if line.starts_with([' ', '\t']) {
         return (!is_padded_level(line)).then(|| indented(line, open.trace));
     }
@@ -95,6 +100,13 @@ pub fn continues(open: Context<'_>, line: &str) -> Option<Trace> {
         return Some(open.trace);
     }
     follows(open, line)
+}
+
+/// What the traceback of an exception group begins with. All of it is indented.
+fn is_group_traceback(line: &str) -> bool {
+    line.trim_start()
+        .strip_prefix("+ Exception Group ")
+        .is_some_and(|rest| rest.starts_with(TRACEBACK))
 }
 
 /// Whether the whole line is one JSON object: such a line is an entry of its own.

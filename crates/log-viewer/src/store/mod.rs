@@ -67,6 +67,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "rules that watch what arrives",
         sql: include_str!("migrations/0113_rules.sql"),
     },
+    Migration {
+        version: 114,
+        name: "the newest entries of rules",
+        sql: include_str!("migrations/0114_rule_newest.sql"),
+    },
 ];
 
 /// How many pairs of row and index tables there are.

@@ -29,14 +29,19 @@ pub struct StoredRule {
     pub counted: Counted,
     /// How often it fired.
     pub fired: i64,
+    /// The ids of the last few entries it counted, oldest first.
+    pub newest: Vec<i64>,
 }
 
+/// How many entries an alert names.
+const NAMED: usize = 5;
+
 const COLUMNS: &str = "id, name, query, threshold, window_ms, cooldown_ms, enabled, created_ms, updated_ms, revision, parts,
-    fired_ms, fired, unsaid";
+    fired_ms, fired, unsaid, newest";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredRule> {
     let time = |ms: i64| Duration::from_millis(ms.unsigned_abs());
-    let parts: String = row.get(10)?;
+    let (parts, newest): (String, String) = (row.get(10)?, row.get(14)?);
     Ok(StoredRule {
         id: row.get(0)?,
         rule: Rule {
@@ -57,6 +62,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredRule> {
             unsaid: row.get(13)?,
         },
         fired: row.get(12)?,
+        newest: serde_json::from_str(&newest).unwrap_or_default(),
     })
 }
 
@@ -109,7 +115,7 @@ pub fn replace(
     conn.prepare_cached(
         "UPDATE alert_rules SET name = ?2, query = ?3, threshold = ?4, window_ms = ?5, cooldown_ms = ?6, enabled = ?7,
            updated_ms = ?8, revision = revision + ?9,
-           parts = CASE ?9 WHEN 1 THEN '[]' ELSE parts END, unsaid = CASE ?9 WHEN 1 THEN 0 ELSE unsaid END,
+           parts = CASE ?9 WHEN 1 THEN '[]' ELSE parts END, newest = CASE ?9 WHEN 1 THEN '[]' ELSE newest END, unsaid = CASE ?9 WHEN 1 THEN 0 ELSE unsaid END,
            fired_ms = CASE ?9 WHEN 1 THEN NULL ELSE fired_ms END
          WHERE id = ?1",
     )?
@@ -162,9 +168,18 @@ pub fn count(
         if stored.revision != hit.revision || !stored.rule.enabled {
             continue;
         }
+        // A burst is stored in several batches, its last line nearly always alone.
+        stored.newest.extend_from_slice(&hit.newest);
+        let older = stored.newest.len().saturating_sub(NAMED);
+        stored.newest.drain(..older);
         let told = stored.counted.add(&stored.rule, hit.entries, now_ms);
         if let Some(entries) = told {
-            let firing = fire(conn, &stored, entries, &hit.newest, now_ms)?;
+            let mut newest = std::mem::take(&mut stored.newest);
+            let others = newest
+                .len()
+                .saturating_sub(usize::try_from(entries).unwrap_or(0));
+            newest.drain(..others);
+            let firing = fire(conn, &stored, entries, &newest, now_ms)?;
             outbox.note(conn, FIRED, firing, now_ms)?;
             fired += 1;
         }
@@ -188,14 +203,15 @@ fn save(conn: &Connection, stored: &StoredRule, fired: bool) -> Result<(), Store
         unsaid,
     } = &stored.counted;
     conn.prepare_cached(
-        "UPDATE alert_rules SET parts = ?2, fired_ms = ?3, unsaid = ?4, fired = fired + ?5 WHERE id = ?1",
+        "UPDATE alert_rules SET parts = ?2, fired_ms = ?3, unsaid = ?4, fired = fired + ?5, newest = ?6 WHERE id = ?1",
     )?
     .execute(params![
         stored.id,
         json(parts)?,
         fired_ms,
         unsaid,
-        i64::from(fired)
+        i64::from(fired),
+        json(&stored.newest)?
     ])?;
     Ok(())
 }

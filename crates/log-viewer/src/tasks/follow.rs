@@ -480,10 +480,13 @@ fn take(
     } else {
         stdout
     };
-    let line: Option<Line> =
-        output
-            .joiner
-            .push(&record.text, record.complete, time_ns, now.monotonic);
+    let line: Option<Line> = output.joiner.push_cut(
+        &record.text,
+        record.dropped,
+        record.complete,
+        time_ns,
+        now.monotonic,
+    );
     let entry = line.and_then(|line| output.assembler.push(line, now.monotonic));
     if let Some(entry) = entry {
         sink.push(entry);

@@ -151,14 +151,23 @@ fn a_rule_fires_at_its_threshold_and_tells_what_it_found() {
     );
     let rule = &told["rule"];
     assert_eq!((&rule["id"], &rule["entries"]), (&json!(1), &json!(3)));
-    let newest = rule["newest"]
+    // Also those of the batches before.
+    let mut newest: Vec<_> = rule["newest"]
         .as_array()
         .expect("a list")
-        .last()
-        .expect("one");
+        .iter()
+        .map(|entry| (entry["message"].as_str(), entry["container"].as_str()))
+        .collect();
+    newest.sort_unstable();
+    let of = |message| (Some(message), Some("web"));
     assert_eq!(
-        (&newest["message"], &newest["container"]),
-        (&json!("ERROR: c timed out"), &json!("web"))
+        newest,
+        [
+            "ERROR: a timed out",
+            "ERROR: b timed out",
+            "ERROR: c timed out"
+        ]
+        .map(of)
     );
     let state = rig.state_of(1);
     assert_eq!((&state["fired"], &state["matches"]), (&json!(1), &json!(0)));

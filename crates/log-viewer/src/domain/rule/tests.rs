@@ -42,6 +42,46 @@ fn filters_are_objects_or_query_strings() {
     );
 }
 
+/// The last of them counted alone, and an alert never came.
+#[test]
+fn of_a_list_of_texts_each_counts() {
+    #[track_caller]
+    fn check(object: Value, text: &str) {
+        let rule = |filter: &Value| read(&json!({"name": "r", "filter": filter})).expect("a rule");
+        assert_eq!(
+            rule(&object).filter(),
+            rule(&json!(text)).filter(),
+            "{object}"
+        );
+    }
+    check(json!({"level": ["error", "warn"]}), "level=error,warn");
+    check(
+        json!({"container": ["api-1", "web"]}),
+        "container=api-1,web",
+    );
+    check(
+        json!({"project": ["a"], "service": ["b", "!c"]}),
+        "project=a&service=b,!c",
+    );
+    for (filter, expected) in [
+        (
+            json!({"stream": ["stdout", "stderr"]}),
+            "stream: expected one text",
+        ),
+        (json!({"search": ["a", "b"]}), "search: expected one text"),
+        (json!({"level": []}), "level: expected texts"),
+        (json!({"container": ["a", ""]}), "container: expected texts"),
+        (
+            json!({"level": "error,wran"}),
+            "level: \"wran\"; expected levels such as",
+        ),
+        (json!({"level": ["eror", "error"]}), "level: \"eror\""),
+        (json!("level=error,wran"), "level: \"wran\""),
+    ] {
+        refused(&json!({"name": "r", "filter": filter}), expected);
+    }
+}
+
 #[track_caller]
 fn refused(body: &Value, expected: &str) {
     let fault = read(body).expect_err("no rule");
@@ -83,7 +123,7 @@ fn what_is_wrong_is_said() {
     refused(&with("filter", json!({"regex": "("})), "filter: regex:");
     refused(
         &with("filter", json!({"level": "loud"})),
-        "nothing can match",
+        "level: \"loud\"; expected levels",
     );
     refused(
         &with("filter", json!({"search": "a", "mode": "fts"})),
@@ -120,6 +160,13 @@ fn the_threshold_counts_within_the_window() {
     assert_eq!(fired(&[0, 1, 2, 3, 4, 5]), [2000, 5000]);
 }
 
+/// The parts of a window that is no multiple of sixty milliseconds did not cover it.
+#[test]
+fn a_window_of_any_length_is_covered() {
+    let fired = firings(&rule(3, 1, 0), [378_585, 378_622, 379_584].into_iter());
+    assert_eq!(fired, [379_584]);
+}
+
 #[test]
 fn a_rule_that_fired_is_quiet_and_then_tells_how_many_it_was() {
     let rule = rule(2, 60, 600);
@@ -132,6 +179,19 @@ fn a_rule_that_fired_is_quiet_and_then_tells_how_many_it_was() {
     assert_eq!(counted.within(&rule, 599_999), 61);
     assert_eq!(counted.add(&rule, 1, 600_000), Some(600));
     assert!(counted.parts.is_empty());
+}
+
+/// Every stray match since the last alert was told with the next one.
+#[test]
+fn what_left_the_window_while_nothing_was_quiet_is_not_told() {
+    let rule = rule(3, 60, 0);
+    let mut counted = Counted::default();
+    for minute in 0..10 {
+        assert_eq!(counted.add(&rule, 1, minute * 120_000), None);
+    }
+    assert_eq!(counted.add(&rule, 1, 1_081_000), None);
+    assert_eq!(counted.add(&rule, 2, 1_082_000), Some(4));
+    assert_eq!(counted.add(&rule, 3, 1_083_000), Some(3));
 }
 
 #[test]

@@ -1,0 +1,4 @@
+-- newest: the ids of the last few entries that count for the next alert, as a JSON list. parts is now a list of [part of the
+-- window, entries, those of them that came while the rule was quiet].
+ALTER TABLE alert_rules ADD COLUMN newest TEXT NOT NULL DEFAULT '[]';
+UPDATE alert_rules SET parts = '[]';

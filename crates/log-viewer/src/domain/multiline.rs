@@ -279,6 +279,23 @@ mod tests {
     }
 
     #[test]
+    fn chained_traces_of_php_ruby_and_spring_are_one_entry() {
+        check(
+            "PHP Fatal error:  Uncaught InvalidArgumentException: inner in /app/a.php:3\nStack trace:\n\
+             #0 /app/a.php(7): f()\n#1 {main}\n\nNext RuntimeException: outer in /app/a.php:9\nStack trace:\n\
+             #0 /app/a.php(12): g()\n#1 {main}\n  thrown in /app/a.php on line 9\n---\nNext request",
+        );
+        check(
+            "app.rb:10:in `rescue in bar': wrapped (RuntimeError)\n\tfrom app.rb:6:in `bar'\n\
+             app.rb:7:in `bar': inner (ArgumentError)\n\tfrom app.rb:14:in `<main>'\n---\nnext",
+        );
+        check(
+            "2025-01-20 10:00:00.123 ERROR 1 --- [nio-8080-exec-1] o.a.c.c.C.[.[.[/] : Servlet.service() threw exception\n\n\
+             java.lang.NullPointerException: x is null\n\tat a.B.c(B.java:1)\n---\nnext",
+        );
+    }
+
+    #[test]
     fn an_exception_group_does_not_hide_behind_a_harmless_line() {
         for harmless in [
             "INFO:     127.0.0.1:5000 - \"GET / HTTP/1.1\" 500",

@@ -102,6 +102,18 @@ pub fn continues(open: Context<'_>, line: &str) -> Option<Trace> {
     follows(open, line)
 }
 
+/// What PHP says after a blank line of the exception that was thrown because of the one before.
+fn is_php_outer(line: &str) -> bool {
+    line.strip_prefix("Next ")
+        .and_then(|rest| rest.split_once(": "))
+        .is_some_and(|(class, rest)| {
+            class
+                .chars()
+                .all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '\\'))
+                && rest.contains(" in ")
+        })
+}
+
 /// What the traceback of an exception group begins with. All of it is indented.
 fn is_group_traceback(line: &str) -> bool {
     line.trim_start()
@@ -195,21 +207,23 @@ fn follows(open: Context<'_>, line: &str) -> Option<Trace> {
         }
         Trace::RustHead if !open.after_blank => Some(Trace::RustPanic),
         Trace::RustPanic if is_rust_note(line) => Some(Trace::RustPanic),
-        Trace::Php if is_php_stack(line) => Some(Trace::Php),
+        Trace::Php if is_php_stack(line) || is_php_outer(line) => Some(Trace::Php),
         Trace::Java if line.starts_with("Caused by: ") || line.starts_with("--- End of ") => {
             Some(Trace::Java)
         }
-        Trace::Ruby if is_ruby_call(line) => Some(Trace::Ruby),
+        Trace::Ruby if is_ruby_call(line) || !open.after_blank && is_ruby_error(line) => {
+            Some(Trace::Ruby)
+        }
         Trace::None if is_ruby_call(line) && is_ruby_head(open.first_line) => Some(Trace::Ruby),
         Trace::None if is_report_section(line) && complains(open.first_line) => Some(Trace::None),
+        Trace::None if open.lines == 1 && is_java_throwable(line) && complains(open.first_line) => {
+            Some(Trace::Java)
+        }
         _ if open.after_blank => is_goroutine(line).then_some(Trace::Go),
         Trace::None if line.starts_with("Caused by: ") => Some(Trace::Java),
         _ if is_goroutine(line) => Some(Trace::Go),
         Trace::None if line.starts_with("Stack trace:") || line == "[stacktrace]" => {
             Some(Trace::Php)
-        }
-        Trace::None if open.lines == 1 && is_java_throwable(line) && complains(open.first_line) => {
-            Some(Trace::Java)
         }
         _ => None,
     }

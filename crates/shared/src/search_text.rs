@@ -354,7 +354,7 @@ fn word<'t>(body: &'t str, excluded: bool, columns: &Columns) -> (Token<'t>, &'t
     }
     let bare = text.trim_end_matches('*');
     let prefix = bare.len() < text.len();
-    let is_field = column.is_none() && !prefix;
+    let is_field = column.is_none();
     let term = Token::Term {
         text: bare,
         column,

@@ -42,9 +42,9 @@ impl Seen<'_> {
             None => false,
             Some(Known::Levels(levels)) => levels.contains(self.level),
             Some(Known::Stream(stream)) => stream == self.stream,
-            Some(Known::Container) => self.container == value,
-            Some(Known::Project) => self.project == value,
-            Some(Known::Service) => self.service == value,
+            Some(Known::Container(names)) => names.wants(self.container),
+            Some(Known::Project(names)) => names.wants(self.project),
+            Some(Known::Service(names)) => names.wants(self.service),
         };
         is_known || self.has_word(&fields::token(name, value))
     }

@@ -70,7 +70,7 @@ impl RuleJson {
             created: iso_seconds(stored.created_ms),
             updated: iso_seconds(stored.updated_ms),
             fired: stored.fired,
-            last_fired: counted.fired_ms.map(iso_millis),
+            last_fired: stored.told_ms.map(iso_millis),
             quiet_until: counted.quiet_until(rule, now_ms).map(iso_millis),
             matches: counted.within(rule, now_ms),
             name: stored.rule.name,

@@ -73,10 +73,10 @@ impl Plan {
         } else {
             Some(Containers::Only(wanted.clone()))
         };
-        let named = |what: &Known, name: &str| match what {
-            Known::Container => ids(&|container| container.name == name),
-            Known::Project => ids(&|container| container.project == name),
-            Known::Service => ids(&|container| container.service == name),
+        let named = |what: &Known| match what {
+            Known::Container(names) => ids(&|container| names.wants(&container.name)),
+            Known::Project(names) => ids(&|container| names.wants(&container.project)),
+            Known::Service(names) => ids(&|container| names.wants(&container.service)),
             Known::Levels(_) | Known::Stream(_) => Vec::new(),
         };
         Ok(Some(Self {

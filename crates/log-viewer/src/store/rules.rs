@@ -29,6 +29,8 @@ pub struct StoredRule {
     pub counted: Counted,
     /// How often it fired.
     pub fired: i64,
+    /// When it last did, whatever was changed since. Unix milliseconds.
+    pub told_ms: Option<i64>,
     /// The ids of the last few entries it counted, oldest first.
     pub newest: Vec<i64>,
 }
@@ -37,7 +39,7 @@ pub struct StoredRule {
 const NAMED: usize = 5;
 
 const COLUMNS: &str = "id, name, query, threshold, window_ms, cooldown_ms, enabled, created_ms, updated_ms, revision, parts,
-    fired_ms, fired, unsaid, newest";
+    fired_ms, fired, unsaid, newest, told_ms";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredRule> {
     let time = |ms: i64| Duration::from_millis(ms.unsigned_abs());
@@ -62,6 +64,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredRule> {
             unsaid: row.get(13)?,
         },
         fired: row.get(12)?,
+        told_ms: row.get(15)?,
         newest: serde_json::from_str(&newest).unwrap_or_default(),
     })
 }
@@ -174,6 +177,7 @@ pub fn count(
         stored.newest.drain(..older);
         let told = stored.counted.add(&stored.rule, hit.entries, now_ms);
         if let Some(entries) = told {
+            stored.told_ms = Some(now_ms);
             let mut newest = std::mem::take(&mut stored.newest);
             let others = newest
                 .len()
@@ -203,7 +207,8 @@ fn save(conn: &Connection, stored: &StoredRule, fired: bool) -> Result<(), Store
         unsaid,
     } = &stored.counted;
     conn.prepare_cached(
-        "UPDATE alert_rules SET parts = ?2, fired_ms = ?3, unsaid = ?4, fired = fired + ?5, newest = ?6 WHERE id = ?1",
+        "UPDATE alert_rules SET parts = ?2, fired_ms = ?3, unsaid = ?4, fired = fired + ?5, newest = ?6, told_ms = ?7
+         WHERE id = ?1",
     )?
     .execute(params![
         stored.id,
@@ -211,7 +216,8 @@ fn save(conn: &Connection, stored: &StoredRule, fired: bool) -> Result<(), Store
         fired_ms,
         unsaid,
         i64::from(fired),
-        json(&stored.newest)?
+        json(&stored.newest)?,
+        stored.told_ms
     ])?;
     Ok(())
 }

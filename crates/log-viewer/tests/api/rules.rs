@@ -382,6 +382,19 @@ fn a_changed_rule_counts_anew_and_a_renamed_one_goes_on() {
     );
     rig.lines(12, "lost d");
     assert_eq!(matches(&rig), Some(1));
+    // What it did before stays known.
+    let send = |rig: &Rig, body: Value| rig.send(Method::PATCH, "/api/alert-rules/1", &body);
+    send(&rig, json!({"threshold": 1}));
+    rig.lines(15, "lost e");
+    let fired = rig.state_of(1);
+    assert!(fired["last_fired"].is_string(), "{fired}");
+    send(&rig, json!({"threshold": 2}));
+    let changed = rig.state_of(1);
+    assert_eq!(
+        (&changed["fired"], &changed["last_fired"]),
+        (&fired["fired"], &fired["last_fired"])
+    );
+    assert_eq!(changed["quiet_until"], json!(null));
 }
 
 #[test]

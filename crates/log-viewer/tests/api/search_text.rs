@@ -42,10 +42,10 @@ fn hits(conn: &Connection, expression: &str) -> rusqlite::Result<Vec<i64>> {
     rows.collect()
 }
 
-fn named(what: &Known, name: &str) -> Vec<i64> {
+fn named(what: &Known) -> Vec<i64> {
     let is_7 = match what {
-        Known::Container => name == "web",
-        Known::Project => name == "shop",
+        Known::Container(names) => names.wants("web"),
+        Known::Project(names) => names.wants("shop"),
         _ => false,
     };
     if is_7 { vec![7] } else { Vec::new() }
@@ -137,6 +137,12 @@ fn fields_levels_and_origins() {
     check("stream:stderr", &[]);
     check("container:web took", &[9]);
     check("container:api", &[]);
+    // With globs and lists, as the parameter.
+    check("container:we* took", &[9]);
+    check("container:db,web took", &[9]);
+    check("container:!db took", &[9]);
+    check("took -container:w*", &[]);
+    check("took -container:x*", &[9]);
     check("project:shop took", &[9]);
     check("-project:shop", &[]);
 }

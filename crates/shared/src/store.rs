@@ -29,7 +29,7 @@ pub use backup::backup_file;
 pub use cells::Cells;
 pub use error::{OpenError, StoreError};
 pub use migrate::{FIRST_VERSION, Migration, Schema, schema_version};
-pub use takeover::{Import, TakeOver, TakenOver};
+pub use takeover::{Import, LARGEST_ID, TakeOver, TakenOver};
 pub use writer::Lane;
 
 use crate::clock::Clock;

@@ -23,6 +23,7 @@ use crate::store::{OpenError, QueueLimits, Store};
 
 pub use process::{TestConnection, TestProcess};
 
+pub mod files;
 pub mod receiver;
 
 /// The key that test services are given, and that [`TestService`] sends.

@@ -3,9 +3,9 @@
 //! The original kept the texts of maps and never looked into them, so some may be no maps at all. What cannot be used is
 //! left out, the log says so, and nothing of that stops the move; a copy of the file is kept in any case.
 
-use monlight_shared::store::{Cells, Import, StoreError, TakeOver, TakenOver};
+use monlight_shared::store::{Cells, Import, LARGEST_ID, StoreError, TakeOver, TakenOver};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use super::dsn_keys::MOST_KEYS;
 use super::map_rows::{self, DirectSink};
@@ -22,8 +22,6 @@ pub(crate) const TAKE_OVER: TakeOver = TakeOver {
     import,
 };
 
-/// Larger numbers are not exact in the JSON of most clients, and the largest leave no room for those that come after.
-const LARGEST: i64 = 1 << 53;
 /// Bytes of a map's text: the most that the original took. One text at a time is in memory.
 const LARGEST_MAP: i64 = 5 * 1024 * 1024;
 
@@ -31,7 +29,7 @@ fn import(import: &Import<'_>) -> Result<TakenOver, StoreError> {
     let mut taken = TakenOver::default();
     let keys = take_keys(import, &mut taken)?;
     let mut maps = Maps::default();
-    if has_table(import.from, "source_maps")? {
+    if import.has_table("source_maps")? {
         maps = take_maps(import, &mut taken)?;
     }
     for table in ["dsn_keys", "source_maps"] {
@@ -45,12 +43,6 @@ fn import(import: &Import<'_>) -> Result<TakenOver, StoreError> {
         "{keys} DSN keys, {decoded} source maps; {unreadable} source maps that cannot be used"
     );
     Ok(taken)
-}
-
-fn has_table(conn: &Connection, name: &str) -> Result<bool, StoreError> {
-    Ok(conn
-        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?
-        .exists([name])?)
 }
 
 fn take_keys(import: &Import<'_>, taken: &mut TakenOver) -> Result<i64, StoreError> {
@@ -89,7 +81,7 @@ fn take_key(
     let mut cells = Cells::of(row);
     let public_key = cells.text(1)?.unwrap_or_default();
     let project = cells.text(2)?.unwrap_or_default();
-    if !(1..=LARGEST).contains(&id) {
+    if !(1..=LARGEST_ID).contains(&id) {
         return Ok(Err("no such number is possible"));
     }
     // Of such a project the original never took a thing either.
@@ -162,7 +154,7 @@ fn take_map(
     row: &Row<'_>,
     id: i64,
 ) -> Result<Result<Mended, String>, StoreError> {
-    if !(1..=LARGEST).contains(&id) {
+    if !(1..=LARGEST_ID).contains(&id) {
         return Ok(Err("no such number is possible".to_owned()));
     }
     let size: Option<i64> = row.get(5)?;
@@ -223,17 +215,7 @@ fn decode_map(import: &Import<'_>, text: &[u8]) -> Result<(i64, Summary), Decode
 
 /// New rows get numbers behind all that the original ever gave.
 fn go_on_counting(import: &Import<'_>, table: &str) -> Result<(), StoreError> {
-    // AUTOINCREMENT made the table of the sequences along with the first table.
-    let given: Option<i64> = import
-        .from
-        .query_row(
-            "SELECT max(seq) FROM sqlite_sequence WHERE name = ?1 AND typeof(seq) = 'integer'",
-            [table],
-            |row| row.get(0),
-        )
-        .optional()?
-        .flatten();
-    let given = given.unwrap_or(0).clamp(0, LARGEST);
+    let given = import.highest_given_id(table)?;
     let known = import.into.execute(
         "UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1",
         params![table, given],

@@ -19,15 +19,14 @@ pub fn note(
     recorded: Recorded,
     time_ms: i64,
 ) -> Result<(), StoreError> {
-    let (kind, id) = match recorded {
-        Recorded::Created { id } => (AlertKind::New, id),
-        Recorded::Reopened { id, .. } => (AlertKind::Reopened, id),
-        Recorded::Incremented { .. } => return Ok(()),
-    };
-    outbox.note(conn, kind as i64, id.get(), time_ms)
+    match recorded {
+        Recorded::Created { id } => outbox.note(conn, AlertKind::New as i64, id.get(), time_ms),
+        Recorded::Reopened { id, .. } => note_back(outbox, conn, id, time_ms),
+        Recorded::Incremented { .. } => Ok(()),
+    }
 }
 
-/// Notes that a group came back because its time was over.
+/// Notes that a group came back, by a report or because its time was over.
 pub fn note_back(
     outbox: &Outbox,
     conn: &Connection,

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use monlight_shared::store::{Import, StoreError, TakeOver, TakenOver};
+use monlight_shared::store::{Import, LARGEST_ID, StoreError, TakeOver, TakenOver};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use self::rows::{LegacyGroup, LegacyReport, Reports};
@@ -27,9 +27,6 @@ pub const TAKE_OVER: TakeOver = TakeOver {
     import,
 };
 
-/// Larger numbers are not exact in the JSON of most clients, and the largest leave no room for those that come after.
-const LARGEST: i64 = 1 << 53;
-
 fn import(import: &Import<'_>) -> Result<TakenOver, StoreError> {
     let mut taken = TakenOver::default();
     let (mut of_groups, mut of_reports) = (
@@ -41,7 +38,7 @@ fn import(import: &Import<'_>) -> Result<TakenOver, StoreError> {
     while let Some(row) = rows.next()? {
         let group = LegacyGroup::from_row(row)?;
         let kept = Kept::of(&mut reports, group.id, &mut taken)?;
-        if !(1..=LARGEST).contains(&group.id) {
+        if !(1..=LARGEST_ID).contains(&group.id) {
             taken.remark(|| format!("group {} is left out: no such number is possible", group.id));
             continue;
         }
@@ -53,7 +50,7 @@ fn import(import: &Import<'_>) -> Result<TakenOver, StoreError> {
     if strays > 0 {
         taken.remark(|| format!("{strays} reports are left out: their groups are not there"));
     }
-    go_on_counting(import.from, import.into)?;
+    go_on_counting(import)?;
     let projects: i64 = import
         .into
         .query_row("SELECT count(*) FROM projects", [], |row| row.get(0))?;
@@ -84,7 +81,7 @@ impl Kept {
         };
         let mut too_many = 0;
         while let Some(report) = reports.next_of(group)? {
-            if !(1..=LARGEST).contains(&report.number) {
+            if !(1..=LARGEST_ID).contains(&report.number) {
                 taken.remark(|| {
                     format!(
                         "report {} is left out: no such number is possible",
@@ -164,7 +161,7 @@ fn take(
     }
     let times = Times::of(&group, &kept, import.now_ms);
     let at_least = kept.newest.len().max(1) as i64;
-    let count = group.count.unwrap_or(0).clamp(at_least, LARGEST);
+    let count = group.count.unwrap_or(0).clamp(at_least, LARGEST_ID);
     if is_mended(&group, &kept, count) {
         taken.remark(|| {
             format!(
@@ -384,16 +381,8 @@ fn seen(conn: &Connection, group: i64, count: i64, kept: &Kept) -> Result<(), St
 }
 
 /// New groups and reports get numbers behind all that the original ever gave.
-fn go_on_counting(from: &Connection, into: &Connection) -> Result<(), StoreError> {
-    let highest = |table: &str| -> Result<i64, StoreError> {
-        // AUTOINCREMENT made the table of the sequences along with the first table.
-        let given: Option<i64> = from.query_row(
-            "SELECT max(seq) FROM sqlite_sequence WHERE name = ?1 AND typeof(seq) = 'integer'",
-            [table],
-            |row| row.get(0),
-        )?;
-        Ok(given.unwrap_or(0).clamp(0, LARGEST))
-    };
+fn go_on_counting(import: &Import<'_>) -> Result<(), StoreError> {
+    let into = import.into;
     into.execute(
         "INSERT INTO sqlite_sequence (name, seq)
          SELECT 'error_groups', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'error_groups')",
@@ -401,11 +390,11 @@ fn go_on_counting(from: &Connection, into: &Connection) -> Result<(), StoreError
     )?;
     into.execute(
         "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'error_groups'",
-        [highest("errors")?],
+        [import.highest_given_id("errors")?],
     )?;
     into.execute(
         "UPDATE last_occurrence SET number = max(?1, (SELECT coalesce(max(number), 0) FROM occurrences))",
-        [highest("error_occurrences")?],
+        [import.highest_given_id("error_occurrences")?],
     )?;
     Ok(())
 }

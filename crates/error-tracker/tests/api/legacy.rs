@@ -8,18 +8,14 @@ use std::sync::Arc;
 
 use error_tracker::ErrorTracker;
 use monlight_shared::testing::TestService;
-use rusqlite::{Connection, Row};
+use monlight_shared::testing::files::connection;
+use rusqlite::Row;
 use serde_json::{Value, json};
 
 use super::{accepted, detail_of, listed};
 
 fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/legacy.db")
-}
-
-#[expect(clippy::disallowed_methods, reason = "a file of another program")]
-fn connection(path: &Path) -> Connection {
-    Connection::open(path).expect("opens")
 }
 
 fn moved() -> TestService {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 
-use rusqlite::Connection;
+use monlight_shared::testing::files::connection;
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_error-tracker");
@@ -39,11 +39,6 @@ const MANY: &str = "CREATE TABLE _meta (key TEXT PRIMARY KEY, value TEXT);
 const SUMS: &str = "SELECT (SELECT count(*) || ' ' || sum(id) || ' ' || sum(count) || ' ' || sum(length(traceback)) || ' ' ||
         sum(resolved) || ' ' || max(last_seen) || ' ' || sum(unixepoch(last_seen)) || ' ' || max(fingerprint) FROM errors)
       || ' ' || (SELECT count(*) || ' ' || sum(id) || ' ' || sum(error_id) || ' ' || sum(length(extra)) FROM error_occurrences)";
-
-#[expect(clippy::disallowed_methods, reason = "a file of another program")]
-fn connection(path: &Path) -> Connection {
-    Connection::open(path).expect("opens")
-}
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("temp dir")

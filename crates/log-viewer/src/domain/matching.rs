@@ -8,6 +8,7 @@ use super::entry::{Level, Stream};
 use super::field_test::FieldTest;
 use super::fields;
 use super::filter::Filter;
+use super::names;
 use super::pattern::PatternMatcher;
 use super::search::{Known, Search};
 
@@ -42,9 +43,9 @@ impl Seen<'_> {
             None => false,
             Some(Known::Levels(levels)) => levels.contains(self.level),
             Some(Known::Stream(stream)) => stream == self.stream,
-            Some(Known::Container(names)) => names.wants(self.container),
-            Some(Known::Project(names)) => names.wants(self.project),
-            Some(Known::Service(names)) => names.wants(self.service),
+            Some(Known::Container) => names::is_listed(value, self.container),
+            Some(Known::Project) => names::is_listed(value, self.project),
+            Some(Known::Service) => names::is_listed(value, self.service),
         };
         is_known || self.has_word(&fields::token(name, value))
     }

@@ -11,13 +11,11 @@ impl NameFilter {
     /// Takes the items of the setting; blanks around them and empty ones do not matter.
     pub fn new<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> Self {
         let mut filter = Self::default();
-        for item in items {
-            match item.as_ref().trim() {
-                "" | "!" => {}
-                item => match item.strip_prefix('!') {
-                    Some(name) => filter.exclude.push(name.trim().to_owned()),
-                    None => filter.include.push(item.to_owned()),
-                },
+        for text in items {
+            match item(text.as_ref()) {
+                None => {}
+                Some((true, pattern)) => filter.exclude.push(pattern.to_owned()),
+                Some((false, pattern)) => filter.include.push(pattern.to_owned()),
             }
         }
         filter
@@ -25,15 +23,44 @@ impl NameFilter {
 
     /// Whether a container of this name is wanted. Without a name or glob to include, all are.
     pub fn wants(&self, name: &str) -> bool {
-        let included =
-            self.include.is_empty() || self.include.iter().any(|pattern| matches(pattern, name));
-        included && !self.exclude.iter().any(|pattern| matches(pattern, name))
+        let include = self.include.iter().map(|pattern| (false, pattern.as_str()));
+        let exclude = self.exclude.iter().map(|pattern| (true, pattern.as_str()));
+        wanted(include.chain(exclude), name)
     }
 
     /// Whether the name itself is listed, not merely covered by a glob.
     pub fn names(&self, name: &str) -> bool {
         self.include.iter().any(|pattern| pattern == name)
     }
+}
+
+/// What [`NameFilter::wants`] says of a list whose items are separated by commas, without making one: live tails and rules
+/// ask it of every entry.
+pub fn is_listed(list: &str, name: &str) -> bool {
+    wanted(list.split(',').filter_map(item), name)
+}
+
+/// Whether an item excludes, and its pattern; `None` when it says nothing.
+fn item(text: &str) -> Option<(bool, &str)> {
+    let text = text.trim();
+    let (excludes, pattern) = match text.strip_prefix('!') {
+        Some(pattern) => (true, pattern.trim()),
+        None => (false, text),
+    };
+    (!pattern.is_empty()).then_some((excludes, pattern))
+}
+
+fn wanted<'i>(items: impl Iterator<Item = (bool, &'i str)>, name: &str) -> bool {
+    let (mut takes_all, mut is_included) = (true, false);
+    for (excludes, pattern) in items {
+        let fits = matches(pattern, name);
+        if excludes && fits {
+            return false;
+        }
+        takes_all &= excludes;
+        is_included |= fits;
+    }
+    takes_all || is_included
 }
 
 /// Whether the whole of `name` fits `pattern`. Case-sensitive.
@@ -70,9 +97,14 @@ mod tests {
         let filter = NameFilter::new(setting.split(','));
         for name in wanted {
             assert!(filter.wants(name), "{setting:?} should take {name:?}");
+            assert!(is_listed(setting, name), "{setting:?} should list {name:?}");
         }
         for name in unwanted {
             assert!(!filter.wants(name), "{setting:?} should not take {name:?}");
+            assert!(
+                !is_listed(setting, name),
+                "{setting:?} should not list {name:?}"
+            );
         }
     }
 

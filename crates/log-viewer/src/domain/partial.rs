@@ -33,17 +33,6 @@ impl Joiner {
     pub fn push(
         &mut self,
         text: &str,
-        complete: bool,
-        time_ns: i64,
-        now: Duration,
-    ) -> Option<Line> {
-        self.push_cut(text, 0, complete, time_ns, now)
-    }
-
-    /// As [`Joiner::push`], of a text whose last `dropped` bytes are gone.
-    pub fn push_cut(
-        &mut self,
-        text: &str,
         dropped: u64,
         complete: bool,
         time_ns: i64,
@@ -143,38 +132,36 @@ mod tests {
     fn a_text_that_was_cut_before_has_one_mark_with_all_that_is_missing() {
         let mut joiner = Joiner::default();
         let long = "x".repeat(MAX_LINE_BYTES + 7);
-        let line = joiner
-            .push_cut(&long, 1_000, true, 1, NOW)
-            .expect("complete");
+        let line = joiner.push(&long, 1_000, true, 1, NOW).expect("complete");
         assert_eq!(
             line.text,
             format!("{}{}", "x".repeat(MAX_LINE_BYTES), cut_mark(1_007))
         );
-        let line = joiner.push_cut("short", 5, true, 1, NOW).expect("complete");
+        let line = joiner.push("short", 5, true, 1, NOW).expect("complete");
         assert_eq!(line.text, format!("short{}", cut_mark(5)));
     }
 
     #[test]
     fn pieces_become_one_line_with_the_first_time() {
         let mut joiner = Joiner::default();
-        assert_eq!(joiner.push("ERROR: xx", false, 1, NOW), None);
-        assert_eq!(joiner.push("yy", false, 2, NOW), None);
+        assert_eq!(joiner.push("ERROR: xx", 0, false, 1, NOW), None);
+        assert_eq!(joiner.push("yy", 0, false, 2, NOW), None);
         assert_eq!(
-            joiner.push("zz", true, 3, NOW),
+            joiner.push("zz", 0, true, 3, NOW),
             Some(Line {
                 time_ns: 1,
                 text: "ERROR: xxyyzz".to_owned()
             })
         );
         assert_eq!(joiner.due(), None);
-        let whole = joiner.push("next", true, 4, NOW).expect("complete");
+        let whole = joiner.push("next", 0, true, 4, NOW).expect("complete");
         assert_eq!(whole.text, "next");
     }
 
     #[test]
     fn a_line_without_an_end_is_shown_after_a_while() {
         let mut joiner = Joiner::default();
-        joiner.push("password: ", false, 1, NOW);
+        joiner.push("password: ", 0, false, 1, NOW);
         assert_eq!(joiner.flush(NOW + Duration::from_millis(999)), None);
         let line = joiner.flush(NOW + PATIENCE).expect("is due");
         assert_eq!(line.text, "password: ");
@@ -183,11 +170,11 @@ mod tests {
     #[test]
     fn an_endless_line_is_cut_at_a_character_and_says_so() {
         let mut joiner = Joiner::default();
-        joiner.push("a", false, 1, NOW);
+        joiner.push("a", 0, false, 1, NOW);
         for _ in 0..40 {
-            joiner.push(&"é".repeat(8192), false, 1, NOW);
+            joiner.push(&"é".repeat(8192), 0, false, 1, NOW);
         }
-        let line = joiner.push("end", true, 2, NOW).expect("complete");
+        let line = joiner.push("end", 0, true, 2, NOW).expect("complete");
         let kept = 1 + (MAX_LINE_BYTES - 1) / 2 * 2;
         let dropped = 1 + 40 * 16384 + 3 - kept;
         assert!(
@@ -200,7 +187,10 @@ mod tests {
     #[test]
     fn a_carriage_return_before_the_line_end_is_dropped() {
         let mut joiner = Joiner::default();
-        joiner.push("a\r", false, 1, NOW);
-        assert_eq!(joiner.push("", true, 1, NOW).expect("complete").text, "a");
+        joiner.push("a\r", 0, false, 1, NOW);
+        assert_eq!(
+            joiner.push("", 0, true, 1, NOW).expect("complete").text,
+            "a"
+        );
     }
 }

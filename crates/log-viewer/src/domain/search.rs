@@ -9,7 +9,6 @@ use monlight_shared::search_text::{self, Columns, SearchText};
 use super::entry::{Level, Stream};
 use super::fields;
 use super::filter::{Filter, Levels};
-use super::names::NameFilter;
 
 pub use monlight_shared::search_text::{MOST_WORDS, words};
 
@@ -47,12 +46,12 @@ pub enum Known {
     Levels(Levels),
     /// `stream:stderr`.
     Stream(Stream),
-    /// `container:web`, `container:api-*,!api-2`.
-    Container(NameFilter),
+    /// `container:web`, `container:api-*,!api-2`: a [list of names](super::names::is_listed).
+    Container,
     /// `project:shop`.
-    Project(NameFilter),
+    Project,
     /// `service:api`.
-    Service(NameFilter),
+    Service,
 }
 
 impl Known {
@@ -63,16 +62,12 @@ impl Known {
                 .filter(|levels| !levels.is_empty())
                 .map(Self::Levels),
             "stream" => stream(value).map(Self::Stream),
-            "container" => Some(Self::Container(names(value))),
-            "project" => Some(Self::Project(names(value))),
-            "service" => Some(Self::Service(names(value))),
+            "container" => Some(Self::Container),
+            "project" => Some(Self::Project),
+            "service" => Some(Self::Service),
             _ => None,
         }
     }
-}
-
-fn names(value: &str) -> NameFilter {
-    NameFilter::new(value.split(','))
 }
 
 /// The stream of a name, in any case.
@@ -97,7 +92,7 @@ pub enum Containers {
 pub fn expression(
     filter: &Filter,
     containers: Option<&Containers>,
-    found: impl Fn(&Known) -> Vec<i64>,
+    found: impl Fn(&Known, &str) -> Vec<i64>,
 ) -> Option<String> {
     let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
     match &filter.search {
@@ -169,13 +164,13 @@ fn level_tokens(levels: Levels) -> Option<String> {
     (!is_all).then(|| tokens_of("l", levels.iter().map(Level::code)))
 }
 
-fn field(name: &str, value: &str, found: &impl Fn(&Known) -> Vec<i64>) -> String {
+fn field(name: &str, value: &str, found: &impl Fn(&Known, &str) -> Vec<i64>) -> String {
     let own = any_token([fields::token(name, value).as_str()]);
     let also = Known::of(name, value).map(|known| match known {
         Known::Levels(levels) => tokens_of("l", levels.iter().map(Level::code)),
         Known::Stream(stream) => tokens_of("s", [stream.code()].into_iter()),
-        Known::Container(_) | Known::Project(_) | Known::Service(_) => {
-            tokens_of("c", found(&known).into_iter())
+        Known::Container | Known::Project | Known::Service => {
+            tokens_of("c", found(&known, value).into_iter())
         }
     });
     match also {

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use monlight_shared::store::{Cells, Import, StoreError, TakeOver, TakenOver};
+use monlight_shared::store::{Cells, Import, LARGEST_ID, StoreError, TakeOver, TakenOver};
 use rusqlite::{Connection, Row};
 
 use super::ring::{self, Batch, ContainerName, Limits};
@@ -21,8 +21,6 @@ pub const TAKE_OVER: TakeOver = TakeOver {
     import,
 };
 
-/// Larger ids are not exact in the JSON of most clients.
-const LARGEST: i64 = 1 << 53;
 /// Entries that are held at a time, and their text.
 const BATCH_ENTRIES: usize = 1000;
 const BATCH_BYTES: usize = 256 * 1024;
@@ -67,7 +65,7 @@ fn import(import: &Import<'_>) -> Result<TakenOver, StoreError> {
 fn count(from: &Connection) -> Result<(i64, i64), StoreError> {
     Ok(from.query_row(
         "SELECT count(*) FILTER (WHERE id BETWEEN 1 AND ?1), count(*) FILTER (WHERE id NOT BETWEEN 1 AND ?1) FROM log_entries",
-        [LARGEST],
+        [LARGEST_ID],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?)
 }
@@ -75,7 +73,7 @@ fn count(from: &Connection) -> Result<(i64, i64), StoreError> {
 fn first_id(from: &Connection) -> Result<Option<i64>, StoreError> {
     Ok(from.query_row(
         "SELECT min(id) FROM log_entries WHERE id BETWEEN 1 AND ?1",
-        [LARGEST],
+        [LARGEST_ID],
         |row| row.get(0),
     )?)
 }
@@ -88,7 +86,7 @@ fn highest_id(from: &Connection) -> Result<i64, StoreError> {
            (SELECT coalesce(max(seq), 0) FROM sqlite_sequence
             WHERE name = 'log_entries' AND typeof(seq) = 'integer' AND seq BETWEEN 1 AND ?1),
            (SELECT coalesce(max(id), 0) FROM log_entries WHERE id BETWEEN 1 AND ?1))",
-        [LARGEST],
+        [LARGEST_ID],
         |row| row.get(0),
     )?)
 }
@@ -103,7 +101,7 @@ fn entries(import: &Import<'_>, taken: &mut TakenOver) -> Result<i64, StoreError
         "SELECT id, timestamp, container, stream, level, message FROM log_entries
          WHERE id BETWEEN 1 AND ?1 ORDER BY id",
     )?;
-    let mut rows = statement.query([LARGEST])?;
+    let mut rows = statement.query([LARGEST_ID])?;
     let mut filling = Filling {
         conn: import.into,
         batch: Batch::default(),
@@ -210,7 +208,7 @@ impl Filling<'_> {
 
 fn cursors(import: &Import<'_>, taken: &mut TakenOver) -> Result<i64, StoreError> {
     let (mut count, mut last_ms) = (0, None);
-    if has_cursors(import.from)? {
+    if import.has_table("cursors")? {
         let mut statement = import.from.prepare(
             "SELECT container_id, file_path, position, inode, updated_at FROM cursors ORDER BY id DESC LIMIT ?1",
         )?;
@@ -240,14 +238,6 @@ fn cursors(import: &Import<'_>, taken: &mut TakenOver) -> Result<i64, StoreError
         .into
         .execute("UPDATE ring SET scanned_ms = ?1", [last_ms])?;
     Ok(count)
-}
-
-fn has_cursors(from: &Connection) -> Result<bool, StoreError> {
-    Ok(from.query_row(
-        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'cursors')",
-        [],
-        |row| row.get(0),
-    )?)
 }
 
 /// `None` when it says nothing.

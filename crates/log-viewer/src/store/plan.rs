@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use super::snapshot::Snapshot;
 use super::sweep::Scope;
 use crate::domain::filter::{Filter, Order};
+use crate::domain::names::is_listed;
 use crate::domain::search::{self, Containers, Known, Search};
 
 /// A container of the dictionary. Several may have one name.
@@ -73,10 +74,10 @@ impl Plan {
         } else {
             Some(Containers::Only(wanted.clone()))
         };
-        let named = |what: &Known| match what {
-            Known::Container(names) => ids(&|container| names.wants(&container.name)),
-            Known::Project(names) => ids(&|container| names.wants(&container.project)),
-            Known::Service(names) => ids(&|container| names.wants(&container.service)),
+        let named = |what: &Known, list: &str| match what {
+            Known::Container => ids(&|container| is_listed(list, &container.name)),
+            Known::Project => ids(&|container| is_listed(list, &container.project)),
+            Known::Service => ids(&|container| is_listed(list, &container.service)),
             Known::Levels(_) | Known::Stream(_) => Vec::new(),
         };
         Ok(Some(Self {

@@ -480,7 +480,7 @@ fn take(
     } else {
         stdout
     };
-    let line: Option<Line> = output.joiner.push_cut(
+    let line: Option<Line> = output.joiner.push(
         &record.text,
         record.dropped,
         record.complete,

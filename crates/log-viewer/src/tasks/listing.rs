@@ -236,15 +236,22 @@ pub(super) fn start_file(listed: Listed, tail_bytes: u64) -> io::Result<LogFile>
         Some(handle) if wanted > 0 => line_start(handle, wanted, size)?,
         _ => (wanted, false),
     };
-    let mut head = listed.seen.head;
-    head.truncate(usize::try_from(position).unwrap_or(HEAD_BYTES));
-    let cursor = Cursor {
-        file: listed.seen.file,
-        head,
-        position,
-        read_whole: None,
-    };
-    Ok(LogFile::starting_at(listed.path, cursor, skips_line))
+    Ok(listed.from(position, skips_line))
+}
+
+impl Listed {
+    /// Read from this position on, at once or behind the next line end.
+    pub(super) fn from(self, position: u64, skips_line: bool) -> LogFile {
+        let mut head = self.seen.head;
+        head.truncate(usize::try_from(position).unwrap_or(HEAD_BYTES));
+        let cursor = Cursor {
+            file: self.seen.file,
+            head,
+            position,
+            read_whole: None,
+        };
+        LogFile::starting_at(self.path, cursor, skips_line)
+    }
 }
 
 /// The start of a line at or behind `wanted`; when there is none before the end of the file, the start of the last line,

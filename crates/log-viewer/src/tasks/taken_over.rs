@@ -8,7 +8,6 @@ use std::os::unix::fs::FileExt;
 use super::discover::Container;
 use super::file::{LogFile, is_compressed};
 use super::listing::{Listed, Start, list, start_file};
-use crate::domain::cursor::{Cursor, HEAD_BYTES};
 use crate::domain::docker_line;
 use crate::domain::taken_over::{marks, overlap};
 use crate::store::cursors::FollowState;
@@ -136,15 +135,7 @@ fn known_file(
             }
         }
     }
-    let mut head = listed.seen.head;
-    head.truncate(usize::try_from(position).unwrap_or(HEAD_BYTES));
-    let cursor = Cursor {
-        file: listed.seen.file,
-        head,
-        position,
-        read_whole: None,
-    };
-    Ok(LogFile::starting_at(listed.path, cursor, false))
+    Ok(listed.from(position, false))
 }
 
 /// The start of the line that a position is in.

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use monlight_shared::testing::files::connection;
 use serde_json::{Value, json};
 
 use super::rig::{Logs, Rig};
@@ -19,11 +19,6 @@ const TO_ITS_TIME: Duration = Duration::from_hours(24 * 680);
 
 fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/legacy.db")
-}
-
-#[expect(clippy::disallowed_methods, reason = "a file of another program")]
-fn connection(path: &Path) -> Connection {
-    Connection::open(path).expect("opens")
 }
 
 /// The entries as the original answered them, oldest first.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rusqlite::Connection;
+use monlight_shared::testing::files::connection;
 
 use super::process::Process;
 
@@ -25,11 +25,6 @@ const MANY: &str = "CREATE TABLE _meta (key TEXT PRIMARY KEY, value TEXT);
 /// What both the original's table and our view of the same name must answer.
 const SUMS: &str = "SELECT count(*) || ' ' || min(id) || ' ' || sum(id) || ' ' || sum(length(message)) || ' ' || max(message) || ' ' ||
     sum(unixepoch(timestamp)) || ' ' || sum(level = 'ERROR') || ' ' || count(DISTINCT container) FROM log_entries";
-
-#[expect(clippy::disallowed_methods, reason = "a file of another program")]
-fn connection(path: &Path) -> Connection {
-    Connection::open(path).expect("opens")
-}
 
 fn sums(path: &Path) -> String {
     let conn = connection(path);

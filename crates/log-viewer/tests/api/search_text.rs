@@ -7,7 +7,7 @@ use log_viewer::domain::entry::{Level, Stream};
 use log_viewer::domain::fields;
 use log_viewer::domain::filter::{Filter, Levels};
 use log_viewer::domain::matching::{Matching, Seen};
-use log_viewer::domain::names::NameFilter;
+use log_viewer::domain::names::{NameFilter, is_listed};
 use log_viewer::domain::search::{Containers, Known, Search, expression};
 
 /// What the index holds in these tests; every row is of level INFO, stdout and container 7, `web` of the project `shop`.
@@ -42,10 +42,10 @@ fn hits(conn: &Connection, expression: &str) -> rusqlite::Result<Vec<i64>> {
     rows.collect()
 }
 
-fn named(what: &Known) -> Vec<i64> {
+fn named(what: &Known, list: &str) -> Vec<i64> {
     let is_7 = match what {
-        Known::Container(names) => names.wants("web"),
-        Known::Project(names) => names.wants("shop"),
+        Known::Container => is_listed(list, "web"),
+        Known::Project => is_listed(list, "shop"),
         _ => false,
     };
     if is_7 { vec![7] } else { Vec::new() }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use monlight_shared::clock::Clock;
 use monlight_shared::testing::TestService;
-use rusqlite::Connection;
+use monlight_shared::testing::files::connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -20,11 +20,6 @@ const RECORDED_MS: i64 = 1_795_315_020_000;
 
 fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/legacy.db")
-}
-
-#[expect(clippy::disallowed_methods, reason = "a file of another program")]
-fn connection(path: &Path) -> Connection {
-    Connection::open(path).expect("opens")
 }
 
 fn collector_at(dir: Arc<TempDir>, now_ms: i64) -> Collector {

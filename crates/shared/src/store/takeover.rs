@@ -86,6 +86,27 @@ pub struct Import<'c> {
     pub now_ms: i64,
 }
 
+/// Larger ids are not exact in the JSON of most clients, and the largest leave no room for those that come after.
+pub const LARGEST_ID: i64 = 1 << 53;
+
+impl Import<'_> {
+    /// Whether the file has this table; early versions of the original lack some.
+    pub fn has_table(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self.from.table_exists(None, name)?)
+    }
+
+    /// The highest id that was ever given in a table with AUTOINCREMENT, as far as that can be believed.
+    pub fn highest_given_id(&self, table: &str) -> Result<i64, StoreError> {
+        // AUTOINCREMENT made the table of the sequences along with the first table.
+        let given: Option<i64> = self.from.query_row(
+            "SELECT max(seq) FROM sqlite_sequence WHERE name = ?1 AND typeof(seq) = 'integer'",
+            [table],
+            |row| row.get(0),
+        )?;
+        Ok(given.unwrap_or(0).clamp(0, LARGEST_ID))
+    }
+}
+
 /// What came of an import, for the log.
 #[derive(Debug, Default)]
 pub struct TakenOver {

@@ -1,12 +1,10 @@
 //! Databases of the original, whole ones and damaged ones.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use monlight_shared::clock::Clock;
-use monlight_shared::metrics::Registry;
-use monlight_shared::store::{QueueLimits, Schema, Store};
-use rusqlite::types::Value;
+use monlight_shared::store::{Schema, Store};
+use monlight_shared::testing::files::{self, connection, open_store};
+use rusqlite::Connection;
 
 use super::*;
 use crate::domain::deobfuscate::{deobfuscate, queries};
@@ -39,20 +37,12 @@ struct Moved {
     _dir: tempfile::TempDir,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file of another program")]
-fn connection(path: &Path) -> Connection {
-    Connection::open(path).expect("opens")
-}
-
 fn open(path: &Path) -> Store {
-    let now = jiff::Timestamp::from_millisecond(NOW_MS).expect("in range");
     let schema = Schema {
         migrations: &MIGRATIONS,
         take_over: Some(TAKE_OVER),
     };
-    let (clock, _) = Clock::manual(now);
-    let limits = QueueLimits::default();
-    Store::open(path, schema, limits, clock, &Registry::default()).expect("opens")
+    open_store(path, schema, NOW_MS)
 }
 
 impl Moved {
@@ -112,29 +102,7 @@ impl Moved {
 
 /// Everything a file holds.
 fn dump(path: &Path) -> String {
-    let conn = connection(path);
-    let mut out = String::new();
-    let mut tables = conn
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-        .expect("a schema");
-    let tables = tables.query_map([], |row| row.get::<_, String>(0));
-    for table in tables.expect("names") {
-        let table = table.expect("a name");
-        writeln!(out, "{table}").expect("written");
-        let mut rows = conn
-            .prepare(&format!("SELECT * FROM {table}"))
-            .expect("a table");
-        let columns = rows.column_count();
-        let mut rows = rows.query([]).expect("rows");
-        while let Some(row) = rows.next().expect("a row") {
-            for column in 0..columns {
-                let value: Value = row.get(column).expect("a value");
-                write!(out, "{value:?} ").expect("written");
-            }
-            out.push('\n');
-        }
-    }
-    out
+    files::dump(path, "")
 }
 
 #[test]

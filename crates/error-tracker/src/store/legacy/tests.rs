@@ -3,10 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use monlight_shared::clock::Clock;
-use monlight_shared::metrics::Registry;
-use monlight_shared::store::{Lane, QueueLimits, Schema, Store};
-use rusqlite::types::Value;
+use monlight_shared::store::{Lane, Schema, Store};
+use monlight_shared::testing::files::{self, connection, open_store};
 
 use super::*;
 use crate::domain::filter::Filter;
@@ -45,26 +43,12 @@ struct Moved {
     _dir: tempfile::TempDir,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file of another program")]
-fn connection(path: &Path) -> Connection {
-    Connection::open(path).expect("opens")
-}
-
 fn open(path: &Path) -> Store {
-    let now = jiff::Timestamp::from_millisecond(NOW_MS).expect("in range");
     let schema = Schema {
         migrations: MIGRATIONS,
         take_over: Some(TAKE_OVER),
     };
-    let (clock, _) = Clock::manual(now);
-    Store::open(
-        path,
-        schema,
-        QueueLimits::default(),
-        clock,
-        &Registry::default(),
-    )
-    .expect("opens")
+    open_store(path, schema, NOW_MS)
 }
 
 impl Moved {
@@ -131,31 +115,9 @@ fn numbers(group: &GroupDetail) -> Vec<i64> {
     group.occurrences.iter().map(|one| one.number).collect()
 }
 
-/// Everything a file holds.
+/// Everything a file holds, but for the index of texts.
 fn dump(path: &Path) -> String {
-    let conn = connection(path);
-    let mut out = String::new();
-    let mut tables = conn
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'group_search%' ORDER BY name")
-        .expect("a schema");
-    let tables = tables.query_map([], |row| row.get::<_, String>(0));
-    for table in tables.expect("names") {
-        let table = table.expect("a name");
-        writeln!(out, "{table}").expect("written");
-        let mut rows = conn
-            .prepare(&format!("SELECT * FROM {table}"))
-            .expect("a table");
-        let columns = rows.column_count();
-        let mut rows = rows.query([]).expect("rows");
-        while let Some(row) = rows.next().expect("a row") {
-            for column in 0..columns {
-                let value: Value = row.get(column).expect("a value");
-                write!(out, "{value:?} ").expect("written");
-            }
-            out.push('\n');
-        }
-    }
-    out
+    files::dump(path, "group_search%")
 }
 
 fn recorded_fixture() -> Moved {

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use monlight_shared::clock::Clock;
-use monlight_shared::metrics::Registry;
-use monlight_shared::store::{QueueLimits, Schema, Store};
+use monlight_shared::store::{Schema, Store};
+use monlight_shared::testing::files::{connection, open_store};
 
 use super::*;
 use crate::store::{MIGRATIONS, list};
@@ -26,20 +25,12 @@ struct Moved {
     _dir: tempfile::TempDir,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file of another program")]
-fn connection(path: &Path) -> Connection {
-    Connection::open(path).expect("opens")
-}
-
 fn open(path: &Path) -> Store {
-    let now = jiff::Timestamp::from_millisecond(NOW_MS).expect("in range");
     let schema = Schema {
         migrations: MIGRATIONS,
         take_over: Some(TAKE_OVER),
     };
-    let (clock, _) = Clock::manual(now);
-    let limits = QueueLimits::default();
-    Store::open(path, schema, limits, clock, &Registry::default()).expect("opens")
+    open_store(path, schema, NOW_MS)
 }
 
 impl Moved {

@@ -222,8 +222,10 @@ pub(super) fn adopt(conn: &Connection, keys: &[String], now: i64) -> Result<usiz
         .query_map(params_from_iter(keys), |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     for (alert, gone) in &left {
-        let kind = |key: &str| key.split_once(':').map(|(kind, _)| kind.to_owned());
-        let alike: Vec<&String> = keys.iter().filter(|key| kind(key) == kind(gone)).collect();
+        let alike: Vec<&String> = keys
+            .iter()
+            .filter(|key| kind_of(key) == kind_of(gone))
+            .collect();
         let heirs = if alike.is_empty() {
             keys.iter().collect()
         } else {
@@ -242,6 +244,10 @@ pub(super) fn adopt(conn: &Connection, keys: &[String], now: i64) -> Result<usiz
         .execute((DeliveryState::Skipped as i64, alert, gone))?;
     }
     Ok(left.len())
+}
+
+fn kind_of(key: &str) -> Option<&str> {
+    key.split_once(':').map(|(kind, _)| kind)
 }
 
 /// Makes the digest of the alerts after `after` up to `last`; those that came later begin to be collected anew.

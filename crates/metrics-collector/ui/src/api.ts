@@ -66,7 +66,7 @@ export interface SeriesQuery {
   name: string;
   period: string;
   project: string;
-  /** A complete label set, `k:v,k2:v2`; empty for any. */
+  /** A filter, `k:v,k2!:v2,k3:*`: has the value, has another or none, has any; empty for all. */
   labels?: string;
   /**
    * Labels by whose values series are merged, `endpoint,status`. An empty text merges all of them,
@@ -84,6 +84,15 @@ export function getSeries(query: SeriesQuery, signal: AbortSignal): Promise<Answ
 
 export function listNames(project: string, signal: AbortSignal): Promise<Answer<{ metrics: Metric[] }>> {
   return request<{ metrics: Metric[] }>("api/metrics/names", { query: { project }, signal });
+}
+
+/** A metric with more label sets than are kept apart. */
+export interface Overflowing extends Metric {
+  project: string;
+}
+
+export function getStats(signal: AbortSignal): Promise<Answer<{ overflowing: Overflowing[] }>> {
+  return request<{ overflowing: Overflowing[] }>("api/stats", { signal });
 }
 
 export function listProjects(signal: AbortSignal): Promise<Answer<{ projects: string[] }>> {

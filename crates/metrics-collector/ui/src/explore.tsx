@@ -15,8 +15,9 @@ import { Empty, FaultBanner, FaultState, Skeleton } from "@kit/states";
 import { go, href, param, setParams } from "@kit/url";
 import type { MetricType, Series } from "./api";
 import { byGroup, column, merge, type Point, rate, STEP, summarise, trend, withGaps } from "./merge";
-import { dashboard, names, period, project, projects, range, seriesSource, typeOf } from "./model";
+import { dashboard, names, period, project, projects, range, seriesSource, stats, typeOf } from "./model";
 import { exploreQuery, Head, Status } from "./overview";
+import { OverflowBanner } from "./overflow";
 import { service } from "./service";
 
 export function Explore() {
@@ -30,6 +31,7 @@ function useBasics(turn: () => void): () => void {
     void dashboard.load();
     void names.load();
     void projects.load();
+    void stats.load();
   };
   useEffect(reload, [period.value, project.value]);
   useRefresh(reload);
@@ -46,6 +48,7 @@ function AllMetrics() {
   return (
     <Page title="Explore" service={service()} class="metrics" head={<Head title="Explore" onReload={reload} />} status={<Status />} hints={[[["j", "k"], "move"], [["Enter"], "open"], [["/"], "search"]]}>
       <FaultBanner source={names} onRetry={reload} />
+      <OverflowBanner />
       <div class="tools" role="search">
         <SearchField label="Find a metric" placeholder="Name of a metric" value={text} onChange={(find) => setParams({ find }, true)} />
       </div>
@@ -151,11 +154,12 @@ function OneMetric({ metric }: { metric: string }) {
   return (
     <Page title={metric} service={service()} class="metrics" head={<Head title="Explore" onReload={reload} />} status={<Status />} hints={[[["v"], "chart or table"], [["t"], "time range"], [["Escape"], "all metrics"]]}>
       <FaultBanner source={source} onRetry={() => void source.load()} />
+      <OverflowBanner metric={metric} />
       <QueryBar metric={metric} type={type} aggregation={aggregation} choices={choices} asTable={asTable} />
       {!answer && (source.fault.value ? <FaultState source={source} onRetry={() => void source.load()} /> : source.slow.value && <Skeleton />)}
       {answer && points.length === 0 && (
         <Empty icon="metrics" title="No data">
-          {labels ? "Not received with exactly these labels in this range." : "Not received in this range."}
+          {labels ? "Not received with these labels in this range." : "Not received in this range."}
         </Empty>
       )}
       {answer && points.length > 0 && (
@@ -322,7 +326,7 @@ function QueryBar({ metric, type, aggregation, choices, asTable }: QueryProps) {
           ))}
         </div>
         <LabelField name="by" word="by" label="Labels to group by" placeholder="endpoint, status" />
-        <LabelField name="labels" word="where labels are" label="The complete label set" placeholder="method:GET,status:200" />
+        <LabelField name="labels" word="where labels are" label="Labels to filter by" placeholder="method:GET, status!:200, page:*" />
         <div class="seg query-end" role="group" aria-label="Show as">
           <button type="button" aria-pressed={!asTable} title="V" onClick={() => setParams({ as: null }, true)}>
             <Icon name="chart" small />

@@ -3,7 +3,7 @@ import { computed, untracked } from "@preact/signals";
 import { parseRange, periodText, type Range } from "@kit/range";
 import { Source } from "@kit/source";
 import { param } from "@kit/url";
-import { type Dashboard, getDashboard, getSeries, listNames, listProjects, type Metric, type MetricType, type Series, type SeriesQuery } from "./api";
+import { type Dashboard, getDashboard, getSeries, getStats, listNames, listProjects, type Metric, type MetricType, type Series, type SeriesQuery } from "./api";
 
 const DAY: Range = { kind: "last", seconds: 86400 };
 const DEFAULT_PERIOD = "24h";
@@ -21,6 +21,7 @@ export const periodParam = (next: Range) => (next.kind === "last" && periodText(
 export const dashboard = new Source<Dashboard>((abort) => getDashboard(untracked(() => period.value), untracked(() => project.value), abort));
 export const names = new Source((abort) => listNames(untracked(() => project.value), abort));
 export const projects = new Source((abort) => listProjects(abort));
+export const stats = new Source((abort) => getStats(abort));
 
 /** A metric over the range and project of the page; `more` is read anew at every load. */
 export function seriesSource(name: string, more: () => Partial<SeriesQuery> = () => ({})): Source<Series> {

@@ -15,7 +15,8 @@ import { Share } from "@kit/strip";
 import { go, href, place, setParams, withQuery } from "@kit/url";
 import type { Dashboard, Metric } from "./api";
 import { Endpoints } from "./endpoints";
-import { dashboard, DURATIONS, names, period, periodParam, project, projects, range } from "./model";
+import { dashboard, DURATIONS, names, period, periodParam, project, projects, range, stats } from "./model";
+import { OverflowBanner } from "./overflow";
 import { service } from "./service";
 import { WebVitals } from "./web-vitals";
 
@@ -29,6 +30,7 @@ export function Overview() {
     void dashboard.load();
     void names.load();
     void projects.load();
+    void stats.load();
   };
   useEffect(reload, [period.value, project.value]);
   useRefresh(reload);
@@ -38,6 +40,7 @@ export function Overview() {
   return (
     <Page title="Overview" service={service()} class="metrics" head={<Head title="Overview" onReload={reload} />} status={<Status />} hints={[[["t"], "time range"], [["p"], "project"], [["r"], "reload"]]}>
       <FaultBanner source={dashboard} onRetry={reload} />
+      <OverflowBanner />
       <Body turn={turn.value} onRetry={reload} />
     </Page>
   );

@@ -116,11 +116,31 @@ test("explore: all metrics, one of them, grouped, as a table", async () => {
   await page.locator("h1").click();
   await page.keyboard.press("v");
   await page.locator(".points tbody tr").first().waitFor();
-  await page.getByRole("textbox", { name: "The complete label set" }).fill("method:PUT");
+  await page.getByRole("textbox", { name: "Labels to filter by" }).fill("method:PUT");
   await page.keyboard.press("Enter");
-  await page.getByText("Not received with exactly these labels in this range.").waitFor();
+  await page.getByText("Not received with these labels in this range.").waitFor();
   assertClean(faults);
   await close();
+});
+
+test("more label sets than are kept apart: said where the metric is seen", async () => {
+  const small = await startService("metrics-collector", { MAX_SERIES_PER_NAME: "2" });
+  const { page, faults, close } = await openPage(browser, small);
+  const orders = ["de", "fr", "it"].map((country) => ({ name: "orders_total", type: "counter", value: 1, labels: { country }, project: "shop" }));
+  await small.api("/api/metrics", { method: "POST", body: JSON.stringify([...orders, { name: "carts", type: "gauge", value: 1, project: "shop" }]) });
+  await page.goto(small.url);
+  const said = page.getByRole("status").filter({ hasText: "more label sets than are kept apart" });
+  await said.getByRole("link", { name: "orders_total" }).click();
+  await said.getByText("This metric has").waitFor();
+  await page.getByRole("textbox", { name: "Labels to group by" }).fill("__overflow__");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll(".series-table tbody tr").length === 2);
+  await page.goto(`${small.url}/?view=explore&metric=carts`);
+  await charts(page).first().waitFor();
+  assert.equal(await said.count(), 0);
+  assertClean(faults);
+  await close();
+  await small.stop();
 });
 
 test("nothing received yet: the lines that send something", async () => {

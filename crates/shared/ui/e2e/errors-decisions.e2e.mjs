@@ -44,11 +44,11 @@ const rows = (page, n) => page.waitForFunction((wanted) => document.querySelecto
 const types = (page) => page.locator("tbody b").allInnerTexts();
 const status = (page, text) => page.getByRole("status").getByText(text);
 async function until(what, holds) {
-  for (let turn = 0; turn < 100; turn += 1) {
+  for (let turn = 0; turn < 300; turn += 1) {
     if (await holds()) return;
     await new Promise((next) => setTimeout(next, 100));
   }
-  throw new Error(`not after 10 seconds: ${what}`);
+  throw new Error(`not after 30 seconds: ${what}`);
 }
 
 /** Waits until the service knows an issue in this state: what the page says has then happened. */

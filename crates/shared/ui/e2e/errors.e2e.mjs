@@ -174,7 +174,7 @@ test("a new occurrence does not push away the one that is read", async () => {
   await page.goto(`${service.url}/errors/${id}?refresh=5s`);
   await page.getByText("/turn-1").waitFor();
   await report(2);
-  await page.getByText("2 of 2 kept").waitFor({ timeout: 15_000 });
+  await page.getByText("2 of 2 kept").waitFor();
   assert.equal(await page.getByText("/turn-1").count(), 1);
   await page.keyboard.press("]");
   await page.getByText("/turn-2").waitFor();
@@ -219,7 +219,7 @@ test("resolving: one on its page, several in the list, and news waits behind a p
   await page.goto(`${service.url}/?refresh=5s&project=shop-web`);
   await row(page, "TypeError").waitFor();
   await service.api("/api/errors", { method: "POST", body: JSON.stringify({ project: "shop-web", exception_type: "Fresh", message: "new", traceback: "t" }) });
-  await page.getByRole("button", { name: "1 new issue" }).click({ timeout: 15_000 });
+  await page.getByRole("button", { name: "1 new issue" }).click();
   await row(page, "Fresh").waitFor();
   assertClean(faults);
   await close();
@@ -228,7 +228,7 @@ test("resolving: one on its page, several in the list, and news waits behind a p
 test("too many wrong keys: the button counts down", async () => {
   const { page, close } = await openPage(browser, service, { signedIn: false });
   await page.route("**/api/session", (route) =>
-    route.request().method() === "POST" ? route.fulfill({ status: 429, headers: { "retry-after": "2" }, json: { detail: "Too many wrong keys", retry_after: 2 } }) : route.continue(),
+    route.request().method() === "POST" ? route.fulfill({ status: 429, headers: { "retry-after": "4" }, json: { detail: "Too many wrong keys", retry_after: 4 } }) : route.continue(),
   );
   await page.goto(service.url);
   await page.getByLabel("API key").fill(KEY);
@@ -245,24 +245,21 @@ test("a limit and a full disk are said above the data, which stays", async () =>
   const { page, close } = await openPage(browser, service);
   await page.goto(`${service.url}/?project=shop-api`);
   await row(page, "OperationalError").waitFor();
-  const answers = [
-    { status: 429, headers: { "retry-after": "2" }, json: { detail: "Rate limit exceeded", retry_after: 2 } },
-    { status: 503, json: { detail: "The disk is full. Nothing new is stored; reading goes on." } },
-  ];
-  // Only the list's own question: the numbers on the tabs are asked for by the same route, one after
-  // the other behind the first list, and on a slow machine they would take the answers away.
+  const limited = { status: 429, headers: { "retry-after": "1" }, json: { detail: "Rate limit exceeded", retry_after: 1 } };
+  const full = { status: 503, json: { detail: "The disk is full. Nothing new is stored; reading goes on." } };
+  let answer = limited;
+  // Only the list's own question: the numbers on the tabs come by the same route.
   const list = (url) => url.pathname === "/api/errors" && url.searchParams.get("limit") === "100";
-  await page.route(list, (route) => {
-    const answer = answers.shift();
-    return answer ? route.fulfill(answer) : route.continue();
-  });
+  await page.route(list, (route) => (answer ? route.fulfill(answer) : route.continue()));
   await page.getByRole("button", { name: "Reload" }).click();
   await page.getByRole("alert").getByText(/Too many requests\. The next try is in/).waitFor();
   assert.equal(await row(page, "OperationalError").count(), 1);
   // It tries again by itself when the limit is over, and hears that the disk is full.
-  await page.getByRole("alert").getByText("The disk is full.").waitFor({ timeout: 10_000 });
+  answer = full;
+  await page.getByRole("alert").getByText("The disk is full.").waitFor();
   assert.equal(await row(page, "OperationalError").count(), 1);
-  await page.getByRole("alert").waitFor({ state: "detached", timeout: 15_000 });
+  answer = null;
+  await page.getByRole("alert").waitFor({ state: "detached" });
   await close();
 });
 

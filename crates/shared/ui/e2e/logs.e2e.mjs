@@ -56,7 +56,7 @@ test("the newest lines at the bottom, and new ones as they are written", async (
   await lines(page, "receipt 48213").waitFor();
   await page.getByRole("button", { name: "Live", exact: true }).waitFor();
   write("worker", ["INFO just written"]);
-  await lines(page, "just written").waitFor({ timeout: 10_000 });
+  await lines(page, "just written").waitFor();
   const atEnd = await page.evaluate(() => {
     const box = document.querySelector(".log-scroll");
     return box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
@@ -80,7 +80,7 @@ test("scrolling up pauses: nothing moves, new lines are counted, older ones are 
   });
   const before = await seen();
   write("worker", ["INFO while paused 1", "INFO while paused 2"]);
-  await page.getByRole("button", { name: "2 new lines" }).waitFor({ timeout: 10_000 });
+  await page.getByRole("button", { name: "2 new lines" }).waitFor();
   assert.deepEqual(await seen(), before, "the rows stay where they are");
   // To the start again and again: the pages before it come, until the first line of all.
   for (let turn = 0; turn < 40 && (await lines(page, /request 0 handled/).count()) === 0; turn += 1) {
@@ -105,7 +105,7 @@ test("search, level and container are in the URL and filter the tail too", async
   await page.waitForFunction(() => document.querySelectorAll(".log").length === 1);
   assert.equal(await page.locator("mark").first().innerText(), "receipt");
   write("shop-api", ["INFO nothing of this kind", "WARNING another receipt waits"]);
-  await lines(page, "another receipt").waitFor({ timeout: 10_000 });
+  await lines(page, "another receipt").waitFor();
   assert.equal(await lines(page, "nothing of this kind").count(), 0);
   await page.getByRole("button", { name: "Level" }).click();
   await page.getByRole("button", { name: "Error and above" }).click();

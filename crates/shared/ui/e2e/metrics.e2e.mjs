@@ -149,7 +149,7 @@ test("nothing received yet: the lines that send something", async () => {
   await page.goto(`${empty.url}/?refresh=5s`);
   await page.getByRole("heading", { name: "Send the first metrics" }).waitFor();
   await empty.api("/api/metrics", { method: "POST", body: JSON.stringify([{ name: "orders_total", type: "counter", value: 1 }]) });
-  await page.getByRole("link", { name: "orders_total" }).waitFor({ timeout: 15_000 });
+  await page.getByRole("link", { name: "orders_total" }).waitFor();
   assertClean(faults);
   await close();
   await empty.stop();

@@ -4,6 +4,7 @@
 //! the enclosing function, the line of source, the minified place, or why a frame was not mapped, goes into a
 //! [`Symbolication`] beside it.
 
+use super::debug_id::{DebugId, DebugIds};
 use super::enrich::Object;
 use super::json::push_string;
 use super::stack::{Dialect, Frame, Place, Stack};
@@ -47,9 +48,18 @@ pub(crate) const LINES_AROUND: u32 = 2;
 /// Why a frame stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Unmapped {
+    /// Neither a release nor a debug id says which map it could be.
+    NoRelease,
+    NoMapForDebugId,
     NoMapForRelease,
     NoMapForFile,
+    /// Several maps of the release could be that of the script.
+    Ambiguous,
     LineOutside,
+    /// There are mappings on its line, all of them behind it.
+    BeforeFirst,
+    LineWithout,
+    /// The mappings say that it comes from no source.
     NoMapping,
     NoPlace,
     Eval,
@@ -58,10 +68,15 @@ pub(crate) enum Unmapped {
 }
 
 impl Unmapped {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 13] = [
+        Self::NoRelease,
+        Self::NoMapForDebugId,
         Self::NoMapForRelease,
         Self::NoMapForFile,
+        Self::Ambiguous,
         Self::LineOutside,
+        Self::BeforeFirst,
+        Self::LineWithout,
         Self::NoMapping,
         Self::NoPlace,
         Self::Eval,
@@ -72,23 +87,33 @@ impl Unmapped {
     /// For people.
     pub(crate) fn reason(self) -> &'static str {
         match self {
+            Self::NoRelease => "the event names no release",
+            Self::NoMapForDebugId => "no map for debug id",
             Self::NoMapForRelease => "no map for release",
             Self::NoMapForFile => "no map for file",
+            Self::Ambiguous => "two maps fit the file name",
             Self::LineOutside => "line outside the map",
+            Self::BeforeFirst => "column before the first mapping",
+            Self::LineWithout => "no mapping on this line",
             Self::NoMapping => "no mapping at this place",
             Self::NoPlace => "line or column 0",
             Self::Eval => "code made by eval",
             Self::TooMany => "beyond the first 100 frames",
-            Self::Unavailable => "source maps could not be read",
+            Self::Unavailable => "source map could not be read",
         }
     }
 
     /// For labels of metrics.
     pub(crate) fn slug(self) -> &'static str {
         match self {
+            Self::NoRelease => "no_release",
+            Self::NoMapForDebugId => "no_map_for_debug_id",
             Self::NoMapForRelease => "no_map_for_release",
             Self::NoMapForFile => "no_map_for_file",
+            Self::Ambiguous => "ambiguous",
             Self::LineOutside => "line_outside",
+            Self::BeforeFirst => "before_first",
+            Self::LineWithout => "line_without",
             Self::NoMapping => "no_mapping",
             Self::NoPlace => "no_place",
             Self::Eval => "eval",
@@ -106,6 +131,8 @@ pub(crate) type Outcome = Result<Found, Unmapped>;
 pub(crate) struct Query {
     /// A URL, or whatever the engine calls the script.
     pub(crate) file: String,
+    /// Of the script, if the event says it.
+    pub(crate) debug_id: Option<DebugId>,
     /// From 1.
     pub(crate) line: u32,
     /// From 1.
@@ -113,7 +140,7 @@ pub(crate) struct Query {
 }
 
 /// The look-ups a stack needs, or why a frame needs none.
-pub(crate) fn queries(stack: &Stack<'_>) -> Vec<Result<Query, Unmapped>> {
+pub(crate) fn queries(stack: &Stack<'_>, debug_ids: &DebugIds) -> Vec<Result<Query, Unmapped>> {
     let query = |(index, (_, frame)): (usize, (usize, &Frame<'_>))| {
         if index >= MOST_LOOKUPS {
             Err(Unmapped::TooMany)
@@ -124,6 +151,7 @@ pub(crate) fn queries(stack: &Stack<'_>) -> Vec<Result<Query, Unmapped>> {
         } else {
             Ok(Query {
                 file: frame.file.to_owned(),
+                debug_id: debug_ids.find(frame.file),
                 line: frame.line,
                 column: frame.column,
             })
@@ -355,15 +383,17 @@ mod tests {
         );
         let query = Query {
             file: "/a.js".to_owned(),
+            debug_id: None,
             line: 1,
             column: 2,
         };
+        let none = DebugIds::default();
         assert_eq!(
-            queries(&stack),
+            queries(&stack, &none),
             [Ok(query), Err(Unmapped::NoPlace), Err(Unmapped::Eval)]
         );
         let many = "at f (/a.js:1:2)\n".repeat(150);
-        let queries = queries(&Stack::parse(&many));
+        let queries = queries(&Stack::parse(&many), &none);
         assert_eq!(
             queries.iter().filter(|query| query.is_ok()).count(),
             MOST_LOOKUPS

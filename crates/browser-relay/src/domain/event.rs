@@ -1,5 +1,6 @@
 //! Reads a browser error, `POST /api/browser/errors`.
 
+use super::debug_id::DebugIds;
 use super::json::{Duplicates, Json, Kind, LoneSurrogate};
 
 /// Why a request is refused: the `detail` of the 400. The texts are the contract's.
@@ -27,6 +28,8 @@ pub(crate) struct BrowserError {
     pub(crate) context: Option<String>,
     /// `context.user_id`, where the SDK puts the user, when it is a text or a number.
     pub(crate) user_id: Option<String>,
+    /// Of the scripts in the stack.
+    pub(crate) debug_ids: DebugIds,
 }
 
 /// Longest user id that goes to the tracker's own field, in characters; a longer one stays in the context.
@@ -75,6 +78,9 @@ impl BrowserError {
                 "release" => event.release = text(&mut json)?,
                 "timestamp" => event.timestamp = text(&mut json)?,
                 "context" => event.context = object(&mut json)?,
+                "debug_ids" => {
+                    event.debug_ids = DebugIds::read(&mut json).map_err(|_| INVALID_JSON)?;
+                }
                 _ => json.skip().map_err(|_| INVALID_JSON)?,
             }
         }
@@ -182,7 +188,7 @@ mod tests {
     #[test]
     fn optional_fields_of_the_wrong_type_are_left_out() {
         let body = r#"{"type":"","message":"","stack":"","url":5,"user_agent":["x"],"session_id":{},"release":1,
-            "timestamp":2,"context":[1],"project":"spoofed"}"#;
+            "timestamp":2,"context":[1],"project":"spoofed","debug_ids":["x"]}"#;
         assert_eq!(
             BrowserError::from_json(body.as_bytes()),
             Ok(BrowserError::default())
@@ -193,7 +199,9 @@ mod tests {
     fn everything_there_is() {
         let body = r#"{"context": {"user_id": "u-42", "n": 1.0, "big": 123456789012345678901234567890},
             "type": "T", "message": "cut \ud83d", "stack": "s", "url": "u", "user_agent": "a", "session_id": "i",
-            "release": "r", "timestamp": "t"}"#;
+            "release": "r", "timestamp": "t", "debug_ids": {"s.js": "85314830023f4cf1a267535f4e37bb17", "t.js": 1}}"#;
+        let ids = r#"{"s.js": "85314830023f4cf1a267535f4e37bb17"}"#;
+        let mut ids = Json::new(ids.as_bytes(), Duplicates::Refuse, LoneSurrogate::Replace);
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(
             BrowserError::from_json(body.as_bytes()),
@@ -208,6 +216,7 @@ mod tests {
                 timestamp: some("t"),
                 context: some(r#"{"user_id":"u-42","n":1.0,"big":123456789012345678901234567890}"#),
                 user_id: some("u-42"),
+                debug_ids: DebugIds::read(&mut ids).unwrap(),
             })
         );
     }

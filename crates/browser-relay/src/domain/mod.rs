@@ -1,7 +1,7 @@
 //! What the relay knows, without a network, a database or a clock.
 //!
 //! Read in this order: [`dsn`], [`key_settings`] and [`origin`] decide who may speak, [`event`] and [`batch`] read what is said,
-//! [`stack`] finds the frames of an error, [`source_map`] says where they came from, [`deobfuscate`] writes the
+//! [`stack`] finds the frames of an error, [`debug_id`] names their scripts, [`source_map`] says where they came from, [`deobfuscate`] writes the
 //! readable stack, [`enrich`] builds what is sent on.
 
 pub(crate) mod dsn;
@@ -13,6 +13,7 @@ pub(crate) mod event;
 
 pub(crate) mod stack;
 
+pub(crate) mod debug_id;
 pub(crate) mod function_scopes;
 pub(crate) mod source_map;
 

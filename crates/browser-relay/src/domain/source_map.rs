@@ -121,5 +121,35 @@ pub(crate) fn lookup_path(file: &str) -> &str {
     }
 }
 
+/// The last part of a path, without its query.
+pub(crate) fn file_name(path: &str) -> &str {
+    let bare = path.split('?').next().unwrap_or_default();
+    bare.rsplit('/').next().unwrap_or_default()
+}
+
+/// Whether a map uploaded for `map_path` may be that of a script at `path`: of two paths of different length, the shorter
+/// one must be the end of the longer, part by part. `app.js` and `dist/assets/app.js` fit `/assets/app.js`, `dist/app.js`
+/// does not. The query of the script counts only when the map's path has one.
+pub(crate) fn is_suffix(map_path: &str, path: &str) -> bool {
+    let bare = |path| str::split(path, '?').next().unwrap_or_default();
+    let path = if map_path.contains('?') {
+        path
+    } else {
+        bare(path)
+    };
+    let parts = |path| {
+        let parts = str::split(path, '/').rev();
+        parts.filter(|part| !matches!(*part, "" | "." | "~"))
+    };
+    let (mut of_map, mut of_script) = (parts(map_path), parts(path));
+    loop {
+        match (of_map.next(), of_script.next()) {
+            (Some(one), Some(other)) if one == other => {}
+            (Some(_), Some(_)) => return false,
+            (None, _) | (_, None) => return true,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

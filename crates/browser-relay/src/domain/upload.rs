@@ -1,29 +1,129 @@
 //! Reads the upload of a source map, `POST /api/source-maps`.
 //!
-//! The body is `{"project", "release", "file_url", "map_content"}`, where `map_content` is the text of the map as a
-//! JSON string, several MiB of it. It is never held: [`read`] checks the body as it streams by and remembers where the
-//! map's text begins, and [`map_text`] unescapes it from there.
+//! The body is `{"project", "release", "file_url", "debug_id", "map_content"}`, where `map_content` is the text of the map
+//! as a JSON string, several MiB of it. It is never held: [`read`] checks the body as it streams by and remembers where the
+//! map's text begins, and [`map_text`] unescapes it from there. Release and file are not needed for a map with a debug id,
+//! which may stand in the map itself; so whether they are missing is only known when the map was looked at.
 
 use std::io::Read;
 
+use super::debug_id::DebugId;
 use super::dsn::LONGEST_PROJECT;
 use super::json::{Duplicates, Fault, Json, Kind, LoneSurrogate, unwrap_fault};
 
 const LONGEST_RELEASE: usize = 100;
 const LONGEST_FILE_URL: usize = 500;
+/// The field with the map.
+const MAP: &str = "map_content";
 /// Read of a field whose limit is less; the rest would be refused anyway.
 const LONGEST_FIELD: usize = LONGEST_FILE_URL + 1;
 
 /// An upload that may be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Upload {
-    pub(crate) project: String,
-    pub(crate) release: String,
-    pub(crate) file_url: String,
+    pub(crate) names: Names,
     /// Offset of the map's opening quote in the body.
     pub(crate) map_at: u64,
     /// Bytes of the map's text.
     pub(crate) map_bytes: u64,
+}
+
+/// What a map is found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Names {
+    pub(crate) project: String,
+    pub(crate) release: Option<String>,
+    pub(crate) file_url: Option<String>,
+    pub(crate) debug_id: Option<DebugId>,
+}
+
+impl Names {
+    /// What is missing to find the map by.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        match (&self.release, &self.file_url) {
+            _ if self.debug_id.is_some() => None,
+            (None, _) => Some("Missing required field: release"),
+            (_, None) => Some("Missing required field: file_url"),
+            _ => None,
+        }
+    }
+}
+
+/// The fields of an upload as they were sent.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    values: [Option<String>; 4],
+}
+
+/// A field beside the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Project,
+    Release,
+    FileUrl,
+    DebugId,
+}
+
+impl Field {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "project" => Self::Project,
+            "release" => Self::Release,
+            "file_url" => Self::FileUrl,
+            "debug_id" => Self::DebugId,
+            _ => return None,
+        })
+    }
+}
+
+impl Fields {
+    pub(crate) fn set(&mut self, field: Field, value: String) {
+        self.values[field as usize] = Some(value);
+    }
+
+    /// Checks the fields in the contract's order.
+    pub(crate) fn check(self, has_map: bool) -> Result<Names, UploadFault> {
+        let [project, release, file_url, debug_id] = self.values;
+        let project = project.ok_or(UploadFault::Invalid("Missing required field: project"))?;
+        let invalid = UploadFault::Invalid;
+        if !(1..=LONGEST_PROJECT).contains(&project.len()) {
+            return Err(invalid("Field 'project' must be 1-100 characters"));
+        }
+        let fits = |value: &Option<String>, longest: usize| {
+            let length = value.as_ref().map(String::len);
+            length.is_none_or(|length| (1..=longest).contains(&length))
+        };
+        // Without an id the map is needed to know whether one of these is missing.
+        let must_have = debug_id.is_none() && !has_map;
+        if must_have && release.is_none() {
+            return Err(invalid("Missing required field: release"));
+        }
+        if !fits(&release, LONGEST_RELEASE) {
+            return Err(invalid("Field 'release' must be 1-100 characters"));
+        }
+        if must_have && file_url.is_none() {
+            return Err(invalid("Missing required field: file_url"));
+        }
+        if !fits(&file_url, LONGEST_FILE_URL) {
+            return Err(invalid("Field 'file_url' must be 1-500 characters"));
+        }
+        let wrong = invalid(
+            "Field 'debug_id' must be a UUID: 32 hexadecimal digits, with or without hyphens",
+        );
+        let debug_id = match debug_id {
+            Some(text) => Some(DebugId::parse(&text).ok_or(wrong)?),
+            None => None,
+        };
+        if !has_map {
+            return Err(invalid("Missing required field: map_content"));
+        }
+        Ok(Names {
+            project,
+            release,
+            file_url,
+            debug_id,
+        })
+    }
 }
 
 /// Why an upload is refused, or could not be read.
@@ -55,62 +155,33 @@ pub(crate) fn read(input: impl Read, most_map_bytes: u64) -> Result<Upload, Uplo
         json.end()?;
         return Err(UploadFault::Invalid("Request body must be a JSON object"));
     }
-    let (mut project, mut release, mut file_url, mut map) = (None, None, None, None);
-    let mut seen: [bool; 4] = [false; 4];
+    let (mut fields, mut map) = (Fields::default(), None);
+    let mut seen: Vec<String> = Vec::new();
     let mut members = json.open_object()?;
     while let Some(key) = json.next_member(&mut members)? {
-        let index = match key.as_str() {
-            "project" => 0,
-            "release" => 1,
-            "file_url" => 2,
-            "map_content" => 3,
-            _ => {
-                json.skip()?;
-                continue;
-            }
-        };
-        if std::mem::replace(&mut seen[index], true) {
-            return Err(UploadFault::Invalid("Invalid JSON"));
-        }
-        if json.kind()? != Kind::String {
+        let field = Field::named(&key);
+        if field.is_none() && key != MAP {
             json.skip()?;
             continue;
         }
-        match index {
-            0 => project = Some(json.string_cut(LONGEST_FIELD)?),
-            1 => release = Some(json.string_cut(LONGEST_FIELD)?),
-            2 => file_url = Some(json.string_cut(LONGEST_FIELD)?),
-            _ => map = Some((json.offset(), text_length(&mut json)?)),
+        if seen.contains(&key) {
+            return Err(UploadFault::Invalid("Invalid JSON"));
+        }
+        seen.push(key);
+        match field {
+            _ if json.kind()? != Kind::String => json.skip()?,
+            Some(field) => fields.set(field, json.string_cut(LONGEST_FIELD)?),
+            None => map = Some((json.offset(), text_length(&mut json)?)),
         }
     }
     json.end()?;
-    let project = field(
-        project,
-        LONGEST_PROJECT,
-        "Missing required field: project",
-        "Field 'project' must be 1-100 characters",
-    )?;
-    let release = field(
-        release,
-        LONGEST_RELEASE,
-        "Missing required field: release",
-        "Field 'release' must be 1-100 characters",
-    )?;
-    let file_url = field(
-        file_url,
-        LONGEST_FILE_URL,
-        "Missing required field: file_url",
-        "Field 'file_url' must be 1-500 characters",
-    )?;
-    let (map_at, map_bytes) =
-        map.ok_or(UploadFault::Invalid("Missing required field: map_content"))?;
+    let names = fields.check(map.is_some())?;
+    let (map_at, map_bytes) = map.unwrap_or_default();
     if map_bytes > most_map_bytes {
         return Err(UploadFault::TooLarge);
     }
     Ok(Upload {
-        project,
-        release,
-        file_url,
+        names,
         map_at,
         map_bytes,
     })
@@ -140,19 +211,6 @@ fn text_length<R: Read>(json: &mut Json<R>) -> Result<u64, Fault> {
             count => length += count as u64,
         }
     }
-}
-
-fn field(
-    value: Option<String>,
-    longest: usize,
-    missing: &'static str,
-    out_of_bounds: &'static str,
-) -> Result<String, UploadFault> {
-    let value = value.ok_or(UploadFault::Invalid(missing))?;
-    if value.is_empty() || value.len() > longest {
-        return Err(UploadFault::Invalid(out_of_bounds));
-    }
-    Ok(value)
 }
 
 /// Checks UTF-8 piece by piece.
@@ -247,6 +305,34 @@ mod tests {
         );
         check_refused(&body("u", &"x".repeat(101)), "the source map is too large");
         assert!(read(body(&"u".repeat(500), &"x".repeat(100)).as_bytes(), 100).is_ok());
+        check_refused(
+            r#"{"project":"p","map_content":"{}","debug_id":"5"}"#,
+            "Field 'debug_id' must be a UUID: 32 hexadecimal digits, with or without hyphens",
+        );
+        check_refused(
+            r#"{"project":"p","debug_id":"85314830023f4cf1a267535f4e37bb17"}"#,
+            "Missing required field: map_content",
+        );
+    }
+
+    #[track_caller]
+    fn check_missing(more: &str, expected: Option<&str>) {
+        let body = format!("{{\"project\":\"p\",\"map_content\":\"{{}}\"{more}}}");
+        let upload = read(body.as_bytes(), 100).unwrap();
+        assert_eq!(upload.names.missing(), expected, "{body}");
+    }
+
+    #[test]
+    fn a_map_with_a_debug_id_needs_no_other_name() {
+        let id = r#","debug_id":"85314830-023F-4cf1-a267-535f4e37bb17""#;
+        check_missing("", Some("Missing required field: release"));
+        check_missing(
+            r#","release":"r","debug_id":null"#,
+            Some("Missing required field: file_url"),
+        );
+        check_missing(r#","release":"r","file_url":"u""#, None);
+        check_missing(id, None);
+        check_missing(&format!(r#","file_url":"u"{id}"#), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::cors;
 use crate::domain::batch::Batch;
-use crate::domain::deobfuscate::{Symbolication, Unmapped, deobfuscate, queries};
+use crate::domain::deobfuscate::{Query as LookUp, Symbolication, Unmapped, deobfuscate, queries};
 use crate::domain::enrich;
 use crate::domain::event::{BrowserError, Refusal};
 use crate::domain::stack::Stack;
@@ -225,20 +225,22 @@ async fn symbolicate(
     event: &BrowserError,
 ) -> (Option<String>, Option<Symbolication>) {
     let stack = Stack::parse(&event.stack);
-    let wanted = queries(&stack);
+    let wanted = queries(&stack, &event.debug_ids);
     if wanted.is_empty() {
         return (None, None);
     }
-    let Some(release) = event.release.clone() else {
-        return (
-            None,
-            Some(Symbolication::none("the event names no release")),
-        );
+    let release = event.release.clone();
+    let has_id = |query: &Result<LookUp, Unmapped>| {
+        query.as_ref().is_ok_and(|query| query.debug_id.is_some())
     };
+    if release.is_none() && !wanted.iter().any(has_id) {
+        let why = Unmapped::NoRelease.reason();
+        return (None, Some(Symbolication::none(why)));
+    }
     let (project, count) = (site.project.clone(), wanted.len());
     let found = state
         .store
-        .read(move |conn| symbols::look_up(conn, &project, &release, wanted))
+        .read(move |conn| symbols::look_up(conn, &project, release.as_deref(), wanted))
         .await;
     let outcomes = found.unwrap_or_else(|fault| {
         tracing::warn!(%fault, "cannot look up a stack in the source maps");

@@ -19,7 +19,7 @@ use crate::domain::deobfuscate::described;
 use crate::domain::source_map::MapFault;
 use crate::domain::source_map::decode::{DecodeFault, Summary, decode};
 use crate::domain::source_map::survey::survey;
-use crate::domain::upload::{self, Upload, UploadFault};
+use crate::domain::upload::{self, Names, Upload, UploadFault};
 use crate::state::State;
 use crate::store::map_rows::{self, StoreSink};
 use crate::store::source_maps::{self, NewMap, SourceMap};
@@ -41,8 +41,11 @@ struct List {
 struct Listed {
     id: i64,
     project: String,
-    release: String,
-    file_url: String,
+    /// `null` as `file_url`: found by its debug id only.
+    release: Option<String>,
+    file_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debug_id: Option<String>,
     uploaded_at: String,
 }
 
@@ -53,6 +56,7 @@ impl From<SourceMap> for Listed {
             project,
             release,
             file_url,
+            debug_id,
             uploaded_at,
         } = map;
         Self {
@@ -60,6 +64,7 @@ impl From<SourceMap> for Listed {
             project,
             release,
             file_url,
+            debug_id,
             uploaded_at: iso_seconds(uploaded_at),
         }
     }
@@ -69,8 +74,10 @@ impl From<SourceMap> for Listed {
 struct Uploaded<'u> {
     status: &'static str,
     project: &'u str,
-    release: &'u str,
-    file_url: &'u str,
+    release: Option<&'u str>,
+    file_url: Option<&'u str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debug_id: Option<String>,
 }
 
 pub(super) async fn list(
@@ -157,18 +164,24 @@ pub(super) async fn upload(
         shared.maps.upkeep.notify_one();
         stored
     });
-    let upload = stored.await.map_err(ApiError::internal)??;
+    let names = stored.await.map_err(ApiError::internal)??;
     state
         .telemetry
         .uploaded(state.clock.monotonic().saturating_sub(began));
     state.maps.recount(&state.store).await?;
-    let answer = Uploaded {
-        status: "uploaded",
-        project: &upload.project,
-        release: &upload.release,
-        file_url: &upload.file_url,
-    };
-    Ok(json(StatusCode::CREATED, &answer))
+    Ok(json(StatusCode::CREATED, &Uploaded::from(&names)))
+}
+
+impl<'u> From<&'u Names> for Uploaded<'u> {
+    fn from(names: &'u Names) -> Self {
+        Self {
+            status: "uploaded",
+            project: &names.project,
+            release: names.release.as_deref(),
+            file_url: names.file_url.as_deref(),
+            debug_id: names.debug_id.map(|id| id.to_string()),
+        }
+    }
 }
 
 fn busy() -> ApiError {
@@ -207,17 +220,28 @@ fn read_upload(spool: &mut Spool, most_map_bytes: u64) -> Result<Upload, ApiErro
 
 /// Reads the map twice, to check and to decode it, and stores it. A map that is refused half-way leaves rows that
 /// nothing names; upkeep removes them.
-fn store_map(state: &State, spool: &mut Spool, upload: Upload) -> Result<Upload, ApiError> {
-    let input = spool.read_from(upload.map_at).map_err(ApiError::internal)?;
-    let survey = upload::map_text(input, |text| survey(text))
-        .map_err(upload_fault)?
-        .map_err(map_fault)?;
+fn store_map(state: &State, spool: &mut Spool, upload: Upload) -> Result<Names, ApiError> {
+    let Upload {
+        mut names,
+        map_at,
+        map_bytes,
+    } = upload;
+    let input = spool.read_from(map_at).map_err(ApiError::internal)?;
+    let survey = upload::map_text(input, |text| survey(text)).map_err(upload_fault)?;
+    names.debug_id = names
+        .debug_id
+        .or(survey.as_ref().ok().and_then(|survey| survey.debug_id));
+    // In the contract's order: what is missing beside the map, then the map.
+    if let Some(missing) = names.missing() {
+        return Err(ApiError::invalid(missing));
+    }
+    let survey = survey.map_err(map_fault)?;
     let now = state.clock.now_ms();
     let map_set = state
         .store
         .write_blocking(Lane::Upkeep, 0, move |conn| map_rows::begin(conn, now))?;
     let mut sink = StoreSink::new(&state.store, map_set);
-    let input = spool.read_from(upload.map_at).map_err(ApiError::internal)?;
+    let input = spool.read_from(map_at).map_err(ApiError::internal)?;
     let summary: Summary = upload::map_text(input, |text| decode(text, &survey, &mut sink))
         .map_err(upload_fault)?
         .map_err(|fault| match fault {
@@ -226,17 +250,15 @@ fn store_map(state: &State, spool: &mut Spool, upload: Upload) -> Result<Upload,
         })?;
     sink.flush()?;
     let map = NewMap {
-        project: upload.project.clone(),
-        release: upload.release.clone(),
-        file_url: upload.file_url.clone(),
+        names: names.clone(),
         map_set,
-        size_bytes: upload.map_bytes as i64,
+        size_bytes: map_bytes as i64,
         summary,
     };
     state.store.write_blocking(Lane::Upkeep, 0, move |conn| {
         source_maps::put(conn, &map, now)
     })?;
-    Ok(upload)
+    Ok(names)
 }
 
 fn upload_fault(fault: UploadFault) -> ApiError {

@@ -12,7 +12,7 @@ use super::map_rows::{self, DirectSink};
 use crate::domain::dsn::{LONGEST_KEY, LONGEST_PROJECT};
 use crate::domain::source_map::decode::{DecodeFault, Summary, decode};
 use crate::domain::source_map::survey::survey;
-use crate::domain::source_map::{MapFault, lookup_path};
+use crate::domain::source_map::{MapFault, file_name, lookup_path};
 
 /// Takes over the schemas 1 to 3 of the original; the first has no maps, the third only adds indexes.
 pub(crate) const TAKE_OVER: TakeOver = TakeOver {
@@ -179,8 +179,8 @@ fn take_map(
         .into
         .prepare_cached(
             "INSERT OR IGNORE INTO source_maps
-               (id, project, release, file_url, path, map_set, lines, tokens, size_bytes, uploaded_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+               (id, project, release, file_url, path, file_name, map_set, lines, tokens, size_bytes, uploaded_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             id,
@@ -188,6 +188,7 @@ fn take_map(
             release,
             file_url,
             lookup_path(&file_url),
+            file_name(lookup_path(&file_url)),
             map_set,
             lines,
             tokens as i64,

@@ -4,15 +4,17 @@ use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::source_map::decode::Summary;
-use crate::domain::source_map::lookup_path;
+use crate::domain::source_map::{file_name, lookup_path};
+use crate::domain::upload::Names;
 
 /// A row of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SourceMap {
     pub(crate) id: i64,
     pub(crate) project: String,
-    pub(crate) release: String,
-    pub(crate) file_url: String,
+    pub(crate) release: Option<String>,
+    pub(crate) file_url: Option<String>,
+    pub(crate) debug_id: Option<String>,
     /// Unix milliseconds.
     pub(crate) uploaded_at: i64,
 }
@@ -20,9 +22,7 @@ pub(crate) struct SourceMap {
 /// What [`put`] stores.
 #[derive(Debug, Clone)]
 pub(crate) struct NewMap {
-    pub(crate) project: String,
-    pub(crate) release: String,
-    pub(crate) file_url: String,
+    pub(crate) names: Names,
     pub(crate) map_set: i64,
     pub(crate) size_bytes: i64,
     pub(crate) summary: Summary,
@@ -48,7 +48,7 @@ pub(crate) fn list(
         .query_row([project], |row| row.get(0))?;
     let maps = transaction
         .prepare_cached(
-            "SELECT id, project, release, file_url, uploaded_at FROM source_maps
+            "SELECT id, project, release, file_url, debug_id, uploaded_at FROM source_maps
              WHERE ?1 IS NULL OR project = ?1 ORDER BY id LIMIT ?2 OFFSET ?3",
         )?
         .query_map(params![project, limit, offset], |row| {
@@ -57,41 +57,64 @@ pub(crate) fn list(
                 project: row.get(1)?,
                 release: row.get(2)?,
                 file_url: row.get(3)?,
-                uploaded_at: row.get(4)?,
+                debug_id: row.get(4)?,
+                uploaded_at: row.get(5)?,
             })
         })?
         .collect::<Result<_, _>>()?;
     Ok((maps, total))
 }
 
-/// Stores a map or replaces the one of the same project, release and file, which keeps its id. The rows of a replaced
-/// map are left to upkeep.
+/// Stores a map or replaces the one of the same project, release and file, which keeps its id; one that lacks release or
+/// file replaces the one that lacks the same and has the same debug id. The rows of a replaced map are left to upkeep.
 pub(crate) fn put(conn: &Connection, map: &NewMap, now_ms: i64) -> Result<i64, StoreError> {
+    let Names {
+        project,
+        release,
+        file_url,
+        debug_id,
+    } = &map.names;
+    let debug_id = debug_id.map(|id| id.to_string());
     // Not INSERT … ON CONFLICT: that would use up an id each time.
-    let known: Option<i64> = conn
-        .prepare_cached(
+    let known: Option<i64> = if release.is_some() && file_url.is_some() {
+        conn.prepare_cached(
             "SELECT id FROM source_maps WHERE project = ?1 AND release = ?2 AND file_url = ?3",
         )?
-        .query_row(params![map.project, map.release, map.file_url], |row| {
-            row.get(0)
-        })
-        .optional()?;
+        .query_row(params![project, release, file_url], |row| row.get(0))
+    } else {
+        conn.prepare_cached(
+            "SELECT id FROM source_maps WHERE project = ?1 AND debug_id = ?2 AND release IS ?3 AND file_url IS ?4",
+        )?
+        .query_row(params![project, debug_id, release, file_url], |row| row.get(0))
+    }
+    .optional()?;
     let Summary { tokens, lines } = map.summary;
     if let Some(id) = known {
         conn.prepare_cached(
-            "UPDATE source_maps SET map_set = ?2, lines = ?3, tokens = ?4, size_bytes = ?5, uploaded_at = ?6
+            "UPDATE source_maps SET map_set = ?2, lines = ?3, tokens = ?4, size_bytes = ?5, uploaded_at = ?6, debug_id = ?7
              WHERE id = ?1",
         )?
-        .execute(params![id, map.map_set, lines, tokens as i64, map.size_bytes, now_ms])?;
+        .execute(params![id, map.map_set, lines, tokens as i64, map.size_bytes, now_ms, debug_id])?;
         return Ok(id);
     }
-    let path = lookup_path(&map.file_url);
+    let path = file_url.as_deref().map(lookup_path);
     conn.prepare_cached(
-        "INSERT INTO source_maps (project, release, file_url, path, map_set, lines, tokens, size_bytes, uploaded_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO source_maps
+           (project, release, file_url, path, file_name, debug_id, map_set, lines, tokens, size_bytes, uploaded_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
-        map.project, map.release, map.file_url, path, map.map_set, lines, tokens as i64, map.size_bytes, now_ms
+        project,
+        release,
+        file_url,
+        path,
+        path.map(file_name),
+        debug_id,
+        map.map_set,
+        lines,
+        tokens as i64,
+        map.size_bytes,
+        now_ms
     ])?;
     Ok(conn.last_insert_rowid())
 }
@@ -155,9 +178,12 @@ mod tests {
     ) -> i64 {
         let map_set = map_rows::begin(conn, now_ms).unwrap();
         let map = NewMap {
-            project: project.to_owned(),
-            release: "1".to_owned(),
-            file_url: file_url.to_owned(),
+            names: Names {
+                project: project.to_owned(),
+                release: Some("1".to_owned()),
+                file_url: Some(file_url.to_owned()),
+                debug_id: None,
+            },
             map_set,
             size_bytes,
             summary: Summary {

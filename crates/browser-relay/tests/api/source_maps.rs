@@ -424,3 +424,114 @@ async fn a_place_can_be_looked_up() {
         assert_eq!(look_up(path).await, (status, answer), "{path}");
     }
 }
+
+const ID: &str = "85314830-023f-4cf1-a267-535f4e37bb17";
+
+/// The readable stack of an event without a release, and what is said about its first frame.
+async fn by_debug_ids(world: &World, stack: &str, ids: &Value) -> (String, Value) {
+    let body = json!({"type": "T", "message": "m", "stack": stack, "debug_ids": ids});
+    let answer = world.browse("/api/browser/errors", WEB, &body).await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.json());
+    let received = world.tracker.received();
+    let report: Value = serde_json::from_slice(&received.last().unwrap().body).unwrap();
+    let symbolication = report["extra"]["symbolication"].clone();
+    (
+        report["traceback"].as_str().unwrap().to_owned(),
+        symbolication,
+    )
+}
+
+#[tokio::test]
+async fn a_debug_id_needs_neither_release_nor_file() {
+    let world = World::new();
+    let mut map: Value = serde_json::from_str(&small_map("cart.ts")).unwrap();
+    map["debugId"] = json!(ID.to_uppercase());
+    let body = json!({"project": "web", "map_content": map.to_string()});
+    let answer = world.relay.post_json(PATH, &body).await;
+    let uploaded = json!({"status": "uploaded", "project": "web", "release": null, "file_url": null, "debug_id": ID});
+    assert_eq!((answer.status.as_u16(), answer.json()), (201, uploaded));
+    let listed = world.relay.get(PATH).await.json();
+    assert_eq!(listed["source_maps"][0]["debug_id"], ID);
+    assert_eq!(listed["source_maps"][0]["release"], Value::Null);
+
+    let script = "https://shop.example/a.1f.js";
+    let stack = format!("E: m\n    at u ({script}:1:1)");
+    let (text, said) = by_debug_ids(&world, &stack, &json!({script: ID.replace('-', "")})).await;
+    assert_eq!(text, "E: m\n    at u (cart.ts:1:1)");
+    assert_eq!(said["frames"][0]["file"], "cart.ts");
+    let (text, said) = by_debug_ids(&world, &stack, &json!({"https://other/x.js": ID})).await;
+    assert_eq!(
+        (text, said),
+        (
+            stack.clone(),
+            json!({"frames": [], "reason": "the event names no release"})
+        )
+    );
+    let unknown = json!({script: ID.replace('8', "9"), "y": [1], "z": "no id"});
+    let (_, said) = by_debug_ids(&world, &stack, &unknown).await;
+    assert_eq!(said["frames"][0]["reason"], "no map for debug id");
+    for malformed in [
+        json!(null),
+        json!(5),
+        json!([ID]),
+        json!({script: {"a": 1}}),
+        json!({script: "x"}),
+    ] {
+        let (text, _) = by_debug_ids(&world, &stack, &malformed).await;
+        assert_eq!(text, stack);
+    }
+}
+
+#[tokio::test]
+async fn the_debug_id_of_the_field_wins_over_that_of_the_map() {
+    let world = World::new();
+    let mut map: Value = serde_json::from_str(&small_map("a.ts")).unwrap();
+    map["debug_id"] = json!(ID);
+    let mut body = upload(&map.to_string());
+    let other = "00000000-0000-4000-8000-000000000001";
+    body["debug_id"] = json!(other);
+    let answer = world.relay.post_json(PATH, &body).await.json();
+    assert_eq!(
+        (&answer["debug_id"], &answer["release"]),
+        (&json!(other), &json!("1"))
+    );
+    // The same release and file again, without any id.
+    let answer = world.upload(&small_map("b.ts")).await.json();
+    assert_eq!(answer["debug_id"], Value::Null);
+    let listed = world.relay.get(PATH).await.json();
+    assert_eq!(listed["total"], 1);
+    assert_eq!(listed["source_maps"][0].get("debug_id"), None);
+}
+
+#[tokio::test]
+async fn without_a_debug_id_release_and_file_are_required() {
+    let world = World::new();
+    for (body, detail) in [
+        (
+            json!({"project": "web", "map_content": small_map("a.ts")}),
+            "Missing required field: release",
+        ),
+        (
+            json!({"project": "web", "map_content": "no map"}),
+            "Missing required field: release",
+        ),
+        (
+            json!({"project": "web", "release": "1", "map_content": small_map("a.ts")}),
+            "Missing required field: file_url",
+        ),
+        (
+            json!({"project": "web", "debug_id": "x", "map_content": small_map("a.ts")}),
+            "Field 'debug_id' must be a UUID: 32 hexadecimal digits, with or without hyphens",
+        ),
+        (
+            json!({"project": "web", "debug_id": ID, "map_content": "no map"}),
+            "Invalid source map format",
+        ),
+    ] {
+        let answer = world.relay.post_json(PATH, &body).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()),
+            (400, json!({"detail": detail}))
+        );
+    }
+}

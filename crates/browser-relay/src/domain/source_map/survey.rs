@@ -5,6 +5,7 @@
 
 use std::io::Read;
 
+use super::super::debug_id::DebugId;
 use super::super::json::{Duplicates, Json, Kind, LoneSurrogate};
 use super::MapFault;
 
@@ -20,6 +21,8 @@ pub(crate) struct Survey {
     pub(super) sections: Vec<Section>,
     /// Whether the document has `sections`.
     pub(super) is_index: bool,
+    /// `debug_id` or `debugId` of the document.
+    pub(crate) debug_id: Option<DebugId>,
 }
 
 /// A map with its place in the generated code.
@@ -52,7 +55,11 @@ pub(crate) fn survey(input: impl Read) -> Result<Survey, MapFault> {
             "sections are not in the order of their offsets",
         ));
     }
-    let survey = Survey { sections, is_index };
+    let survey = Survey {
+        sections,
+        is_index,
+        debug_id: top.debug_id,
+    };
     if survey
         .sections
         .iter()
@@ -68,6 +75,7 @@ pub(crate) fn survey(input: impl Read) -> Result<Survey, MapFault> {
 struct Surveyed {
     section: Section,
     sections: Option<Vec<Section>>,
+    debug_id: Option<DebugId>,
 }
 
 fn read_map<R: Read>(json: &mut Json<R>, may_have_sections: bool) -> Result<Surveyed, MapFault> {
@@ -75,6 +83,7 @@ fn read_map<R: Read>(json: &mut Json<R>, may_have_sections: bool) -> Result<Surv
         return Err(MapFault::no_map());
     }
     let mut section = Section::default();
+    let mut debug_id = None;
     let (mut version, mut sources, mut names, mut mappings, mut sections) =
         (None, None, None, None, None);
     let mut members = json.open_object()?;
@@ -91,6 +100,10 @@ fn read_map<R: Read>(json: &mut Json<R>, may_have_sections: bool) -> Result<Surv
                     Kind::String => Some(json.string_cut(LONGEST_ROOT)?),
                     _ => json.skip().map(|()| None)?,
                 };
+                false
+            }
+            "debugId" | "debug_id" => {
+                debug_id = debug_id.or(DebugId::read(json)?);
                 false
             }
             _ => {
@@ -117,7 +130,11 @@ fn read_map<R: Read>(json: &mut Json<R>, may_have_sections: bool) -> Result<Surv
         // Names are optional.
         section.names = names.flatten().unwrap_or_default();
     }
-    Ok(Surveyed { section, sections })
+    Ok(Surveyed {
+        section,
+        sections,
+        debug_id,
+    })
 }
 
 fn read_version<R: Read>(json: &mut Json<R>) -> Result<Option<f64>, MapFault> {
@@ -288,8 +305,41 @@ mod tests {
             survey,
             Survey {
                 sections: vec![section],
-                is_index: false
+                is_index: false,
+                debug_id: None,
             }
+        );
+    }
+
+    #[track_caller]
+    fn check_debug_id(members: &str, expected: Option<&str>) {
+        let text = format!("{{\"version\":3,\"sources\":[],\"mappings\":\"\"{members}}}");
+        let found = survey(text.as_bytes()).unwrap().debug_id;
+        assert_eq!(found, expected.and_then(DebugId::parse), "{members}");
+    }
+
+    #[test]
+    fn debug_ids() {
+        let id = "85314830-023f-4cf1-a267-535f4e37bb17";
+        check_debug_id("", None);
+        check_debug_id(&format!(",\"debugId\":\"{id}\""), Some(id));
+        check_debug_id(&format!(",\"debug_id\":\"{id}\""), Some(id));
+        check_debug_id(
+            &format!(",\"debugId\":\"{id}\",\"debug_id\":\"no id\""),
+            Some(id),
+        );
+        check_debug_id(
+            &format!(",\"debugId\":null,\"debug_id\":\"{id}\""),
+            Some(id),
+        );
+        check_debug_id(",\"debugId\":[1]", None);
+        let index = format!(
+            "{{\"version\":3,\"debugId\":\"{id}\",\"sections\":[{{\"offset\":{{\"line\":0,\"column\":0}},\
+             \"map\":{{\"version\":3,\"sources\":[],\"mappings\":\"\",\"debugId\":\"00000000000000000000000000000001\"}}}}]}}"
+        );
+        assert_eq!(
+            survey(index.as_bytes()).unwrap().debug_id,
+            DebugId::parse(id)
         );
     }
 

@@ -7,6 +7,7 @@ use monlight_shared::testing::files::{self, connection, open_store};
 use rusqlite::Connection;
 
 use super::*;
+use crate::domain::debug_id::DebugIds;
 use crate::domain::deobfuscate::{deobfuscate, queries};
 use crate::domain::key_settings::KeySettings;
 use crate::domain::stack::Stack;
@@ -94,7 +95,14 @@ impl Moved {
         let stack = Stack::parse(stack);
         let outcomes = self
             .store
-            .read_blocking(|conn| symbols::look_up(conn, project, release, queries(&stack)))
+            .read_blocking(|conn| {
+                symbols::look_up(
+                    conn,
+                    project,
+                    Some(release),
+                    queries(&stack, &DebugIds::default()),
+                )
+            })
             .expect("is read");
         deobfuscate(&stack, &outcomes).0
     }

@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use monlight_shared::http::Query;
+use monlight_shared::notify::rules::{self, LONGEST_PAUSE, LONGEST_WINDOW};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::filter::{Filter, Levels};
 use super::matching::Matching;
@@ -17,16 +18,10 @@ use super::query_filter::{self, NAMES};
 
 /// The most rules.
 pub const MOST_RULES: usize = 50;
-/// The longest name, in characters.
-pub const NAME_CHARS: usize = 100;
 /// The longest filter as a query string, in bytes.
 pub const QUERY_BYTES: usize = 4096;
 /// The largest threshold.
 pub const MOST_THRESHOLD: i64 = 1_000_000;
-/// The longest window, in seconds.
-pub const LONGEST_WINDOW: i64 = 86_400;
-/// The longest cooldown, in seconds.
-pub const LONGEST_COOLDOWN: i64 = 7 * 86_400;
 /// Parts of a window.
 const PARTS: i64 = 60;
 /// A remembered time that is further ahead of the clock than this was remembered before the clock was set back.
@@ -95,28 +90,22 @@ impl Rule {
 
     fn with(mut self, body: Body) -> Result<Self, String> {
         if let Some(name) = body.name {
-            self.name = name_of(&name)?;
+            self.name = rules::name(&name)?;
         }
         if let Some(filter) = body.filter {
             self.query = query_of(&filter)?;
         }
         if let Some(threshold) = body.threshold {
-            self.threshold = number("threshold", &threshold, 1, MOST_THRESHOLD)?;
+            self.threshold = rules::whole_number("threshold", &threshold, 1, MOST_THRESHOLD)?;
         }
-        let seconds = |name, value: &Value, least, most| {
-            number(name, value, least, most)
-                .map(|seconds| Duration::from_secs(seconds.unsigned_abs()))
-        };
         if let Some(window) = body.window_seconds {
-            self.window = seconds("window_seconds", &window, 1, LONGEST_WINDOW)?;
+            self.window = rules::seconds("window_seconds", &window, 1, LONGEST_WINDOW)?;
         }
         if let Some(cooldown) = body.cooldown_seconds {
-            self.cooldown = seconds("cooldown_seconds", &cooldown, 0, LONGEST_COOLDOWN)?;
+            self.cooldown = rules::seconds("cooldown_seconds", &cooldown, 0, LONGEST_PAUSE)?;
         }
         if let Some(enabled) = body.enabled {
-            self.enabled = enabled
-                .as_bool()
-                .ok_or_else(|| format!("enabled: {enabled}; expected true or false"))?;
+            self.enabled = rules::enabled(&enabled)?;
         }
         Ok(self)
     }
@@ -136,21 +125,6 @@ impl Rule {
     pub fn filter(&self) -> Result<Filter, String> {
         filter_of(&self.query)
     }
-
-    /// Its filter as JSON: each parameter with its value, or its values.
-    pub fn filter_json(&self) -> Map<String, Value> {
-        let mut json: Map<String, Value> = Map::new();
-        for (name, value) in Query::parse(&self.query).pairs() {
-            match json.get_mut(name) {
-                None => {
-                    json.insert(name.to_owned(), value.into());
-                }
-                Some(Value::Array(values)) => values.push(value.into()),
-                Some(known) => *known = Value::Array(vec![known.take(), value.into()]),
-            }
-        }
-        json
-    }
 }
 
 fn parse(body: &[u8]) -> Result<Body, String> {
@@ -159,25 +133,6 @@ fn parse(body: &[u8]) -> Result<Body, String> {
             "The body is no rule ({fault}); expected a JSON object with name, filter, threshold, window_seconds, cooldown_seconds and enabled"
         )
     })
-}
-
-fn name_of(value: &Value) -> Result<String, String> {
-    let name = value.as_str().map(str::trim).unwrap_or_default();
-    let is_fine =
-        (1..=NAME_CHARS).contains(&name.chars().count()) && !name.contains(char::is_control);
-    is_fine
-        .then(|| name.to_owned())
-        .ok_or_else(|| format!("name: expected a text of 1 to {NAME_CHARS} characters on one line"))
-}
-
-fn number(name: &str, value: &Value, least: i64, most: i64) -> Result<i64, String> {
-    value
-        .as_i64()
-        .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| {
-            let shown: String = value.to_string().chars().take(64).collect();
-            format!("{name}: {shown}; expected a whole number from {least} to {most}")
-        })
 }
 
 /// The query string of a filter that is given as one, or as an object of parameters.
@@ -204,12 +159,7 @@ fn query_of(value: &Value) -> Result<String, String> {
         if !NAMES.contains(&name.as_str()) && !name.starts_with("field.") {
             return Err(unknown(name));
         }
-        if !query.is_empty() {
-            query.push('&');
-        }
-        encode(&mut query, name);
-        query.push('=');
-        encode(&mut query, value);
+        rules::add_parameter(&mut query, name, value);
     }
     if query.len() > QUERY_BYTES {
         return Err(format!(
@@ -289,23 +239,6 @@ fn filter_of(query: &str) -> Result<Filter, String> {
         return Err("filter: nothing can match it".to_owned());
     }
     Ok(filter)
-}
-
-/// Percent-encodes all but what needs none.
-fn encode(out: &mut String, text: &str) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~*,:!".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                out.push(char::from(
-                    DIGITS.get(usize::from(digit)).copied().unwrap_or(b'0'),
-                ));
-            }
-        }
-    }
 }
 
 /// What a rule has counted. Times are unix milliseconds.

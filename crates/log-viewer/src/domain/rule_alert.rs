@@ -1,12 +1,11 @@
 //! What people are told of rules: the words of one alert, and of many.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use monlight_shared::clock::iso_seconds;
-use monlight_shared::notify::{Message, Tone, text};
-use serde::{Deserialize, Serialize};
+use monlight_shared::notify::rules::{Voice, counted, decoded, page, spoken};
+use monlight_shared::notify::{Message, Tone};
 use serde_json::{Value, json};
 
 use super::ansi;
@@ -14,12 +13,14 @@ use super::entry::Entry;
 
 /// The kind of alerts of rules, as stored; 0 is a digest.
 pub const FIRED: i64 = 1;
-/// Characters of a name in a title.
-const TITLE_NAME: usize = 80;
+/// How the log viewer speaks of its rules.
+pub const VOICE: Voice = Voice {
+    service: "logs",
+    counts: ["entries", "entry", "entries"],
+    fact: "Entries",
+};
 /// Bytes of an entry's message that are told.
 const MESSAGE_BYTES: usize = 2048;
-/// Rules that a digest names, those that fired most.
-const NAMED_RULES: usize = 20;
 
 /// A rule fired. Times are unix milliseconds.
 #[derive(Clone, Debug)]
@@ -49,7 +50,6 @@ pub fn kind_name(_kind: i64) -> &'static str {
 
 /// The message about one firing. `id`: of the message.
 pub fn of_firing(base_url: &str, id: &str, firing: &Firing) -> Message {
-    let name = text::one_line(&firing.name, TITLE_NAME);
     let entries = counted(firing.entries, "entry", "entries");
     let newest = firing.newest.last();
     let lead = newest.map_or_else(
@@ -69,10 +69,10 @@ pub fn of_firing(base_url: &str, id: &str, firing: &Firing) -> Message {
         "each".to_owned()
     };
     Message::new(id, "rule", Tone::Alarm, firing.time_ms)
-        .title(&format!("[logs] {name}: {entries}"))
+        .title(&VOICE.title(&firing.name, &entries))
         .headline(&format!("{} found {entries}", firing.name))
         .lead(&lead)
-        .link(link(base_url, &firing.query))
+        .link(page(base_url, &firing.query))
         .fact("Rule", &firing.name)
         .fact("Filter", &decoded(&firing.query))
         .fact("Tells of", &watched)
@@ -82,40 +82,6 @@ pub fn of_firing(base_url: &str, id: &str, firing: &Firing) -> Message {
         .fact("Time", &iso_seconds(firing.time_ms))
         .block("Newest entries", &listed(&firing.newest))
         .value("rule", for_programs(base_url, firing))
-}
-
-/// The page of logs with a filter.
-fn link(base_url: &str, query: &str) -> String {
-    if query.is_empty() {
-        format!("{base_url}/")
-    } else {
-        format!("{base_url}/?{query}")
-    }
-}
-
-fn counted(number: i64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
-/// `5 min`.
-fn spoken(time: Duration) -> String {
-    let seconds = time.as_secs();
-    for (unit, name) in [(86_400, "d"), (3600, "h"), (60, "min")] {
-        if seconds >= unit && seconds.is_multiple_of(unit) {
-            return format!("{} {name}", seconds / unit);
-        }
-    }
-    format!("{seconds} s")
-}
-
-/// A filter for people.
-fn decoded(query: &str) -> String {
-    let query = monlight_shared::http::Query::parse(query);
-    let parts: Vec<String> = query
-        .pairs()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    parts.join("  ")
 }
 
 /// The beginning of a message, without colours.
@@ -160,7 +126,7 @@ fn for_programs(base_url: &str, firing: &Firing) -> Value {
         "id": firing.rule,
         "name": firing.name,
         "query": firing.query,
-        "link": link(base_url, &firing.query),
+        "link": page(base_url, &firing.query),
         "threshold": firing.threshold,
         "window_seconds": firing.window.as_secs(),
         "entries": firing.entries,
@@ -168,95 +134,13 @@ fn for_programs(base_url: &str, firing: &Firing) -> Value {
     })
 }
 
-/// Many firings in one message, as stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Digest {
-    /// All alerts in it.
-    pub alerts: i64,
-    /// Different rules.
-    pub rules: i64,
-    /// Entries of all of them.
-    pub entries: i64,
-    /// The rules that fired most: name, alerts, entries.
-    pub top: Vec<(String, i64, i64)>,
-}
-
-/// Counts firings; there are few rules, so this holds little.
-#[derive(Debug, Default)]
-pub struct Counter(HashMap<i64, (String, i64, i64)>, i64);
-
-impl Counter {
-    /// One more alert of a rule.
-    pub fn add(&mut self, rule: i64, name: &str, entries: i64) {
-        let known = self.0.entry(rule).or_default();
-        if known.0 != name {
-            name.clone_into(&mut known.0);
-        }
-        known.1 += 1;
-        known.2 += entries;
-        self.1 += 1;
-    }
-
-    /// The digest.
-    pub fn finish(self) -> Digest {
-        let mut top: Vec<(String, i64, i64)> = self.0.into_values().collect();
-        top.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
-        let (rules, entries) = (top.len() as i64, top.iter().map(|rule| rule.2).sum());
-        top.truncate(NAMED_RULES);
-        Digest {
-            alerts: self.1,
-            rules,
-            entries,
-            top,
-        }
-    }
-}
-
-/// The message of a digest.
-pub fn of_digest(base_url: &str, id: &str, time_ms: i64, digest: &Digest) -> Message {
-    let alerts = counted(digest.alerts, "alert", "alerts");
-    let rules = counted(digest.rules, "rule", "rules");
-    let mut message = Message::new(id, "digest", Tone::Alarm, time_ms)
-        .title(&format!("[logs] {alerts} of {rules}"))
-        .headline(&format!("{alerts} of {rules} within a short time"))
-        .lead("There were more alerts than are sent one by one.")
-        .link(format!("{base_url}/"))
-        .fact("Entries", &digest.entries.to_string())
-        .fact("Time", &iso_seconds(time_ms));
-    for (name, alerts, entries) in &digest.top {
-        let alerts = counted(*alerts, "alert", "alerts");
-        let entries = counted(*entries, "entry", "entries");
-        message = message.item(&format!("{name}: {alerts}, {entries}"), None);
-    }
-    let named: Vec<Value> = digest
-        .top
-        .iter()
-        .map(|(name, alerts, entries)| json!({"name": name, "alerts": alerts, "entries": entries}))
-        .collect();
-    message.value(
-        "digest",
-        json!({"alerts": digest.alerts, "rules": digest.rules, "entries": digest.entries, "top": named}),
-    )
-}
-
-/// The message that shows whether alerts arrive; `rule`: of which rule.
+/// The message that shows whether alerts arrive; `rule`: name and query of which rule.
 pub fn test(base_url: &str, id: &str, time_ms: i64, rule: Option<(&str, &str)>) -> Message {
-    let lead = match rule {
-        None => "This is a test. When a rule finds what it looks for, a message like this one will tell of it.".to_owned(),
-        Some((name, _)) => format!("This is a test. When the rule {name} finds what it looks for, a message like this one will tell of it."),
-    };
-    let (name, query) = rule.unwrap_or_default();
-    Message::new(id, "test", Tone::Calm, time_ms)
-        .title(&match rule {
-            None => "[logs] test alert".to_owned(),
-            Some((name, _)) => format!("[logs] {}: test alert", text::one_line(name, TITLE_NAME)),
-        })
-        .headline("Test alert")
-        .lead(&lead)
-        .link(link(base_url, query))
-        .fact("Rule", name)
+    let query = rule.map_or("", |(_, query)| query);
+    VOICE
+        .test(id, time_ms, rule.map(|(name, _)| name))
+        .link(page(base_url, query))
         .fact("Filter", &decoded(query))
-        .fact("Sent", &iso_seconds(time_ms))
 }
 
 #[cfg(test)]
@@ -325,31 +209,5 @@ mod tests {
         );
         assert!(message.lead.contains("not kept any more"));
         assert_eq!(fact(&message, "Tells of"), "each");
-    }
-
-    #[test]
-    fn times_are_short() {
-        let spoken: Vec<String> = [1, 90, 120, 7200, 86_400]
-            .map(|s| spoken(Duration::from_secs(s)))
-            .into();
-        assert_eq!(spoken, ["1 s", "90 s", "2 min", "2 h", "1 d"]);
-    }
-
-    #[test]
-    fn a_digest_names_those_that_fired_most() {
-        let mut counter = Counter::default();
-        for alert in 0..100 {
-            counter.add(
-                alert % 3 + alert / 50,
-                &format!("rule {}", alert % 3 + alert / 50),
-                2,
-            );
-        }
-        let digest = counter.finish();
-        assert_eq!((digest.alerts, digest.rules, digest.entries), (100, 4, 200));
-        let message = of_digest(BASE, "i.2", 0, &digest);
-        assert_eq!(message.title, "[logs] 100 alerts of 4 rules");
-        assert_eq!(message.items.len(), 4);
-        assert_eq!(message.document["digest"]["rules"], 4);
     }
 }

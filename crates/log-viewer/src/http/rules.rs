@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use monlight_shared::clock::{iso_millis, iso_seconds};
 use monlight_shared::http::body::ApiBytes;
 use monlight_shared::http::{ApiError, PathText, RawParams, json};
+use monlight_shared::notify::rules::{parameters, parse_id, too_many, unknown};
 use monlight_shared::notify::service::TestedChannel;
 use monlight_shared::store::{Lane, StoreError};
 use rusqlite::Connection;
@@ -62,7 +63,7 @@ impl RuleJson {
         let (rule, counted) = (&stored.rule, &stored.counted);
         Self {
             id: stored.id,
-            filter: rule.filter_json(),
+            filter: parameters(&rule.query),
             threshold: rule.threshold,
             window_seconds: rule.window.as_secs(),
             cooldown_seconds: rule.cooldown.as_secs(),
@@ -101,11 +102,7 @@ pub(super) async fn add(
     let rule = Rule::read(&body).map_err(ApiError::invalid)?;
     let now_ms = state.ctx.clock.now_ms();
     let added = change(&state, move |conn| rules::add(conn, &rule, now_ms)).await?;
-    let added = added.ok_or_else(|| {
-        ApiError::Conflict(format!(
-            "There are {MOST_RULES} rules, the most there can be; remove one first"
-        ))
-    })?;
+    let added = added.ok_or_else(|| too_many(MOST_RULES))?;
     Ok(json(StatusCode::CREATED, &RuleJson::of(added, now_ms)))
 }
 
@@ -306,12 +303,4 @@ async fn find(state: &AppState, id: &str) -> Result<StoredRule, ApiError> {
         .read(move |conn| rules::one(conn, id))
         .await?;
     found.ok_or_else(unknown)
-}
-
-fn parse_id(text: &str) -> Result<i64, ApiError> {
-    text.parse().ok().filter(|id| *id > 0).ok_or_else(unknown)
-}
-
-fn unknown() -> ApiError {
-    ApiError::not_found("Rule not found")
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use monlight_shared::notify::outbox::{Alert, Covered, DIGEST};
+use monlight_shared::notify::rules::{Counter, Digest};
 use monlight_shared::notify::{Message, Source};
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::list;
-use crate::domain::rule_alert::{self, Counter, Digest, Firing};
+use crate::domain::rule_alert::{self, Firing, VOICE};
 
 /// Text of entries that is read for one alert, about.
 const MOST_BYTES: usize = 64 * 1024;
@@ -27,7 +28,7 @@ impl Source for RuleAlerts {
             let detail = alert.detail.as_deref().unwrap_or_default();
             let digest: Digest = serde_json::from_str(detail)
                 .map_err(|fault| StoreError::Job(format!("cannot read a digest: {fault}")))?;
-            let message = rule_alert::of_digest(base_url, key, alert.time_ms, &digest);
+            let message = VOICE.digest(base_url, key, alert.time_ms, &digest);
             return Ok(Some(message));
         }
         let firing = firing(conn, alert.subject)?;

@@ -19,6 +19,7 @@ mod mail;
 mod message;
 pub mod outbox;
 mod postmark;
+pub mod rules;
 pub mod service;
 mod settings;
 mod smtp;

@@ -87,7 +87,8 @@ pub struct Covered {
     pub last: i64,
 }
 
-/// What a service knows of its alerts. Both functions run on a read connection, outside the runtime's thread.
+/// What a service knows of its alerts. What writes messages runs on a read connection, outside the
+/// runtime's thread.
 pub trait Source: Send + Sync + 'static {
     /// What to tell of an alert, from the database as it is now; `None` when there is nothing left to tell.
     fn message(&self, conn: &Connection, alert: &Alert) -> Result<Option<Message>, StoreError>;
@@ -95,6 +96,17 @@ pub trait Source: Send + Sync + 'static {
     /// What a digest says of the alerts it stands for, in a form that [`Source::message`] understands. It is kept, so
     /// that the alerts themselves need not be.
     fn summary(&self, conn: &Connection, covered: Covered) -> Result<String, StoreError>;
+
+    /// Which channels an alert of a kind about a subject is for: kinds of channels as in `slack`, or their keys as in
+    /// `smtp:ops@example.com`; empty means all. Runs on the writer when the alert is handed over. A digest is for all.
+    fn channels(
+        &self,
+        _conn: &Connection,
+        _kind: i64,
+        _subject: i64,
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
 }
 
 /// The outbox of a service. Cheap to clone.
@@ -282,10 +294,11 @@ impl Outbox {
         let inner = &self.0;
         loop {
             let (keys, per_hour, clock) = (inner.keys.clone(), inner.per_hour, inner.clock.clone());
+            let source = Arc::clone(&inner.source);
             let done = inner
                 .store
                 .write(Lane::Upkeep, 0, move |conn| {
-                    rows::dispatch(conn, per_hour, &keys, clock.now_ms())
+                    rows::dispatch(conn, &*source, per_hour, &keys, clock.now_ms())
                 })
                 .await?;
             match done {

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
-use super::Alert;
 use super::plan::{self, GIVE_UP, HOUR, Standing, Step};
+use super::{Alert, Source};
 use crate::store::StoreError;
 
 /// The kind of a digest; a service's own kinds are larger.
@@ -96,6 +96,7 @@ pub(super) enum Dispatched {
 /// Takes the next step with the alerts that wait. `keys`: of all channels.
 pub(super) fn dispatch(
     conn: &Connection,
+    source: &dyn Source,
     per_hour: u32,
     keys: &[String],
     now: i64,
@@ -105,7 +106,7 @@ pub(super) fn dispatch(
     match step {
         Step::Idle => Ok(Dispatched::Idle),
         Step::Alone(room) => {
-            let told = tell_alone(conn, dispatched, room.min(MOST_ALONE), keys, now)?;
+            let told = tell_alone(conn, source, (dispatched, room.min(MOST_ALONE)), keys, now)?;
             Ok(Dispatched::Again { told })
         }
         Step::Collect => {
@@ -168,32 +169,50 @@ pub(super) fn waiting(conn: &Connection, dispatched: i64) -> Result<(i64, i64), 
     Ok(found)
 }
 
-/// Hands the oldest alerts that wait to all channels. Those that have waited for a day, since there was no channel, are
-/// passed over. Whether there was any other.
+/// Hands the oldest alerts that wait, at most so many, to their channels. Those that have waited for a day, since there
+/// was no channel, are passed over. Whether there was any other.
 fn tell_alone(
     conn: &Connection,
-    dispatched: i64,
-    most: u32,
+    source: &dyn Source,
+    (dispatched, most): (i64, u32),
     keys: &[String],
     now: i64,
 ) -> Result<bool, StoreError> {
-    let oldest: Vec<(i64, i64)> = conn
+    let oldest: Vec<(i64, i64, i64, i64)> = conn
         .prepare_cached(
-            "SELECT id, time FROM alerts WHERE id > ?1 AND told_at IS NULL ORDER BY id LIMIT ?2",
+            "SELECT id, time, kind, subject FROM alerts WHERE id > ?1 AND told_at IS NULL ORDER BY id LIMIT ?2",
         )?
-        .query_map((dispatched, most), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map((dispatched, most), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
         .collect::<Result<_, _>>()?;
     let mut told = false;
-    for (id, _) in oldest.iter().filter(|(_, time)| now - time < GIVE_UP) {
+    for (id, _, kind, subject) in oldest.iter().filter(|(_, time, ..)| now - time < GIVE_UP) {
         conn.prepare_cached("UPDATE alerts SET told_at = ?1 WHERE id = ?2")?
             .execute((now, id))?;
-        hand_over(conn, *id, keys, now)?;
+        let wanted = source.channels(conn, *kind, *subject)?;
+        hand_over(conn, *id, &chosen(keys, &wanted), now)?;
         told = true;
     }
-    if let Some((last, _)) = oldest.last() {
+    if let Some((last, ..)) = oldest.last() {
         conn.execute("UPDATE alert_state SET dispatched = ?1", [last])?;
     }
     Ok(told)
+}
+
+/// The channels that are wanted, by their kind or their key; all when none is wanted or none of those is there: somebody
+/// has to hear of it.
+fn chosen(keys: &[String], wanted: &[String]) -> Vec<String> {
+    let is_wanted = |key: &&String| {
+        let mut wanted = wanted.iter();
+        wanted.any(|one| one == *key || Some(one.as_str()) == kind_of(key))
+    };
+    let chosen: Vec<String> = keys.iter().filter(is_wanted).cloned().collect();
+    if chosen.is_empty() {
+        keys.to_vec()
+    } else {
+        chosen
+    }
 }
 
 fn hand_over(conn: &Connection, alert: i64, keys: &[String], now: i64) -> Result<(), StoreError> {

@@ -59,6 +59,19 @@ impl Source for Things {
         )?;
         Ok(format!("and {count} more"))
     }
+
+    /// A thing called `to a,b` is for those.
+    fn channels(
+        &self,
+        conn: &Connection,
+        _kind: i64,
+        subject: i64,
+    ) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT coalesce(max(name), '') FROM thing WHERE id = ?1";
+        let name: String = conn.query_row(sql, [subject], |row| row.get(0))?;
+        let wanted = name.strip_prefix("to ").map(|list| list.split(','));
+        Ok(wanted.into_iter().flatten().map(str::to_owned).collect())
+    }
 }
 
 struct Rig {
@@ -218,6 +231,24 @@ async fn an_alert_is_told_once_on_every_channel() {
     );
     let sent = "monlight_alert_deliveries_total{channel=\"smtp\",result=\"sent\"}";
     assert_eq!(rig.metric(sent) as i64, 1);
+}
+
+#[tokio::test]
+async fn an_alert_can_be_for_some_channels() {
+    let (ops, dev, chat) = (Fake::default(), Fake::default(), Fake::default());
+    let channels = Channels::fake(vec![
+        (Kind::Smtp, 0, "ops@x", ops.clone()),
+        (Kind::Smtp, 0, "dev@x", dev.clone()),
+        (Kind::Slack, 1, "h", chat.clone()),
+    ]);
+    let rig = Rig::new(30, channels);
+    // What is for none that is there is for all.
+    let all = ["to slack", "to smtp:dev@x", "to smtp,slack", "to ntfy"];
+    rig.note(&all).await;
+    rig.step().await;
+    assert_eq!(titles(&chat), [all[0], all[2], all[3]]);
+    assert_eq!(titles(&dev), [all[1], all[2], all[3]]);
+    assert_eq!(titles(&ops), [all[2], all[3]]);
 }
 
 #[tokio::test]

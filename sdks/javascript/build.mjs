@@ -1,11 +1,12 @@
-// Builds dist/: the bundles with their source maps, and the declarations.
+// Builds dist/: the bundles with their source maps, the declarations, and the command for source maps.
 import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { minify } from "terser";
 
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, "dist");
@@ -17,7 +18,7 @@ const common = {
   target: "es2020",
   minify: true,
   mangleProps: /^_[a-z]/,
-  sourcemap: true,
+  sourcemap: "external",
   charset: "utf8",
   logLevel: "warning",
 };
@@ -29,6 +30,41 @@ const bundles = [
   { entryPoints: ["src/module.ts"], outfile: "dist/monlight.esm.js", format: "esm" },
   { entryPoints: ["src/index.ts"], outfile: "dist/monlight.cjs", format: "cjs", platform: "neutral" },
 ];
+
+/** Bundles with esbuild, which knows the types; terser then makes another twentieth of it go away. */
+async function bundle(options) {
+  const { outputFiles } = await build({ ...common, ...options, write: false });
+  const text = (ending) => outputFiles.find(({ path }) => path.endsWith(ending)).text;
+  const name = basename(options.outfile);
+  const { code, map } = await minify(text("js"), {
+    ecma: 2020,
+    module: options.format === "esm",
+    compress: { passes: 3 },
+    format: { ascii_only: options.charset === "ascii" },
+    sourceMap: { content: text(".map"), filename: name, url: `${name}.map` },
+  });
+  writeFileSync(join(root, options.outfile), `${code}\n`);
+  writeFileSync(join(root, `${options.outfile}.map`), map);
+}
+
+/** The command `monlight-sourcemaps`: for Node.js, readable, with nothing in it but this repository's code. */
+async function command() {
+  const outfile = join(dist, "sourcemaps.mjs");
+  await build({
+    absWorkingDir: root,
+    entryPoints: ["cli/main.ts"],
+    outfile,
+    bundle: true,
+    platform: "node",
+    target: "node18",
+    format: "esm",
+    charset: "utf8",
+    banner: { js: "#!/usr/bin/env node" },
+    define: { VERSION: JSON.stringify(JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version) },
+    logLevel: "warning",
+  });
+  chmodSync(outfile, 0o755);
+}
 
 /**
  * One declaration file without imports, so that the same text serves ES modules (.d.ts) and
@@ -49,7 +85,7 @@ function declarations() {
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
-await Promise.all(bundles.map((bundle) => build({ ...common, ...bundle })));
+await Promise.all([...bundles.map(bundle), command()]);
 declarations();
 
 for (const { outfile } of bundles) {

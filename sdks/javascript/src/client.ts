@@ -2,6 +2,7 @@ import { installConsole } from "./capture/console.ts";
 import { installErrors, installRejections, type Report } from "./capture/errors.ts";
 import { installFetch, installXhr, watchRequests, type Measure } from "./capture/network.ts";
 import { installVitals } from "./capture/vitals.ts";
+import { debugIds } from "./lib/debug-ids.ts";
 import { cut, describe, encode } from "./lib/json.ts";
 import { createLimiter } from "./lib/limiter.ts";
 import { listen, type Uninstall } from "./lib/listen.ts";
@@ -99,6 +100,7 @@ export function createCore(
         ...((user && { user_id: user }) as object),
       },
       release: config.release,
+      debug_ids: safe(debugIds)(stack, scrub),
       timestamp: new Date().toISOString(),
     };
     if (config.beforeSend) {

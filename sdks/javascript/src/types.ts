@@ -54,6 +54,8 @@ export interface BrowserError {
   context: Record<string, unknown>;
   /** The option of the same name. */
   release?: string;
+  /** Debug ids of the scripts in the stack, by their URLs; at most 32. */
+  debug_ids?: Record<string, string>;
   /** ISO 8601 in UTC with milliseconds. */
   timestamp: string;
 }

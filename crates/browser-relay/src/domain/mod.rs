@@ -20,6 +20,7 @@ pub(crate) mod source_map;
 pub(crate) mod deobfuscate;
 pub(crate) mod enrich;
 
+pub(crate) mod multipart;
 pub(crate) mod upload;
 
 pub(crate) mod json;

@@ -16,16 +16,24 @@ const LONGEST_FILE_URL: usize = 500;
 /// The field with the map.
 const MAP: &str = "map_content";
 /// Read of a field whose limit is less; the rest would be refused anyway.
-const LONGEST_FIELD: usize = LONGEST_FILE_URL + 1;
+pub(crate) const LONGEST_FIELD: usize = LONGEST_FILE_URL + 1;
 
 /// An upload that may be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Upload {
     pub(crate) names: Names,
-    /// Offset of the map's opening quote in the body.
-    pub(crate) map_at: u64,
+    pub(crate) form: Form,
     /// Bytes of the map's text.
     pub(crate) map_bytes: u64,
+}
+
+/// How the text of a map stands in what was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As a JSON string, whose opening quote has this offset.
+    Quoted(u64),
+    /// It is all there is.
+    Plain,
 }
 
 /// What a map is found by.
@@ -81,8 +89,13 @@ impl Fields {
         self.values[field as usize] = Some(value);
     }
 
-    /// Checks the fields in the contract's order.
-    pub(crate) fn check(self, has_map: bool) -> Result<Names, UploadFault> {
+    /// Whether a field was set.
+    pub(crate) fn has(&self, field: Field) -> bool {
+        self.values[field as usize].is_some()
+    }
+
+    /// Checks the fields in the contract's order; `no_map` says what is missing if there is no map.
+    pub(crate) fn check(self, no_map: Option<&'static str>) -> Result<Names, UploadFault> {
         let [project, release, file_url, debug_id] = self.values;
         let project = project.ok_or(UploadFault::Invalid("Missing required field: project"))?;
         let invalid = UploadFault::Invalid;
@@ -94,7 +107,7 @@ impl Fields {
             length.is_none_or(|length| (1..=longest).contains(&length))
         };
         // Without an id the map is needed to know whether one of these is missing.
-        let must_have = debug_id.is_none() && !has_map;
+        let must_have = debug_id.is_none() && no_map.is_some();
         if must_have && release.is_none() {
             return Err(invalid("Missing required field: release"));
         }
@@ -114,8 +127,8 @@ impl Fields {
             Some(text) => Some(DebugId::parse(&text).ok_or(wrong)?),
             None => None,
         };
-        if !has_map {
-            return Err(invalid("Missing required field: map_content"));
+        if let Some(missing) = no_map {
+            return Err(invalid(missing));
         }
         Ok(Names {
             project,
@@ -175,23 +188,40 @@ pub(crate) fn read(input: impl Read, most_map_bytes: u64) -> Result<Upload, Uplo
         }
     }
     json.end()?;
-    let names = fields.check(map.is_some())?;
+    let no_map = map
+        .is_none()
+        .then_some("Missing required field: map_content");
+    let names = fields.check(no_map)?;
     let (map_at, map_bytes) = map.unwrap_or_default();
     if map_bytes > most_map_bytes {
         return Err(UploadFault::TooLarge);
     }
     Ok(Upload {
         names,
-        map_at,
+        form: Form::Quoted(map_at),
         map_bytes,
     })
 }
 
-/// Gives the text of the map to `read`; `input` must be at [`Upload::map_at`].
+impl Form {
+    /// Where the text of the map begins.
+    pub(crate) fn offset(self) -> u64 {
+        match self {
+            Self::Quoted(at) => at,
+            Self::Plain => 0,
+        }
+    }
+}
+
+/// Gives the text of the map to `read`; `input` must be at [`Form::offset`].
 pub(crate) fn map_text<T>(
-    input: impl Read,
+    mut input: impl Read,
+    form: Form,
     read: impl FnOnce(&mut dyn Read) -> T,
 ) -> Result<T, UploadFault> {
+    if form == Form::Plain {
+        return Ok(read(&mut input));
+    }
     let mut json = reader(input);
     let mut text = json.open_string()?;
     Ok(read(&mut text))
@@ -343,7 +373,8 @@ mod tests {
         let upload = read(text.as_bytes(), 100).unwrap();
         assert_eq!(upload.map_bytes, map.len() as u64);
         let mut unescaped = String::new();
-        map_text(&text.as_bytes()[upload.map_at as usize..], |text| {
+        let at = upload.form.offset() as usize;
+        map_text(&text.as_bytes()[at..], upload.form, |text| {
             text.read_to_string(&mut unescaped)
         })
         .unwrap()

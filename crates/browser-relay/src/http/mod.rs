@@ -3,6 +3,7 @@
 mod browser;
 mod cors;
 mod dsn_keys;
+mod form;
 mod outbox;
 mod source_maps;
 mod spool;

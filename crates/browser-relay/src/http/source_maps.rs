@@ -14,12 +14,12 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::id_of;
-use super::spool::Spool;
+use super::spool::{Limits, Received, Spool};
 use crate::domain::deobfuscate::described;
 use crate::domain::source_map::MapFault;
 use crate::domain::source_map::decode::{DecodeFault, Summary, decode};
 use crate::domain::source_map::survey::survey;
-use crate::domain::upload::{self, Names, Upload, UploadFault};
+use crate::domain::upload::{self, Form, Names, Upload, UploadFault};
 use crate::state::State;
 use crate::store::map_rows::{self, StoreSink};
 use crate::store::source_maps::{self, NewMap, SourceMap};
@@ -147,20 +147,27 @@ pub(super) async fn upload(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let _spooling = spool_turn(&state.maps.spools).await?;
+    let limits = Limits {
+        body: context.body.limit as u64,
+        map: state.maps.max_map_bytes,
+    };
     let directory = data_directory(&state);
-    let mut spool =
-        Spool::receive(&parts.headers, body, directory, context.body.limit as u64).await?;
-    if spool.length() == 0 {
-        return Err(ApiError::invalid("Empty request body"));
-    }
+    let received = Spool::receive(&parts.headers, body, directory, limits).await?;
+    let (mut spool, names) = match received {
+        Received::Json(spool) if spool.length() == 0 => {
+            return Err(ApiError::invalid("Empty request body"));
+        }
+        Received::Json(spool) => (spool, None),
+        Received::Form(spool, names) => (spool, Some(names)),
+    };
     let turn = decode_turn(&state).await?;
     let began = state.clock.monotonic();
     let (shared, most) = (state.clone(), state.maps.max_map_bytes);
     let stored = tokio::task::spawn_blocking(move || {
         // Held by the work, not by the request: a client that goes away does not let a second decoding in.
         let _turn = turn;
-        let stored =
-            read_upload(&mut spool, most).and_then(|upload| store_map(&shared, &mut spool, upload));
+        let stored = read_upload(&mut spool, names, most)
+            .and_then(|upload| store_map(&shared, &mut spool, upload));
         shared.maps.upkeep.notify_one();
         stored
     });
@@ -213,7 +220,19 @@ fn data_directory(state: &State) -> PathBuf {
     }
 }
 
-fn read_upload(spool: &mut Spool, most_map_bytes: u64) -> Result<Upload, ApiError> {
+/// `names` are those of a form, whose map is all that was spooled.
+fn read_upload(
+    spool: &mut Spool,
+    names: Option<Names>,
+    most_map_bytes: u64,
+) -> Result<Upload, ApiError> {
+    if let Some(names) = names {
+        return Ok(Upload {
+            names,
+            form: Form::Plain,
+            map_bytes: spool.length(),
+        });
+    }
     let input = spool.read_from(0).map_err(ApiError::internal)?;
     upload::read(input, most_map_bytes).map_err(upload_fault)
 }
@@ -223,11 +242,11 @@ fn read_upload(spool: &mut Spool, most_map_bytes: u64) -> Result<Upload, ApiErro
 fn store_map(state: &State, spool: &mut Spool, upload: Upload) -> Result<Names, ApiError> {
     let Upload {
         mut names,
-        map_at,
+        form,
         map_bytes,
     } = upload;
-    let input = spool.read_from(map_at).map_err(ApiError::internal)?;
-    let survey = upload::map_text(input, |text| survey(text)).map_err(upload_fault)?;
+    let input = spool.read_from(form.offset()).map_err(ApiError::internal)?;
+    let survey = upload::map_text(input, form, |text| survey(text)).map_err(upload_fault)?;
     names.debug_id = names
         .debug_id
         .or(survey.as_ref().ok().and_then(|survey| survey.debug_id));
@@ -241,8 +260,8 @@ fn store_map(state: &State, spool: &mut Spool, upload: Upload) -> Result<Names, 
         .store
         .write_blocking(Lane::Upkeep, 0, move |conn| map_rows::begin(conn, now))?;
     let mut sink = StoreSink::new(&state.store, map_set);
-    let input = spool.read_from(map_at).map_err(ApiError::internal)?;
-    let summary: Summary = upload::map_text(input, |text| decode(text, &survey, &mut sink))
+    let input = spool.read_from(form.offset()).map_err(ApiError::internal)?;
+    let summary: Summary = upload::map_text(input, form, |text| decode(text, &survey, &mut sink))
         .map_err(upload_fault)?
         .map_err(|fault| match fault {
             DecodeFault::Map(fault) => map_fault(fault),

@@ -1,4 +1,4 @@
-//! Keeps a large body on disk instead of in memory while it is read.
+//! Keeps a large body on disk instead of in memory while it is read: the whole of it, or the map of a form.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,7 +10,9 @@ use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use futures_util::StreamExt;
 use monlight_shared::http::ApiError;
 
-use crate::domain::upload::Utf8;
+use super::form::Form;
+use crate::domain::multipart;
+use crate::domain::upload::{Names, Utf8};
 
 /// Bytes that are collected before they go to the disk.
 const PIECE: usize = 64 * 1024;
@@ -23,16 +25,18 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Takes a body in. `directory` is where the database is; `limit` counts for the bytes as sent and as inflated.
+    /// Takes a body in. `directory` is where the database is.
     pub(super) async fn receive(
         headers: &HeaderMap,
         body: Body,
         directory: PathBuf,
-        limit: u64,
-    ) -> Result<Self, ApiError> {
+        limits: Limits,
+    ) -> Result<Received, ApiError> {
         let encoding = encoding(headers)?;
+        let boundary = boundary(headers)?;
+        let limit = limits.body;
         let mut writer = blocking(move || {
-            Writer::create(&directory, encoding, limit).map_err(ApiError::internal)
+            Writer::create(&directory, encoding, boundary, limits).map_err(ApiError::internal)
         })
         .await?;
         let mut stream = body.into_data_stream();
@@ -73,6 +77,22 @@ impl Spool {
     }
 }
 
+/// A body that was taken in.
+pub(super) enum Received {
+    Json(Spool),
+    /// The map of a form, and the fields beside it.
+    Form(Spool, Names),
+}
+
+/// Bytes of a body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// As sent and as inflated.
+    pub(super) body: u64,
+    /// Of the map in a form, inflated.
+    pub(super) map: u64,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Encoding {
     Identity,
@@ -100,6 +120,17 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     }
 }
 
+/// The boundary of a form; `None`: it is JSON, whatever its type.
+fn boundary(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    content_type
+        .and_then(multipart::boundary)
+        .transpose()
+        .map_err(|fault| ApiError::Invalid(fault.to_string()))
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -110,13 +141,19 @@ async fn blocking<T: Send + 'static>(
 
 /// Writes the pieces of a body.
 enum Writer {
-    Identity(Target),
-    Gzip(Box<MultiGzDecoder<Target>>),
-    Deflate(Box<ZlibDecoder<Target>>),
+    Identity(Content),
+    Gzip(Box<MultiGzDecoder<Content>>),
+    Deflate(Box<ZlibDecoder<Content>>),
+}
+
+/// What a body is, once inflated.
+enum Content {
+    Json(Target),
+    Form(Box<Form>),
 }
 
 /// The file, and what is checked on the way to it.
-struct Target {
+pub(super) struct Target {
     file: File,
     length: u64,
     limit: u64,
@@ -125,25 +162,31 @@ struct Target {
 }
 
 impl Writer {
-    fn create(directory: &Path, encoding: Encoding, limit: u64) -> io::Result<Self> {
-        let target = Target {
-            file: unnamed_file(directory)?,
-            length: 0,
-            limit,
-            utf8: Utf8::default(),
-            valid: true,
+    fn create(
+        directory: &Path,
+        encoding: Encoding,
+        boundary: Option<String>,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let file = unnamed_file(directory)?;
+        let content = match boundary {
+            None => Content::Json(Target::new(file, limits.body)),
+            Some(boundary) => {
+                let target = Target::new(file, limits.map);
+                Content::Form(Box::new(Form::new(&boundary, target, limits.body)))
+            }
         };
         Ok(match encoding {
-            Encoding::Identity => Self::Identity(target),
-            Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(target))),
-            Encoding::Deflate => Self::Deflate(Box::new(ZlibDecoder::new(target))),
+            Encoding::Identity => Self::Identity(content),
+            Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(content))),
+            Encoding::Deflate => Self::Deflate(Box::new(ZlibDecoder::new(content))),
         })
     }
 
     fn take(mut self, pieces: &[Bytes]) -> Result<Self, ApiError> {
         for piece in pieces {
             match &mut self {
-                Self::Identity(target) => target.write_all(piece),
+                Self::Identity(content) => content.write_all(piece),
                 Self::Gzip(inflater) => inflater.write_all(piece),
                 Self::Deflate(inflater) => inflater.write_all(piece),
             }
@@ -152,18 +195,55 @@ impl Writer {
         Ok(self)
     }
 
-    fn finish(self) -> Result<Spool, ApiError> {
-        let target = match self {
-            Self::Identity(target) => target,
+    fn finish(self) -> Result<Received, ApiError> {
+        let content = match self {
+            Self::Identity(content) => content,
             Self::Gzip(inflater) => inflater.finish().map_err(write_fault)?,
             Self::Deflate(inflater) => inflater.finish().map_err(write_fault)?,
         };
-        if !target.valid || !target.utf8.finish() {
-            return Err(ApiError::invalid("Invalid JSON"));
+        match content {
+            Content::Json(target) => Ok(Received::Json(target.finish("Invalid JSON")?)),
+            Content::Form(form) => {
+                let (target, names) = form.finish()?;
+                let spool = target.finish("Invalid source map format")?;
+                Ok(Received::Form(spool, names))
+            }
+        }
+    }
+}
+
+impl Write for Content {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Json(target) => target.write(piece),
+            Self::Form(form) => form.write(piece),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Target {
+    fn new(file: File, limit: u64) -> Self {
+        Self {
+            file,
+            length: 0,
+            limit,
+            utf8: Utf8::default(),
+            valid: true,
+        }
+    }
+
+    /// `no_text` is what is said when it is no UTF-8.
+    fn finish(self, no_text: &'static str) -> Result<Spool, ApiError> {
+        if !self.valid || !self.utf8.finish() {
+            return Err(ApiError::invalid(no_text));
         }
         Ok(Spool {
-            file: target.file,
-            length: target.length,
+            file: self.file,
+            length: self.length,
         })
     }
 }
@@ -184,7 +264,16 @@ impl Write for Target {
     }
 }
 
+/// A refusal on its way through [`Write`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refusal(pub(super) String);
+
 fn write_fault(fault: io::Error) -> ApiError {
+    let fault = match fault.downcast::<Refusal>() {
+        Ok(Refusal(detail)) => return ApiError::Invalid(detail),
+        Err(fault) => fault,
+    };
     match fault.kind() {
         io::ErrorKind::FileTooLarge => ApiError::TooLarge,
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
@@ -233,7 +322,12 @@ mod tests {
             .map(|piece| Ok(Bytes::copy_from_slice(piece)))
             .collect();
         let body = Body::from_stream(futures_util::stream::iter(pieces));
-        let mut spool = Spool::receive(&headers, body, directory.path().to_owned(), limit).await?;
+        let limits = Limits {
+            body: limit,
+            map: limit,
+        };
+        let received = Spool::receive(&headers, body, directory.path().to_owned(), limits).await?;
+        let (Received::Json(mut spool) | Received::Form(mut spool, _)) = received;
         assert_eq!(
             fs::read_dir(directory.path()).unwrap().count(),
             0,

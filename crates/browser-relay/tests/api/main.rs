@@ -16,4 +16,5 @@ mod outbox;
 mod routes;
 mod source_maps;
 mod support;
+mod uploads;
 mod upstream;

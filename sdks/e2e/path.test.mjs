@@ -12,10 +12,7 @@ import { chromium } from "playwright-core";
 
 import { openPages } from "./pages.mjs";
 import { bundle, serveShop } from "./shop/server.mjs";
-import { DSN, KEY, PROJECT, ROOT, Stack, eventually } from "./stack.mjs";
-
-const CHROMIUM = process.env.CHROMIUM || "/usr/bin/chromium";
-const ARGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
+import { CHROMIUM, CHROMIUM_ARGS, DSN, KEY, PROJECT, ROOT, Stack, eventually } from "./stack.mjs";
 
 /** The 1-based line of the shop's source that holds `text`. */
 function sourceLine(text) {
@@ -31,7 +28,7 @@ describe("the whole path", () => {
 
   before(async () => {
     await stack.start();
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS });
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGS });
   });
   after(async () => {
     await browser?.close();

@@ -12,6 +12,9 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 export const ROOT = resolve(HERE, "../..");
 const BINARIES = process.env.BIN_DIR ? resolve(process.env.BIN_DIR) : join(ROOT, "target/release");
 
+export const CHROMIUM = process.env.CHROMIUM || "/usr/bin/chromium";
+export const CHROMIUM_ARGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
+
 export const KEY = "e2e-api-key";
 export const ADMIN_KEY = "e2e-admin-key";
 export const INTERNAL_KEY = "e2e-internal-key";

@@ -1,5 +1,5 @@
 /** What people decide about issues: it happens at once, and can be taken back for ten seconds. */
-import { signal } from "@preact/signals";
+import { batch, signal } from "@preact/signals";
 import { Fault } from "@kit/api";
 import { plural } from "@kit/format";
 import { toast } from "@kit/toast";
@@ -26,8 +26,10 @@ export async function decide(ids: readonly number[], decision: Decision): Promis
       toast("Nothing was changed: there is no such issue any more", { icon: "warn" });
       return [];
     }
-    moved(ids, state);
-    decided.value += 1;
+    batch(() => {
+      moved(ids, state);
+      decided.value += 1;
+    });
     toast(doneText(ids.length, decision), back ? { action: { label: "Undo", run: () => void undo(back) } } : {});
     return ids;
   } catch (reason) {

@@ -149,13 +149,15 @@ export function Table() {
 /** When a decision takes the row under the cursor away, the cursor goes to the one that follows it. */
 function useNextRow(ids: readonly number[], rows: ReturnType<typeof useRows>): void {
   const before = useRef<readonly number[]>(ids);
-  const known = useRef(decided.peek());
+  // As it was when the rows were drawn: an effect may run late, when a decision has been taken but not drawn yet.
+  const turn = decided.value;
+  const known = useRef(turn);
   useEffect(() => {
     const was = before.current;
     before.current = ids;
     const at = rows.cursor.peek();
-    if (known.current === decided.value) return;
-    known.current = decided.value;
+    if (known.current === turn) return;
+    known.current = turn;
     if (at === null || ids.includes(at)) return;
     const left = new Set(ids);
     const next = was.slice(was.indexOf(at)).find((id) => left.has(id)) ?? ids.at(-1);

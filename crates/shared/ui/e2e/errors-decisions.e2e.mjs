@@ -211,6 +211,27 @@ test("resolving by key is taken back with z, and the cursor stays where the work
   await close();
 });
 
+test("the cursor goes on to the next issue on a slow machine too", async () => {
+  const { page, faults, close } = await openPage(browser, service);
+  const session = await page.context().newCDPSession(page);
+  await session.send("Emulation.setCPUThrottlingRate", { rate: 10 });
+  await page.goto(`${service.url}/?project=worker&sort=first_seen`);
+  // What was drawn before a decision may be followed up only after it: about one time in six at this speed.
+  for (let turn = 0; turn < 5; turn += 1) {
+    await rows(page, 3);
+    await row(page, "Gamma").getByRole("link").focus();
+    await page.keyboard.press("e");
+    await rows(page, 2);
+    await page.waitForFunction(() => document.activeElement?.closest("tr")?.textContent.includes("Beta"));
+    await becomes("Gamma", "resolved");
+    await page.keyboard.press("z");
+    await becomes("Gamma", "open");
+  }
+  await rows(page, 3);
+  assertClean(faults);
+  await close();
+});
+
 test("ignoring: a day, more events, for ever; the tab shows them, and undo puts back what was", async () => {
   const { page, faults, close } = await openPage(browser, service);
   await page.goto(`${service.url}/?project=worker&sort=first_seen`);

@@ -15,6 +15,8 @@ export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 export const KEY = "e2e-key-0123456789abcdef";
 export const SHOTS = join(here, "shots");
 const START_LIMIT = 20_000;
+/** Makes the browser so many times slower: `SLOW=10 npm run e2e` finds what only fails on a busy machine. */
+const SLOW = Number(process.env.SLOW ?? 1);
 
 export function binary(name) {
   const folder = process.env.BIN_DIR ? resolve(process.env.BIN_DIR) : join(here, "..", "..", "..", "..", "target", "debug");
@@ -95,6 +97,7 @@ export async function openPage(browser, service, { theme = "light", phone = fals
   });
   const faults = [];
   const page = await context.newPage();
+  if (SLOW > 1) await (await context.newCDPSession(page)).send("Emulation.setCPUThrottlingRate", { rate: SLOW });
   page.on("request", (request) => {
     const { origin, protocol } = new URL(request.url());
     if (origin !== service.url && protocol !== "blob:") faults.push(`request to ${request.url()}`);

@@ -24,6 +24,8 @@ const SHORTEST_TELLING_NAME: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Found {
     pub(crate) source: String,
+    /// The map says that the source is not of the app.
+    pub(crate) ignored: bool,
     /// From 1.
     pub(crate) line: u32,
     /// From 1.
@@ -270,8 +272,8 @@ impl Symbolication {
         }
     }
 
-    /// `{"frames": [{"file", "line", "column", "function"?, "source"?, "context_line"?, "context"?, "minified": {"file", "line", "column",
-    /// "function"?}}]}`; a frame that was not mapped has `reason` and `minified` only. When nothing was looked up:
+    /// `{"frames": [{"file", "line", "column", "function"?, "in_app"?, "source"?, "context_line"?, "context"?, "minified":
+    /// {"file", "line", "column", "function"?}}]}`; a frame that was not mapped has `reason` and `minified` only. When nothing was looked up:
     /// `{"frames": [], "reason"}`.
     pub(crate) fn to_json(&self) -> String {
         let mut out = String::new();
@@ -284,8 +286,8 @@ impl Symbolication {
     }
 }
 
-/// One place by itself: `{"file", "line", "column", "name"?, "function"?, "source"?, "context_line"?, "context"?}`, or
-/// `{"reason"}`.
+/// One place by itself: `{"file", "line", "column", "name"?, "function"?, "in_app"?, "source"?, "context_line"?, "context"?}`,
+/// or `{"reason"}`.
 pub(crate) fn described(outcome: &Outcome) -> String {
     let mut out = String::new();
     let mut object = Object::open(&mut out);
@@ -296,6 +298,7 @@ pub(crate) fn described(outcome: &Outcome) -> String {
             object.raw("column", &found.column.to_string());
             object.optional("name", found.name.as_deref());
             object.optional("function", found.function.as_deref());
+            found.write_in_app(&mut object);
             found.write_source(&mut object);
         }
         Err(unmapped) => object.text("reason", unmapped.reason()),
@@ -305,6 +308,13 @@ pub(crate) fn described(outcome: &Outcome) -> String {
 }
 
 impl Found {
+    /// `in_app` is said only where it is known to be false.
+    fn write_in_app(&self, object: &mut Object<'_>) {
+        if self.ignored {
+            object.raw("in_app", "false");
+        }
+    }
+
     /// `source`, the line itself, and `context` from the line `context_line` on, as far as they are known.
     fn write_source(&self, object: &mut Object<'_>) {
         let cut = |text: &str| -> String { text.trim_end().chars().take(LONGEST_LINE).collect() };
@@ -335,6 +345,7 @@ impl Described {
                 object.raw("line", &found.line.to_string());
                 object.raw("column", &found.column.to_string());
                 object.optional("function", self.function.as_deref());
+                found.write_in_app(&mut object);
                 found.write_source(&mut object);
             }
             Err(unmapped) => object.text("reason", unmapped.reason()),

@@ -71,6 +71,7 @@ enum OwnedRow {
     Source {
         source: u32,
         path: String,
+        ignored: bool,
     },
     Names {
         chunk: u32,
@@ -136,9 +137,14 @@ impl From<Row<'_>> for OwnedRow {
                 column: block.column,
                 data: block.data.to_vec(),
             },
-            Row::Source { index, path } => Self::Source {
+            Row::Source {
+                index,
+                path,
+                ignored,
+            } => Self::Source {
                 source: index,
                 path: path.to_owned(),
+                ignored,
             },
             Row::Names { chunk, list } => Self::Names {
                 chunk,
@@ -182,9 +188,9 @@ impl OwnedRow {
             Self::Block { line, column, data } => conn
                 .prepare_cached("INSERT INTO map_block (map_set, line, col, data) VALUES (?1, ?2, ?3, ?4)")?
                 .execute(params![map_set, line, column, data])?,
-            Self::Source { source, path } => conn
-                .prepare_cached("INSERT INTO map_source (map_set, source, path) VALUES (?1, ?2, ?3)")?
-                .execute(params![map_set, source, path])?,
+            Self::Source { source, path, ignored } => conn
+                .prepare_cached("INSERT INTO map_source (map_set, source, path, ignored) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![map_set, source, path, ignored])?,
             Self::Names { chunk, list } => conn
                 .prepare_cached("INSERT INTO map_names (map_set, chunk, list) VALUES (?1, ?2, ?3)")?
                 .execute(params![map_set, chunk, list])?,
@@ -245,6 +251,7 @@ mod tests {
                 OwnedRow::Source {
                     source: 0,
                     path: "a".to_owned(),
+                    ignored: false,
                 },
                 OwnedRow::Names {
                     chunk: 0,

@@ -9,7 +9,7 @@ pub(crate) mod symbols;
 
 use monlight_shared::store::Migration;
 
-pub(crate) static MIGRATIONS: [Migration; 4] = [
+pub(crate) static MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 100,
         name: "keys and source maps",
@@ -29,6 +29,11 @@ pub(crate) static MIGRATIONS: [Migration; 4] = [
         version: 103,
         name: "debug ids of source maps",
         sql: include_str!("migrations/0103_debug_ids.sql"),
+    },
+    Migration {
+        version: 104,
+        name: "ignored sources of maps",
+        sql: include_str!("migrations/0104_ignored_sources.sql"),
     },
 ];
 

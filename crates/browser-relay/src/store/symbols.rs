@@ -224,13 +224,14 @@ fn find_place(conn: &Connection, map: Map, query: &Query) -> Result<Outcome, Sto
     let Some(original) = token.original else {
         return Ok(Err(Unmapped::NoMapping));
     };
-    let Some(source) = source_path(conn, map, original.source)? else {
+    let Some((source, ignored)) = source(conn, map, original.source)? else {
         return Ok(Err(Unmapped::Unavailable));
     };
     let (context_line, context) = context(conn, map, original)?;
     let at = original.line.saturating_sub(context_line) as usize;
     Ok(Ok(Found {
         source,
+        ignored,
         line: original.line.saturating_add(1),
         column: original.column.saturating_add(1),
         name: name(conn, map, original)?,
@@ -249,12 +250,15 @@ fn begins_on(conn: &Connection, map: Map, line: u32) -> Result<bool, StoreError>
         .exists(params![map.map_set, line])?)
 }
 
-fn source_path(conn: &Connection, map: Map, source: u32) -> Result<Option<String>, StoreError> {
-    let path = conn
-        .prepare_cached("SELECT path FROM map_source WHERE map_set = ?1 AND source = ?2")?
-        .query_row(params![map.map_set, source], |row| row.get(0))
+/// The path of a source, and whether it is not of the app.
+fn source(conn: &Connection, map: Map, source: u32) -> Result<Option<(String, bool)>, StoreError> {
+    let found = conn
+        .prepare_cached("SELECT path, ignored FROM map_source WHERE map_set = ?1 AND source = ?2")?
+        .query_row(params![map.map_set, source], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
-    Ok(path)
+    Ok(found)
 }
 
 fn name(conn: &Connection, map: Map, original: Original) -> Result<Option<String>, StoreError> {

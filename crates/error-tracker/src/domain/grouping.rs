@@ -140,10 +140,22 @@ pub fn stable_key(
     message: &str,
     traceback: &str,
 ) -> GroupingKey {
+    stable_key_without(project, exception_type, message, traceback, &[])
+}
+
+/// [`stable_key`] where it is known of some files that they are a library's; they must be sorted.
+pub fn stable_key_without(
+    project: &str,
+    exception_type: &str,
+    message: &str,
+    traceback: &str,
+    library_files: &[String],
+) -> GroupingKey {
     let mut key = Encoder::new("monlight stable 1");
     key.part(b'p', project.as_bytes());
     key.part(b't', type_name(exception_type).as_bytes());
-    let trace = stacktrace::frames(traceback);
+    let mut trace = stacktrace::frames(traceback);
+    trace.set_libraries(library_files);
     if !add_frames(&mut key, &trace) {
         let message = variable_parts::replace_up_to(message, MESSAGE_BYTES);
         let wordless = message.is_empty() && trace.exceptions.is_empty();

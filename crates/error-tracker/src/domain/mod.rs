@@ -18,6 +18,7 @@ pub mod report;
 pub mod scrub;
 pub mod session;
 pub mod stacktrace;
+pub mod symbolication;
 pub mod time;
 pub mod traceback;
 pub mod user;

@@ -12,6 +12,7 @@ use super::group::Source;
 use super::grouping::{self, ClientFingerprint, GroupingKey, GroupingMode, client_key};
 use super::json;
 use super::session::{self, SessionId};
+use super::symbolication;
 use super::user::UserId;
 
 /// The longest project name, in characters.
@@ -133,11 +134,13 @@ impl ErrorReport {
 
     /// The stable key of the group it belongs to; see [`grouping`].
     pub fn stable_key(&self) -> GroupingKey {
-        grouping::stable_key(
+        let libraries = self.extra.as_deref().map(symbolication::library_files);
+        grouping::stable_key_without(
             &self.project,
             &self.exception_type,
             &self.message,
             &self.traceback,
+            &libraries.unwrap_or_default(),
         )
     }
 

@@ -116,6 +116,15 @@ impl<'t> Stacktrace<'t> {
             .flat_map(|exception| &exception.frames)
     }
 
+    /// Takes the frames of these files, which must be sorted, for those of a library.
+    pub fn set_libraries(&mut self, files: &[String]) {
+        let frames = self.exceptions.iter_mut();
+        for frame in frames.flat_map(|exception| &mut exception.frames) {
+            let known = files.binary_search_by(|file| file.as_str().cmp(frame.file));
+            frame.in_app &= known.is_err();
+        }
+    }
+
     /// Where to look first: the innermost frame of the app in the exception that was reported,
     /// else in its causes, else the innermost frame of all.
     pub fn location(&self) -> Option<&Frame<'t>> {

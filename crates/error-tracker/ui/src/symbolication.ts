@@ -39,7 +39,7 @@ function readFrame(item: Json): Frame | null {
   const { file: bundle, line: bundleLine, column: bundleColumn, function: bundleFn } = minified;
   if (!isText(bundle) || !isNumber(bundleLine) || !isNumber(bundleColumn)) return null;
   const engineFn = isText(bundleFn) ? bundleFn : "<anonymous>";
-  const { file, line, column, function: fn, source, reason } = mapped;
+  const { file, line, column, function: fn, source, reason, in_app: inApp } = mapped;
   if (isText(reason)) {
     return { fn: engineFn, file: bundle, line: bundleLine, column: bundleColumn, code: null, mark: null, lib: isLibrary(bundle), minified: null, unmapped: reason };
   }
@@ -53,7 +53,8 @@ function readFrame(item: Json): Frame | null {
     column,
     code: code || null,
     mark: markAt(code, column - 1 - (text.length - text.trimStart().length)),
-    lib: isLibrary(file),
+    // The source map may say it of files whose names do not.
+    lib: inApp === false || isLibrary(file),
     minified: { file: bundle, line: bundleLine, column: bundleColumn, fn: engineFn },
     unmapped: null,
   };

@@ -30,6 +30,10 @@ test("frames of packages count as library frames by their place in the source", 
   assert.deepEqual(framesOf(MAPPED, { ...MAPPED, file: "node_modules/preact/src/diff/index.js" }).map(({ lib }) => lib), [false, true]);
 });
 
+test("frames that the source map says are not of the app count as library frames", () => {
+  assert.deepEqual(framesOf({ ...MAPPED, in_app: false }, { ...MAPPED, in_app: true }, { ...MAPPED, in_app: "no" }).map(({ lib }) => lib), [true, false, false]);
+});
+
 test("nothing was looked up: the reason is kept", () => {
   assert.deepEqual(readSymbolication(extra([], "the event names no release")), { frames: [], reason: "the event names no release" });
 });

@@ -17,9 +17,20 @@ const LONGEST_PATH: usize = 2048;
 /// A row of a decoded map. Sources and names are numbered through all sections.
 pub(crate) enum Row<'r> {
     Block(Block<'r>),
-    Source { index: u32, path: &'r str },
-    Names { chunk: u32, list: &'r [u8] },
-    Content { source: u32, part: Part<'r> },
+    Source {
+        index: u32,
+        path: &'r str,
+        /// Not of the app.
+        ignored: bool,
+    },
+    Names {
+        chunk: u32,
+        list: &'r [u8],
+    },
+    Content {
+        source: u32,
+        part: Part<'r>,
+    },
 }
 
 /// Where the rows go.
@@ -151,7 +162,7 @@ impl<S: Sink> Decoder<'_, S> {
     }
 
     fn source_paths<R: Read>(&mut self, json: &mut Json<R>) -> Decoded<(), S> {
-        let root = self.current()?.root;
+        let Section { root, ignored, .. } = self.current()?;
         let mut index = self.sources;
         let mut items = json.open_array()?;
         while json.next_item(&mut items)? {
@@ -160,7 +171,11 @@ impl<S: Sink> Decoder<'_, S> {
                 _ => json.skip().map(|()| String::new())?,
             };
             let path = resolve(root.as_deref(), &path);
-            self.put(Row::Source { index, path: &path })?;
+            self.put(Row::Source {
+                index,
+                path: &path,
+                ignored: ignored.binary_search(&(index - self.sources)).is_ok(),
+            })?;
             index += 1;
         }
         Ok(())

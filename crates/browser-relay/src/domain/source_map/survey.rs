@@ -35,6 +35,8 @@ pub(super) struct Section {
     pub(super) sources: u32,
     pub(super) names: u32,
     pub(super) root: Option<String>,
+    /// Numbers of the sources that are not of the app, in order.
+    pub(super) ignored: Vec<u32>,
 }
 
 /// A reader for the text of a map; nothing of it is kept but what is asked for.
@@ -55,21 +57,20 @@ pub(crate) fn survey(input: impl Read) -> Result<Survey, MapFault> {
             "sections are not in the order of their offsets",
         ));
     }
-    let survey = Survey {
+    check_sources(&sections)?;
+    Ok(Survey {
         sections,
         is_index,
         debug_id: top.debug_id,
-    };
-    if survey
-        .sections
-        .iter()
-        .map(|section| u64::from(section.sources))
-        .sum::<u64>()
-        > u64::from(MOST_SOURCES)
-    {
+    })
+}
+
+fn check_sources(sections: &[Section]) -> Result<(), MapFault> {
+    let sources = sections.iter().map(|section| u64::from(section.sources));
+    if sources.sum::<u64>() > u64::from(MOST_SOURCES) {
         return Err(MapFault::at(format!("more than {MOST_SOURCES} sources")));
     }
-    Ok(survey)
+    Ok(())
 }
 
 struct Surveyed {
@@ -102,6 +103,10 @@ fn read_map<R: Read>(json: &mut Json<R>, may_have_sections: bool) -> Result<Surv
                 };
                 false
             }
+            "ignoreList" | "x_google_ignoreList" => {
+                read_ignored(json, &mut section.ignored)?;
+                false
+            }
             "debugId" | "debug_id" => {
                 debug_id = debug_id.or(DebugId::read(json)?);
                 false
@@ -130,6 +135,8 @@ fn read_map<R: Read>(json: &mut Json<R>, may_have_sections: bool) -> Result<Surv
         // Names are optional.
         section.names = names.flatten().unwrap_or_default();
     }
+    section.ignored.retain(|source| *source < section.sources);
+    section.ignored.shrink_to_fit();
     Ok(Surveyed {
         section,
         sections,
@@ -160,6 +167,32 @@ fn count<R: Read>(json: &mut Json<R>) -> Result<Option<u32>, MapFault> {
     Ok(Some(count))
 }
 
+/// Adds the numbers in an array, in order and once each; what is no number of a source is passed over.
+fn read_ignored<R: Read>(json: &mut Json<R>, ignored: &mut Vec<u32>) -> Result<(), MapFault> {
+    if json.kind()? != Kind::Array {
+        return Ok(json.skip()?);
+    }
+    let mut items = json.open_array()?;
+    while json.next_item(&mut items)? {
+        let number = match json.kind()? {
+            Kind::Number => json.number()?.parse::<u32>().ok(),
+            _ => json.skip().map(|()| None)?,
+        };
+        ignored.extend(number.filter(|number| *number < MOST_SOURCES));
+        // A list without end must not take memory without end.
+        if ignored.len() > 2 * MOST_SOURCES as usize {
+            tidy(ignored);
+        }
+    }
+    tidy(ignored);
+    Ok(())
+}
+
+fn tidy(numbers: &mut Vec<u32>) {
+    numbers.sort_unstable();
+    numbers.dedup();
+}
+
 fn is_text<R: Read>(json: &mut Json<R>) -> Result<bool, MapFault> {
     let kind = json.kind()?;
     json.skip()?;
@@ -177,6 +210,7 @@ fn read_sections<R: Read>(json: &mut Json<R>) -> Result<Vec<Section>, MapFault> 
             return Err(MapFault::at(format!("more than {MOST_SECTIONS} sections")));
         }
         sections.push(read_section(json)?);
+        check_sources(&sections)?;
     }
     if sections.is_empty() {
         return Err(MapFault::at("sections are empty"));
@@ -300,6 +334,7 @@ mod tests {
             sources: 3,
             names: 2,
             root: Some("r".to_owned()),
+            ignored: Vec::new(),
         };
         assert_eq!(
             survey,
@@ -341,6 +376,31 @@ mod tests {
             survey(index.as_bytes()).unwrap().debug_id,
             DebugId::parse(id)
         );
+    }
+
+    #[track_caller]
+    fn check_ignored(members: &str, expected: &[u32]) {
+        let text = format!(
+            "{{\"version\":3,\"mappings\":\"\",{members},\"sources\":[\"a\",\"b\",\"c\"]}}"
+        );
+        let survey = survey(text.as_bytes()).unwrap();
+        assert_eq!(survey.sections[0].ignored, expected, "{members}");
+    }
+
+    #[test]
+    fn ignored_sources() {
+        check_ignored("\"ignoreList\":[2,0,2]", &[0, 2]);
+        check_ignored("\"x_google_ignoreList\":[1]", &[1]);
+        check_ignored("\"x_google_ignoreList\":[1],\"ignoreList\":[0,1]", &[0, 1]);
+        check_ignored(
+            "\"ignoreList\":[3,-1,1.5,\"0\",null,[0],1e9,99999999999]",
+            &[],
+        );
+        for none in ["null", "5", "\"0\"", "{\"0\":1}", "[]"] {
+            check_ignored(&format!("\"ignoreList\":{none}"), &[]);
+        }
+        let endless = vec!["1"; 3 * MOST_SOURCES as usize].join(",");
+        check_ignored(&format!("\"ignoreList\":[{endless}]"), &[1]);
     }
 
     #[test]

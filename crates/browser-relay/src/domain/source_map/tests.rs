@@ -32,7 +32,9 @@ impl Sink for Memory {
                 .blocks
                 .insert((block.line, block.column), block.data.to_vec())
                 .is_none(),
-            Row::Source { index, path } => self.sources.insert(index, path.to_owned()).is_none(),
+            Row::Source { index, path, .. } => {
+                self.sources.insert(index, path.to_owned()).is_none()
+            }
             Row::Names { chunk, list } => self.names.insert(chunk, list.to_vec()).is_none(),
             Row::Content {
                 source,

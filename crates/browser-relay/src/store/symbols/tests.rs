@@ -372,3 +372,38 @@ fn maps_are_found_by_index() {
         assert!(steps[0].contains(index), "{steps:?}");
     }
 }
+
+#[test]
+fn sources_that_the_map_ignores_are_not_of_the_app() {
+    let conn = database();
+    let map = r#"{"version":3,"x_google_ignoreList":[1],"sources":["app.ts","../node_modules/lib/x.js"],"mappings":"AAAA;ACAA"}"#;
+    upload(&conn, "web", "1", "/a.js", map);
+    let section =
+        |line: u32, map: &str| format!(r#"{{"offset":{{"line":{line},"column":0}},"map":{map}}}"#);
+    let plain = plain_map("b.ts", "");
+    let index = format!(
+        r#"{{"version":3,"sections":[{},{}]}}"#,
+        section(0, &plain),
+        section(1, map)
+    );
+    upload(&conn, "web", "1", "/b.js", &index);
+    let ignored = |id: i64, line: u32| {
+        let found = look_up_in(&conn, id, line, 1).unwrap().unwrap().unwrap();
+        (found.source, found.ignored)
+    };
+    let lib = "../node_modules/lib/x.js".to_owned();
+    assert_eq!(ignored(1, 1), ("app.ts".to_owned(), false));
+    assert_eq!(ignored(1, 2), (lib.clone(), true));
+    assert_eq!(ignored(2, 1), ("b.ts".to_owned(), false));
+    assert_eq!(ignored(2, 2), ("app.ts".to_owned(), false));
+    assert_eq!(ignored(2, 3), (lib, true));
+    let stack =
+        "E\n    at a (https://shop.example/a.js:2:1)\n    at b (https://shop.example/a.js:1:1)";
+    let stack = Stack::parse(stack);
+    let queries = queries(&stack, &DebugIds::default());
+    let outcomes = look_up(&conn, "web", Some("1"), queries).unwrap();
+    let (_, symbolication) = deobfuscate(&stack, &outcomes);
+    let said: serde_json::Value = serde_json::from_str(&symbolication.to_json()).unwrap();
+    assert_eq!(said["frames"][0]["in_app"], false);
+    assert_eq!(said["frames"][1].get("in_app"), None);
+}

@@ -5,6 +5,7 @@ mod scripts;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::report::ErrorReport;
 
 /// A report: type, message, traceback.
 type Report<'r> = (&'r str, &'r str, &'r str);
@@ -24,6 +25,35 @@ pub(super) fn same(left: Report<'_>, right: Report<'_>) {
 #[track_caller]
 pub(super) fn apart(left: Report<'_>, right: Report<'_>) {
     assert_ne!(key(left), key(right), "{left:#?}\n{right:#?}");
+}
+
+#[test]
+fn files_known_to_be_of_a_library_do_not_count() {
+    let trace = |inner: &str| {
+        format!(
+            "TypeError: x\n    at {inner} (../vendor/ui/core.ts:1:2)\n    at submitOrder (src/order.ts:9:1)"
+        )
+    };
+    let libraries = ["../vendor/ui/core.ts".to_owned(), "b.ts".to_owned()];
+    let key = |trace: &str, libraries: &[String]| {
+        stable_key_without("shop", "TypeError", "x", trace, libraries)
+    };
+    let (first, second) = (trace("dispatchEvent"), trace("flushQueue"));
+    assert_eq!(key(&first, &libraries), key(&second, &libraries));
+    assert_ne!(key(&first, &[]), key(&second, &[]));
+    assert_eq!(
+        key(&first, &[]),
+        stable_key("shop", "TypeError", "x", &first)
+    );
+    let report = |inner: &str| {
+        let extra = serde_json::json!({"symbolication": {"frames": [{"file": libraries[0], "in_app": false}]}});
+        let body = serde_json::json!({"project": "shop", "exception_type": "TypeError", "message": "x",
+            "traceback": trace(inner), "extra": extra});
+        let report = ErrorReport::from_json(body.to_string().as_bytes()).expect("a report");
+        report.stable_key()
+    };
+    assert_eq!(report("dispatchEvent"), key(&first, &libraries));
+    assert_eq!(report("dispatchEvent"), report("flushQueue"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ E2E := sdks/e2e/node_modules/.installed
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help run stop demo test lint check-tools e2e bench ui release budgets docs deny fmt image test-rust test-ui test-js test-python clean
+.PHONY: help run stop demo test soak lint check-tools e2e bench ui release budgets docs deny fmt image test-rust test-ui test-js test-python clean
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -98,6 +98,11 @@ e2e: ui python-sdk $(E2E) $(JS) ## The whole path with real processes and a real
 
 bench: release ## Throughput, latency, memory and disk, beside yardsticks of the same run; ARGS="--full" for all of it
 	cargo run --release --locked -p bench -- $(ARGS)
+
+SOAK_SECONDS ?= 1800
+SOAK_RATE ?= 800
+soak: ui ## Half an hour of late points, restarts and kills for the metrics collector; SOAK_SECONDS=N SOAK_RATE=points/s
+	SOAK_SECONDS=$(SOAK_SECONDS) SOAK_RATE=$(SOAK_RATE) cargo test -p metrics-collector --locked --test api soak -- --nocapture
 
 docs: ## Generate docs/configuration.md from the code's declarations
 	cargo build --locked $(SERVICES:%=-p %)

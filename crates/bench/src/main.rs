@@ -18,6 +18,7 @@ mod errors_large;
 mod load;
 mod log_queries;
 mod logs;
+mod metrics_queries;
 mod payload;
 mod process;
 mod report;
@@ -36,10 +37,11 @@ use process::Process;
 use report::{Report, Row};
 use target::Phase;
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "error-tracker",
     LARGE,
     "metrics-collector",
+    metrics_queries::SERVICE,
     "log-viewer",
     log_queries::SERVICE,
     "browser-relay",
@@ -59,7 +61,7 @@ struct Options {
     full: bool,
     /// How many groups the large database has; five times as many reports.
     groups: u64,
-    /// Where the large database of the error tracker is kept, to ask it more questions later.
+    /// Where the large database of the error tracker or the metrics collector is kept, to ask it more questions later.
     keep: Option<PathBuf>,
     /// A running server instead of our own binaries, and its key.
     against: Option<(SocketAddr, String)>,
@@ -135,7 +137,10 @@ impl Options {
     fn wants(&self, service: &str) -> bool {
         match self.service.as_deref() {
             Some(wanted) => wanted == service,
-            None => self.full || ![LARGE, log_queries::SERVICE].contains(&service),
+            None => {
+                self.full
+                    || ![LARGE, metrics_queries::SERVICE, log_queries::SERVICE].contains(&service)
+            }
         }
     }
 }
@@ -172,6 +177,9 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     }
     if options.wants("metrics-collector") {
         services::metrics_collector(options, &mut report).await?;
+    }
+    if options.wants(metrics_queries::SERVICE) && options.against.is_none() {
+        metrics_queries::large(options, &mut report).await?;
     }
     if options.wants("log-viewer") && options.against.is_none() {
         logs::log_viewer(options, &mut report).await?;

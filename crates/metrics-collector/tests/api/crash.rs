@@ -1,86 +1,13 @@
 //! A real process, killed in the middle of its work.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
-use serde_json::Value;
+use crate::process::{Process, ask};
 
-const KEY: &str = "crash-test-key";
 const POINTS_A_BATCH: u64 = 10;
 const WORKERS: usize = 3;
-
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(database: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_metrics-collector"))
-            .env_clear()
-            .envs([
-                ("API_KEY", KEY),
-                ("HOST", "127.0.0.1"),
-                ("PORT", "0"),
-                ("AGGREGATION_INTERVAL", "1"),
-                ("RATE_LIMIT", "0"),
-            ])
-            .env("DATABASE_PATH", database)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let mut log = BufReader::new(child.stderr.take().expect("stderr"));
-        let mut line = String::new();
-        let address = loop {
-            line.clear();
-            assert!(
-                log.read_line(&mut line).expect("reads") > 0,
-                "the server ended at once"
-            );
-            if let Some((_, rest)) = line.split_once("listening on ") {
-                break rest
-                    .split_whitespace()
-                    .next()
-                    .expect("an address")
-                    .to_owned();
-            }
-        };
-        // Read on, so that the server never waits for a full pipe.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, address }
-    }
-
-    /// Kills it as `kill -9` does.
-    fn kill(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().expect("can be killed");
-        self.child.wait().expect("ends");
-    }
-}
-
-/// Sends one request on a connection of its own; the status and body, or `None` when the server is gone.
-fn ask(address: &str, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let status = answer.split(' ').nth(1)?.parse().ok()?;
-    Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
-}
 
 /// A batch that touches the open minute, a closed one and one whose points are gone.
 fn batch(worker: usize, number: u64, now_ms: i64) -> String {
@@ -98,12 +25,9 @@ fn batch(worker: usize, number: u64, now_ms: i64) -> String {
 }
 
 /// How many points of a worker are there.
-fn stored(address: &str, worker: usize) -> u64 {
+fn stored(server: &Process, worker: usize) -> u64 {
     let path = format!("/api/metrics?name=w{worker}&resolution=hour&period=30d");
-    let (status, body) = ask(address, "GET", &path, "").expect("answers");
-    assert_eq!(status, 200, "{body}");
-    let answer: Value = serde_json::from_str(&body).expect("is JSON");
-    answer["data"]
+    server.get(&path)["data"]
         .as_array()
         .expect("rows")
         .iter()
@@ -124,6 +48,7 @@ fn send_until_killed(
             address,
             "POST",
             "/api/metrics",
+            &[],
             &batch(worker, number, now_ms),
         ) {
             Some((202, _)) => {
@@ -147,7 +72,7 @@ fn every_acknowledged_batch_is_there_once_and_no_batch_by_half() {
     let database = dir.path().join("metrics.db");
     let mut before = [0; WORKERS];
     for round in 0..3 {
-        let server = Server::start(&database);
+        let server = Process::start(&database, &[]);
         let acknowledged: Vec<Arc<AtomicU64>> = (0..WORKERS).map(|_| Arc::default()).collect();
         let (tell, told) = mpsc::channel();
         let workers: Vec<_> = (0..WORKERS)
@@ -167,9 +92,9 @@ fn every_acknowledged_batch_is_there_once_and_no_batch_by_half() {
         for worker in workers {
             worker.join().expect("no answer but 202");
         }
-        let server = Server::start(&database);
+        let server = Process::start(&database, &[]);
         for worker in 0..WORKERS {
-            let stored = stored(&server.address, worker);
+            let stored = stored(&server, worker);
             let new = stored - before[worker];
             let sure = acknowledged[worker].load(Ordering::SeqCst);
             assert_eq!(new % POINTS_A_BATCH, 0, "round {round}: half a batch");

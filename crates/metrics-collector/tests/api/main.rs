@@ -8,11 +8,13 @@ mod ingest;
 mod legacy;
 mod model;
 mod once;
+mod process;
 mod query;
 mod question;
 mod retention;
 mod rollup;
 mod series;
+mod soak;
 
 use std::sync::Arc;
 use std::time::Duration;

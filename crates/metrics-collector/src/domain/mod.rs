@@ -1,7 +1,7 @@
 //! What a metric is and how it is counted: values in, values out. Knows neither HTTP nor SQL nor the clock.
 //!
 //! Read in this order: [`metric`] turns a request body into items, [`labels`] and [`timestamp`] make their parts
-//! comparable, [`block`] packs points for the disk, [`rollup`] sums them up with the help of [`sketch`] and
+//! comparable, [`block`] packs points for the disk, [`rollup`] sums them up with the help of [`sketch`] (stored as [`bits`]) and
 //! [`percentile`], [`figures`] makes one of what is left of it, [`range`], [`label_filter`] and [`aggregate`]
 //! say what a question is about, [`vitals`] rates pages, [`number`] writes figures.
 
@@ -14,6 +14,7 @@ pub(crate) mod timestamp;
 
 pub(crate) mod block;
 
+mod bits;
 pub(crate) mod figures;
 pub(crate) mod percentile;
 pub(crate) mod rollup;

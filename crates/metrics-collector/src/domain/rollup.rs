@@ -128,6 +128,14 @@ pub(crate) fn merge_into(sum: &mut Option<Rollup>, part: Rollup) {
     }
 }
 
+/// As [`merge_into`], of a part that is needed again.
+pub(crate) fn add_to(sum: &mut Option<Rollup>, part: &Rollup) {
+    match sum {
+        Some(sum) => sum.merge(part),
+        None => *sum = Some(part.clone()),
+    }
+}
+
 fn later(a: Point, b: Point) -> Point {
     if a.at_ms
         .cmp(&b.at_ms)

@@ -13,6 +13,9 @@
 //! and the negative side the number of buckets + 1, the first index zig-zag coded + 1, its count, and for each further
 //! bucket the gap to the one before and its count.
 
+pub(crate) use super::bits::Damaged;
+use super::bits::{BitReader, BitWriter};
+
 /// Quotient of neighbouring bucket limits.
 const GAMMA: f64 = 1.02;
 /// Largest difference of two indices on one side, plus one.
@@ -34,11 +37,6 @@ struct Bucket {
     index: i32,
     count: u64,
 }
-
-/// Stored bytes that no sketch was written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a stored sketch is damaged")]
-pub(crate) struct Damaged;
 
 impl Sketch {
     /// The sketch of some values, in any order.
@@ -154,19 +152,29 @@ impl Sketch {
     }
 
     /// Reads the stored form.
+    #[cfg(test)]
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut bits = BitReader { bytes, at: 0 };
+        let mut sketch = Self::default();
+        sketch.decode_into(bytes)?;
+        Ok(sketch)
+    }
+
+    /// Reads the stored form in place of what was counted before, into the same memory.
+    pub(crate) fn decode_into(&mut self, bytes: &[u8]) -> Result<(), Damaged> {
+        let mut bits = BitReader::new(bytes);
         if bits.read(8)? != VERSION {
             return Err(Damaged);
         }
-        let zeros = bits.gamma()? - 1;
-        let positive = bits.side()?;
-        let negative = bits.side()?;
-        Ok(Self {
-            zeros,
-            positive,
-            negative,
-        })
+        self.zeros = bits.gamma()? - 1;
+        read_side(&mut bits, &mut self.positive)?;
+        read_side(&mut bits, &mut self.negative)
+    }
+
+    /// Forgets everything, but keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.zeros = 0;
+        self.positive.clear();
+        self.negative.clear();
     }
 }
 
@@ -179,6 +187,17 @@ fn merge_side(side: &mut Vec<Bucket>, other: &[Bucket]) {
     // After a few merges most buckets are there, and nothing has to move.
     let mut place = 0;
     for (done, bucket) in other.iter().enumerate() {
+        // Where no bucket is missing, places follow each other as indices do.
+        let next = side.get(place).map_or(0, |known| known.index);
+        let ahead = i64::from(bucket.index) - i64::from(next);
+        let guess = place + usize::try_from(ahead).unwrap_or(0);
+        if let Some(known) = side.get_mut(guess)
+            && known.index == bucket.index
+        {
+            known.count += bucket.count;
+            place = guess + 1;
+            continue;
+        }
         while side
             .get(place)
             .is_some_and(|known| known.index < bucket.index)
@@ -192,27 +211,35 @@ fn merge_side(side: &mut Vec<Bucket>, other: &[Bucket]) {
     }
 }
 
-/// Merges buckets of which some are not there yet.
+/// Merges buckets of which some are not there yet, from the highest down, so that everything moves once.
 fn merge_new(side: &mut Vec<Bucket>, other: &[Bucket]) {
-    let mut merged = Vec::with_capacity(side.len() + other.len());
-    let (mut mine, mut theirs) = (side.iter().peekable(), other.iter().peekable());
-    while let (Some(a), Some(b)) = (mine.peek(), theirs.peek()) {
-        let smaller = a.index.min(b.index);
-        let mut count = 0;
-        if let Some(bucket) = mine.next_if(|bucket| bucket.index == smaller) {
-            count += bucket.count;
+    let mut place = 0;
+    let mut new = 0;
+    for bucket in other {
+        while side
+            .get(place)
+            .is_some_and(|known| known.index < bucket.index)
+        {
+            place += 1;
         }
-        if let Some(bucket) = theirs.next_if(|bucket| bucket.index == smaller) {
-            count += bucket.count;
-        }
-        merged.push(Bucket {
-            index: smaller,
-            count,
-        });
+        let known = side.get(place).map(|known| known.index);
+        new += usize::from(known != Some(bucket.index));
     }
-    merged.extend(mine);
-    merged.extend(theirs);
-    *side = merged;
+    let mut from = side.len();
+    let mut to = from + new;
+    side.resize(to, Bucket { index: 0, count: 0 });
+    for &bucket in other.iter().rev() {
+        while from > 0 && side[from - 1].index > bucket.index {
+            (from, to) = (from - 1, to - 1);
+            side[to] = side[from];
+        }
+        to -= 1;
+        side[to] = bucket;
+        if from > 0 && side[from - 1].index == bucket.index {
+            from -= 1;
+            side[to].count += side[from].count;
+        }
+    }
     collapse(side);
 }
 
@@ -245,116 +272,31 @@ fn unzigzag(n: u64) -> Option<i32> {
     Some((n >> 1).cast_signed() ^ -(n & 1).cast_signed())
 }
 
-/// Bits from the highest of each byte down; the last byte is filled with zeros.
-#[derive(Default)]
-struct BitWriter {
-    bytes: Vec<u8>,
-    /// Bits that do not fill eight bytes yet, from the highest down.
-    pending: u64,
-    /// How many those are; less than 64.
-    held: u32,
-}
-
-impl BitWriter {
-    /// Writes the lowest bits of a value, at most 64; its other bits must be zero.
-    fn write(&mut self, value: u64, bits: u32) {
-        if bits == 0 {
-            return;
-        }
-        let free = 64 - self.held;
-        if bits < free {
-            self.pending |= value << (free - bits);
-            self.held += bits;
-            return;
-        }
-        let left = bits - free;
-        self.pending |= value >> left;
-        self.bytes.extend_from_slice(&self.pending.to_be_bytes());
-        self.pending = value.checked_shl(64 - left).unwrap_or(0);
-        self.held = left;
+/// Reads the buckets of one side.
+fn read_side(bits: &mut BitReader<'_>, side: &mut Vec<Bucket>) -> Result<(), Damaged> {
+    side.clear();
+    let length = usize::try_from(bits.gamma()? - 1).map_err(|_| Damaged)?;
+    if length > MAX_SPAN as usize {
+        return Err(Damaged);
     }
-
-    /// As many zeros as the number has bits after its first one, then the number. `n` is at least 1.
-    fn gamma(&mut self, n: u64) {
-        let bits = 64 - n.leading_zeros();
-        self.write(0, bits.saturating_sub(1));
-        self.write(n, bits);
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        let bytes = self.held.div_ceil(8) as usize;
-        let pending = self.pending.to_be_bytes();
-        self.bytes.extend(pending.iter().take(bytes));
-        self.bytes
-    }
-}
-
-struct BitReader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl BitReader<'_> {
-    fn bit(&mut self) -> Result<u64, Damaged> {
-        let byte = self.bytes.get(self.at / 8).ok_or(Damaged)?;
-        let bit = (byte >> (7 - self.at % 8)) & 1;
-        self.at += 1;
-        Ok(u64::from(bit))
-    }
-
-    fn read(&mut self, bits: u32) -> Result<u64, Damaged> {
-        (0..bits).try_fold(0, |value, _| Ok((value << 1) | self.bit()?))
-    }
-
-    fn gamma(&mut self) -> Result<u64, Damaged> {
-        // Most codes lie within the next eight bytes.
-        if let Some(next) = self.bytes.get(self.at / 8..).and_then(<[u8]>::first_chunk) {
-            let window = u64::from_be_bytes(*next) << (self.at % 8);
-            let length = 2 * window.leading_zeros() + 1;
-            if length <= 56 {
-                self.at += length as usize;
-                return Ok(window >> (64 - length));
-            }
-        }
-        self.long_gamma()
-    }
-
-    /// Reads a code of any length, bit by bit.
-    fn long_gamma(&mut self) -> Result<u64, Damaged> {
-        let mut zeros = 0;
-        while self.bit()? == 0 {
-            zeros += 1;
-            if zeros > 63 {
-                return Err(Damaged);
-            }
-        }
-        Ok((1 << zeros) | self.read(zeros)?)
-    }
-
-    fn side(&mut self) -> Result<Vec<Bucket>, Damaged> {
-        let length = usize::try_from(self.gamma()? - 1).map_err(|_| Damaged)?;
-        if length > MAX_SPAN as usize {
-            return Err(Damaged);
-        }
-        let mut side = Vec::with_capacity(length);
-        let mut index = 0_i32;
-        for position in 0..length {
-            let step = self.gamma()?;
-            index = if position == 0 {
-                unzigzag(step - 1).ok_or(Damaged)?
-            } else {
-                i32::try_from(step)
-                    .ok()
-                    .and_then(|gap| index.checked_add(gap))
-                    .ok_or(Damaged)?
-            };
+    side.reserve(length);
+    if length > 0 {
+        let index = unzigzag(bits.gamma()? - 1).ok_or(Damaged)?;
+        let count = bits.gamma()?;
+        side.push(Bucket { index, count });
+        let mut index = i64::from(index);
+        for _ in 1..length {
+            index = index.saturating_add_unsigned(bits.gamma()?);
+            let count = bits.gamma()?;
             side.push(Bucket {
-                index,
-                count: self.gamma()?,
+                index: index as i32,
+                count,
             });
         }
-        Ok(side)
+        i32::try_from(index).map_err(|_| Damaged)?;
     }
+    // Only now, so that the codes need not be asked one by one whether they still were in the bytes.
+    bits.check()
 }
 
 #[cfg(test)]
@@ -398,20 +340,10 @@ mod tests {
         }
 
         #[test]
-        fn codes_of_any_length_are_read_back(numbers in prop::collection::vec((0_u32..64, any::<u64>()), 0..60)) {
-            let numbers: Vec<u64> = numbers.into_iter().map(|(shift, n)| (n >> shift).max(1)).collect();
-            let mut writer = BitWriter::default();
-            for &n in &numbers {
-                writer.gamma(n);
-            }
-            let bytes = writer.finish();
-            let mut quick = BitReader { bytes: &bytes, at: 0 };
-            let mut slow = BitReader { bytes: &bytes, at: 0 };
-            for n in numbers {
-                prop_assert_eq!(quick.gamma(), Ok(n));
-                prop_assert_eq!(slow.long_gamma(), Ok(n));
-            }
-            prop_assert_eq!(quick.at, slow.at);
+        fn a_cut_off_sketch_is_noticed(values in prop::collection::vec(any_value(), 0..300), cut in any::<prop::sample::Index>()) {
+            let bytes = Sketch::of(&values).encode();
+            let cut = &bytes[..cut.index(bytes.len())];
+            prop_assert_eq!(Sketch::decode(cut), Err(Damaged));
         }
 
         #[test]

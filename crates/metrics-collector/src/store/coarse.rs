@@ -10,10 +10,10 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::ids::IdMap;
 use super::rebuild::NewRow;
-use super::rows::{self, RowKey, Sketches, columns};
+use super::rows::{Reader, RowKey, Sketches, columns};
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Rollup, merge_into};
+use crate::domain::rollup::{Rollup, add_to};
 
 /// Series of one pass over the parts of a bucket.
 const SERIES_A_PASS: usize = 2000;
@@ -38,11 +38,16 @@ impl Coarse {
         self.resolution().step_ms()
     }
 
-    const fn part_ms(self) -> i64 {
+    /// The tier that its rows are merged from.
+    const fn parts(self) -> Resolution {
         match self {
-            Self::Hour => Resolution::Minute.step_ms(),
-            Self::Day => Resolution::Hour.step_ms(),
+            Self::Hour => Resolution::Minute,
+            Self::Day => Resolution::Hour,
         }
+    }
+
+    const fn part_ms(self) -> i64 {
+        self.parts().step_ms()
     }
 }
 
@@ -155,16 +160,17 @@ pub(crate) fn pass(
             " FROM roll_hour WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 AND series > ?4 AND series <= ?5"
         ),
     })?;
+    let mut reader = Reader::new(tier.parts(), Sketches::Always);
     let mut merged: IdMap<Rollup> = IdMap::default();
     for (from, to) in pass.stretches(tier, bucket) {
         let last = pass.last.unwrap_or(i64::MAX);
         let mut found = statement.query((name_id, from, to, pass.after, last))?;
         while let Some(row) = found.next()? {
-            let part = rows::read(row, 1, Sketches::Always)?;
+            let part = reader.read(row, 1)?;
             match merged.entry(row.get(0)?) {
-                Entry::Occupied(mut known) => known.get_mut().merge(&part),
+                Entry::Occupied(mut known) => known.get_mut().merge(part),
                 Entry::Vacant(place) => {
-                    place.insert(inexact(part));
+                    place.insert(inexact(part.clone()));
                 }
             }
         }
@@ -205,9 +211,10 @@ pub(crate) fn total(
             " FROM total_hour WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3"
         ),
     })?;
+    let mut reader = Reader::new(tier.parts(), Sketches::Always);
     let mut found = statement.query((name_id, bucket, bucket + tier.step_ms()))?;
     while let Some(row) = found.next()? {
-        merge_into(&mut sum, rows::read(row, 0, Sketches::Always)?);
+        add_to(&mut sum, reader.read(row, 0)?);
     }
     let key = RowKey {
         name_id,

@@ -14,7 +14,7 @@ use super::{MINUTE_MS, series};
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Rollup, merge_into};
+use crate::domain::rollup::{Rollup, add_to};
 use crate::domain::vitals::Vital;
 
 /// Metrics in the list of the largest.
@@ -178,7 +178,7 @@ fn vitals(conn: &Connection, scope: &Scope, to: i64) -> Result<Option<Vitals>, S
     for (_, of_page) in &pages {
         for (sum, part) in summary.iter_mut().zip(of_page) {
             if let Some(part) = part {
-                merge_into(sum, part.clone());
+                add_to(sum, part);
             }
         }
     }
@@ -229,7 +229,7 @@ fn by_page(
         |_, group, rollup| {
             let (page, vital) = (group as usize / VITALS, group as usize % VITALS);
             if let Some(of_page) = pages.get_mut(page) {
-                merge_into(&mut of_page[vital], rollup);
+                add_to(&mut of_page[vital], rollup);
             }
         },
     )?;
@@ -268,7 +268,7 @@ fn over_time(
             |at, vital, rollup| {
                 let bucket = buckets.entry(scope.resolution.bucket_of(at)).or_default();
                 if let Some(sum) = bucket.get_mut(vital as usize) {
-                    merge_into(sum, rollup);
+                    add_to(sum, rollup);
                 }
             },
         )?;

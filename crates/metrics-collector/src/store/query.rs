@@ -16,7 +16,7 @@ use crate::domain::label_filter::LabelFilter;
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Rollup, merge_into};
+use crate::domain::rollup::{Rollup, add_to};
 
 /// About how many rows of an answer are held at once, and how many with their sketches.
 const ROWS_HELD: usize = 4000;
@@ -390,7 +390,7 @@ pub(crate) fn read(
         question.sketches,
         |at, group, rollup| {
             let bucket = question.buckets.bucket_of(at);
-            merge_into(rows.entry((bucket, group)).or_default(), rollup);
+            add_to(rows.entry((bucket, group)).or_default(), rollup);
         },
     )?;
     Ok(rows

@@ -13,12 +13,12 @@ use super::dashboard::Scope;
 use super::ids::IdMap;
 use super::plan::{Piece, plan};
 use super::rows::Sketches;
-use super::scan::{Group, Minutes, Selection, scan_with};
+use super::scan::{Group, Minutes, Selection, scan_with, sums_over_time};
 use super::{MINUTE_MS, series};
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Rollup, merge_into};
+use crate::domain::rollup::{Rollup, add_to};
 
 const REQUESTS: &str = "http_requests_total";
 const DURATIONS: &str = "http_request_duration_seconds";
@@ -35,13 +35,6 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, requests: f64, is_error: bool) {
-        self.requests += requests;
-        if is_error {
-            self.errors += requests;
-        }
-    }
-
     fn is_empty(&self) -> bool {
         self.requests == 0.0 && self.latency.is_none()
     }
@@ -49,6 +42,11 @@ impl Sums {
     fn unless_empty(self) -> Option<Self> {
         (!self.is_empty()).then_some(self)
     }
+}
+
+/// Adds up, at most to the largest double.
+fn add(sum: &mut f64, part: f64) {
+    *sum = (*sum + part).clamp(f64::MIN, f64::MAX);
 }
 
 /// Requests of a method and route.
@@ -132,6 +130,15 @@ impl Source {
                 .filter_map(|(&id, &known)| Some((id, group(known)?)))
                 .collect(),
         }
+    }
+
+    /// Its series of requests that failed.
+    fn failed(&self) -> IdMap<Group> {
+        let groups = self.groups.iter();
+        groups
+            .filter(|&(_, &group)| group % 2 == 1)
+            .map(|(&id, _)| (id, 1))
+            .collect()
     }
 
     /// What its series have in minutes that are not rolled up.
@@ -281,11 +288,12 @@ impl Period {
                 _ => 0.0,
             };
             let tally = &mut tallies[group / 2];
-            tally.requests += requests;
+            add(&mut tally.requests, requests);
             if group % 2 == 1 {
-                tally.errors += requests;
+                add(&mut tally.errors, requests);
             }
-            tally.seconds += measured.as_ref().map_or(0.0, |measured| measured.sum);
+            let seconds = measured.as_ref().map_or(0.0, |measured| measured.sum);
+            add(&mut tally.seconds, seconds);
         }
         Ok(Some(Self {
             tallies,
@@ -307,8 +315,8 @@ impl Period {
     fn all(&self) -> Sums {
         let mut all = Sums::default();
         for tally in &self.tallies {
-            all.add(tally.requests - tally.errors, false);
-            all.add(tally.errors, true);
+            add(&mut all.requests, tally.requests);
+            add(&mut all.errors, tally.errors);
         }
         all
     }
@@ -375,9 +383,9 @@ fn sum(
     open: &mut Minutes,
 ) -> Result<Vec<Option<Rollup>>, StoreError> {
     let mut sums: Vec<Option<Rollup>> = vec![None; groups];
-    let add = |_, group: Group, rollup| {
+    let add = |_, group: Group, rollup: &Rollup| {
         if let Some(sum) = sums.get_mut(group as usize) {
-            merge_into(sum, rollup);
+            add_to(sum, rollup);
         }
     };
     scan_with(conn, pieces, selection, sketches, Some(open), add)?;
@@ -400,24 +408,24 @@ fn over_time(
     } else {
         (&found.measured, &mut open.measured)
     };
-    let failed_or_not = source.selection(|group| Some(group % 2));
-    let never = Sketches::Never;
-    scan_with(
-        conn,
-        &pieces,
-        &failed_or_not,
-        never,
-        Some(minutes),
-        |at, failed, rollup| {
-            let requests = if by_counter {
-                rollup.sum
-            } else {
-                rollup.count as f64
-            };
-            let bucket = buckets.entry(scope.resolution.bucket_of(at)).or_default();
-            bucket.add(requests, failed == 1);
-        },
-    )?;
+    let mut count = |at, count, sum, is_error| {
+        let requests = if by_counter { sum } else { count };
+        let bucket = buckets.entry(scope.resolution.bucket_of(at)).or_default();
+        if is_error {
+            add(&mut bucket.errors, requests);
+        } else {
+            add(&mut bucket.requests, requests);
+        }
+    };
+    // All of them stand together; only those that failed have to be looked for among the series.
+    let all = |at, _, rollup: &Rollup| count(at, rollup.count as f64, rollup.sum, false);
+    let (totals, never) = (source.totals(), Sketches::Never);
+    scan_with(conn, &pieces, &totals, never, Some(minutes), all)?;
+    let failed = source.failed();
+    let series = (source.names.as_slice(), &failed);
+    sums_over_time(conn, &pieces, series, minutes, |at, points, sum| {
+        count(at, points, sum, true);
+    })?;
     let (totals, minutes) = (found.measured.totals(), &mut open.measured);
     let always = Sketches::Always;
     scan_with(
@@ -428,7 +436,7 @@ fn over_time(
         Some(minutes),
         |at, _, rollup| {
             let bucket = buckets.entry(scope.resolution.bucket_of(at)).or_default();
-            merge_into(&mut bucket.latency, rollup);
+            add_to(&mut bucket.latency, rollup);
         },
     )?;
     Ok(buckets.into_iter().collect())

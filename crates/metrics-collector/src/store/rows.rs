@@ -6,15 +6,20 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
 use crate::domain::rollup::{Point, Rollup};
-use crate::domain::sketch::Sketch;
 
-/// The columns of a rollup, in the order that [`read`] expects.
+/// The columns of a rollup, in the order that [`Reader`] expects: all of them, or those beside percentiles.
 macro_rules! columns {
     () => {
-        "cnt, sum, min, max, last, last_at, p50, p95, p99, sk"
+        "cnt, sum, min, max, last, last_at, sk, p50, p95, p99"
+    };
+    ("bare") => {
+        "cnt, sum, min, max, last, last_at"
     };
     ("roll") => {
-        "roll.cnt, roll.sum, roll.min, roll.max, roll.last, roll.last_at, roll.p50, roll.p95, roll.p99, roll.sk"
+        "roll.cnt, roll.sum, roll.min, roll.max, roll.last, roll.last_at, roll.sk, roll.p50, roll.p95, roll.p99"
+    };
+    ("bare roll") => {
+        "roll.cnt, roll.sum, roll.min, roll.max, roll.last, roll.last_at"
     };
 }
 pub(crate) use columns;
@@ -53,44 +58,69 @@ pub(crate) enum Sketches {
     Never,
 }
 
-/// Reads the rollup whose columns start at `first`.
-pub(crate) fn read(row: &Row<'_>, first: usize, sketches: Sketches) -> Result<Rollup, StoreError> {
-    let percentiles: [Option<f64>; 3] = [
-        row.get(first + 6)?,
-        row.get(first + 7)?,
-        row.get(first + 8)?,
-    ];
-    let exact = match percentiles {
-        [Some(p50), Some(p95), Some(p99)] => Some([p50, p95, p99]),
-        _ => None,
-    };
-    let wanted = match sketches {
-        Sketches::Always => true,
-        Sketches::UnlessExact => exact.is_none(),
-        Sketches::Never => false,
-    };
-    let sketch = if wanted {
-        let bytes = row
-            .get_ref(first + 9)?
-            .as_blob()
-            .map_err(|fault| StoreError::Job(fault.to_string()))?;
-        Sketch::decode(bytes)?
-    } else {
-        Sketch::default()
-    };
-    let count: i64 = row.get(first)?;
-    Ok(Rollup {
-        count: count.cast_unsigned(),
-        sum: row.get(first + 1)?,
-        min: row.get(first + 2)?,
-        max: row.get(first + 3)?,
-        last: Point {
+/// Reads rows of a tier one after the other into the same memory.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    sketches: Sketches,
+    /// Coarser rows are merged, and so never know the percentiles of their points.
+    may_be_exact: bool,
+    rollup: Rollup,
+}
+
+impl Reader {
+    pub(crate) fn new(tier: Resolution, sketches: Sketches) -> Self {
+        let nothing = Point {
+            at_ms: 0,
+            value: 0.0,
+        };
+        Self {
+            sketches,
+            may_be_exact: tier == Resolution::Minute && sketches != Sketches::Never,
+            rollup: Rollup::of_one(nothing),
+        }
+    }
+
+    /// Reads the rollup whose columns start at `first`.
+    pub(crate) fn read(&mut self, row: &Row<'_>, first: usize) -> Result<&Rollup, StoreError> {
+        let rollup = &mut self.rollup;
+        let count: i64 = row.get(first)?;
+        rollup.count = count.cast_unsigned();
+        rollup.sum = row.get(first + 1)?;
+        rollup.min = row.get(first + 2)?;
+        rollup.max = row.get(first + 3)?;
+        rollup.last = Point {
             value: row.get(first + 4)?,
             at_ms: row.get(first + 5)?,
-        },
-        sketch,
-        exact,
-    })
+        };
+        rollup.exact = if self.may_be_exact {
+            let percentiles: [Option<f64>; 3] = [
+                row.get(first + 7)?,
+                row.get(first + 8)?,
+                row.get(first + 9)?,
+            ];
+            match percentiles {
+                [Some(p50), Some(p95), Some(p99)] => Some([p50, p95, p99]),
+                _ => None,
+            }
+        } else {
+            None
+        };
+        let wanted = match self.sketches {
+            Sketches::Always => true,
+            Sketches::UnlessExact => rollup.exact.is_none(),
+            Sketches::Never => false,
+        };
+        if wanted {
+            let bytes = row
+                .get_ref(first + 6)?
+                .as_blob()
+                .map_err(|fault| StoreError::Job(fault.to_string()))?;
+            rollup.sketch.decode_into(bytes)?;
+        } else {
+            rollup.sketch.clear();
+        }
+        Ok(rollup)
+    }
 }
 
 /// The row of a key, complete.
@@ -115,7 +145,7 @@ pub(crate) fn find(
     };
     conn.prepare_cached(sql)?
         .query_row((key.name_id, key.bucket, key.series), |row| {
-            Ok(read(row, 0, Sketches::Always))
+            Ok(Reader::new(tier, Sketches::Always).read(row, 0).cloned())
         })
         .optional()?
         .transpose()
@@ -169,10 +199,10 @@ pub(crate) fn write(
     let (last, last_at) = (last.value, last.at_ms);
     match key.series {
         Some(series) => statement.execute(params![
-            name_id, bucket, count, sum, min, max, last, last_at, p50, p95, p99, sketch, series
+            name_id, bucket, count, sum, min, max, last, last_at, sketch, p50, p95, p99, series
         ])?,
         None => statement.execute(params![
-            name_id, bucket, count, sum, min, max, last, last_at, p50, p95, p99, sketch
+            name_id, bucket, count, sum, min, max, last, last_at, sketch, p50, p95, p99
         ])?,
     };
     Ok(())

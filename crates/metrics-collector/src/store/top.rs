@@ -11,7 +11,7 @@ use super::scan::{Group, Minutes, Selection, scan_with};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Rollup, merge_into};
+use crate::domain::rollup::{Rollup, add_to};
 
 /// Groups whose sketches are held at the same time; more are gone through in passes.
 const SKETCHES_HELD: usize = 1000;
@@ -162,9 +162,9 @@ fn sum(
     open: Option<&mut Minutes>,
     sums: &mut [Option<Rollup>],
 ) -> Result<(), StoreError> {
-    let add = |_, group: Group, rollup| {
+    let add = |_, group: Group, rollup: &Rollup| {
         if let Some(sum) = sums.get_mut(group as usize) {
-            merge_into(sum, rollup);
+            add_to(sum, rollup);
         }
     };
     scan_with(conn, pieces, selection, sketches, open, add)

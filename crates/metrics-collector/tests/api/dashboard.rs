@@ -411,3 +411,31 @@ async fn a_period_and_the_one_before_count_everything_once() {
         }
     }
 }
+
+#[tokio::test]
+async fn failures_beyond_the_largest_number_stay_at_it() {
+    let collector = Collector::new(&[]);
+    let labels = json!({"labels": {"endpoint": "/a", "status": "500"}});
+    let point = |n: i64| {
+        with(
+            counter("http_requests_total", 1e308, START_MS + n),
+            labels.clone(),
+        )
+    };
+    let minutes = (0..3).map(|n| point(n * MINUTE));
+    let others = (0..3).map(|n| {
+        let labels = json!({"labels": {"endpoint": format!("/{n}"), "status": "500"}});
+        with(counter("http_requests_total", 1e308, START_MS), labels)
+    });
+    collector.accept(minutes.chain(others).collect()).await;
+    collector.advance(2 * HOUR);
+    for _ in 0..2 {
+        let dashboard = collector.get("/api/dashboard?period=24h").await;
+        let series = &dashboard["requests"]["timeseries"];
+        assert_eq!(
+            (&series[0]["errors"], &series[1]["errors"]),
+            (&json!(f64::MAX), &json!(1e308))
+        );
+        collector.roll_up().await;
+    }
+}

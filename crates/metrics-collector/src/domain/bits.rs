@@ -1,0 +1,168 @@
+//! Numbers as strings of bits: Elias gamma codes (P. Elias, "Universal codeword sets", 1975), which are short for small numbers.
+
+/// Stored bytes that no sketch was written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a stored sketch is damaged")]
+pub(crate) struct Damaged;
+
+/// Writes bits from the highest of each byte down; the last byte is filled with zeros.
+#[derive(Default)]
+pub(super) struct BitWriter {
+    bytes: Vec<u8>,
+    /// Bits that do not fill eight bytes yet, from the highest down.
+    pending: u64,
+    /// How many those are; less than 64.
+    held: u32,
+}
+
+impl BitWriter {
+    /// Writes the lowest bits of a value, at most 64; its other bits must be zero.
+    pub(super) fn write(&mut self, value: u64, bits: u32) {
+        if bits == 0 {
+            return;
+        }
+        let free = 64 - self.held;
+        if bits < free {
+            self.pending |= value << (free - bits);
+            self.held += bits;
+            return;
+        }
+        let left = bits - free;
+        self.pending |= value >> left;
+        self.bytes.extend_from_slice(&self.pending.to_be_bytes());
+        self.pending = value.checked_shl(64 - left).unwrap_or(0);
+        self.held = left;
+    }
+
+    /// As many zeros as the number has bits after its first one, then the number. `n` is at least 1.
+    pub(super) fn gamma(&mut self, n: u64) {
+        let bits = 64 - n.leading_zeros();
+        self.write(0, bits.saturating_sub(1));
+        self.write(n, bits);
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        let bytes = self.held.div_ceil(8) as usize;
+        let pending = self.pending.to_be_bytes();
+        self.bytes.extend(pending.iter().take(bytes));
+        self.bytes
+    }
+}
+
+pub(super) struct BitReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// The bits from `at` on, from the highest down; beyond those that are held, zeros.
+    window: u64,
+    /// How many of them are sure to be in the window.
+    held: u32,
+}
+
+impl<'a> BitReader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            window: 0,
+            held: 0,
+        }
+    }
+
+    /// Fills the window. What lies beyond the end reads as zeros, which no code ends with.
+    fn fill(&mut self) {
+        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
+        let next = rest.first_chunk().copied().unwrap_or_else(|| {
+            let mut padded = [0; 8];
+            padded[..rest.len()].copy_from_slice(rest);
+            padded
+        });
+        let skipped = (self.at % 8) as u32;
+        self.window = u64::from_be_bytes(next) << skipped;
+        self.held = 64 - skipped;
+    }
+
+    fn advance(&mut self, bits: u32) {
+        self.at += bits as usize;
+        self.window = self.window.checked_shl(bits).unwrap_or(0);
+        self.held -= bits;
+    }
+
+    /// Reads a few bits, at most 57.
+    pub(super) fn read(&mut self, bits: u32) -> Result<u64, Damaged> {
+        if self.at + bits as usize > self.bytes.len() * 8 {
+            return Err(Damaged);
+        }
+        if bits > self.held {
+            self.fill();
+        }
+        let value = self.window.checked_shr(64 - bits).unwrap_or(0);
+        self.advance(bits);
+        Ok(value)
+    }
+
+    /// Reads a code. One that ends beyond the bytes is noticed by [`BitReader::check`] at the latest.
+    #[inline]
+    pub(super) fn gamma(&mut self) -> Result<u64, Damaged> {
+        let length = 2 * self.window.leading_zeros() + 1;
+        if length <= self.held {
+            let value = self.window >> (64 - length);
+            self.advance(length);
+            return Ok(value);
+        }
+        self.gamma_beyond_window()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn gamma_beyond_window(&mut self) -> Result<u64, Damaged> {
+        self.fill();
+        let zeros = self.window.leading_zeros().min(self.held);
+        if 2 * zeros < self.held {
+            let value = self.window >> (63 - 2 * zeros);
+            self.advance(2 * zeros + 1);
+            return Ok(value);
+        }
+        // A code of more bits than there are in a window.
+        let mut zeros = 0;
+        while self.read(1)? == 0 {
+            zeros += 1;
+            if zeros > 63 {
+                return Err(Damaged);
+            }
+        }
+        let (high, low) = (zeros / 2, zeros - zeros / 2);
+        let high = (1 << high) | self.read(high)?;
+        Ok((high << low) | self.read(low)?)
+    }
+
+    /// Whether everything that was read lay within the bytes; asking at each code would take as long as reading it.
+    pub(super) fn check(&self) -> Result<(), Damaged> {
+        if self.at > self.bytes.len() * 8 {
+            return Err(Damaged);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn codes_of_any_length_are_read_back(numbers in prop::collection::vec((0_u32..64, any::<u64>()), 0..60)) {
+            let numbers: Vec<u64> = numbers.into_iter().map(|(shift, n)| (n >> shift).max(1)).collect();
+            let mut writer = BitWriter::default();
+            for &n in &numbers {
+                writer.gamma(n);
+            }
+            let bytes = writer.finish();
+            let mut bits = BitReader::new(&bytes);
+            for n in &numbers {
+                prop_assert_eq!(bits.gamma(), Ok(*n));
+            }
+            prop_assert_eq!(bits.at.div_ceil(8), bytes.len());
+        }
+    }
+}

@@ -40,7 +40,9 @@ export async function eventually(what, probe, seconds = 20) {
 }
 
 export class Stack {
-  constructor() {
+  /** `settings` are further environment variables by service. */
+  constructor(settings = {}) {
+    this.settings = settings;
     this.directory = mkdtempSync(join(tmpdir(), "monlight-e2e-"));
     this.containers = join(this.directory, "containers");
     mkdirSync(this.containers);
@@ -107,7 +109,7 @@ export class Stack {
   }
 
   async startOne(service) {
-    const child = spawn(join(BINARIES, service), [], { env: this.environment(service), stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(join(BINARIES, service), [], { env: { ...this.environment(service), ...this.settings[service] }, stdio: ["ignore", "ignore", "pipe"] });
     this.processes[service] = child;
     this.logs[service] ??= [];
     const log = this.logs[service];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use monlight_shared::config::{Reader, Var};
+use monlight_shared::config::{ADMIN_VARS, AdminAddress, Reader, Var, joined};
 use monlight_shared::secret::Secret;
 
 use crate::domain::dsn::{Seed, parse_seeds};
@@ -83,7 +83,9 @@ static OUTBOX_MAX_HOURS: Var = Var::with_default(
     "Hours after which such an event is given up.",
 );
 
-pub(crate) static VARS: [&Var; 13] = [
+pub(crate) static VARS: [&Var; 15] = joined(&OWN_VARS, &ADMIN_VARS);
+
+static OWN_VARS: [&Var; 13] = [
     &ERROR_TRACKER_URL,
     &ERROR_TRACKER_API_KEY,
     &METRICS_COLLECTOR_URL,
@@ -112,6 +114,7 @@ pub struct Config {
     pub(crate) max_map_bytes: u64,
     pub(crate) max_map_storage_bytes: i64,
     pub(crate) outbox: OutboxLimits,
+    pub(crate) admin: AdminAddress,
 }
 
 /// How much is kept for services that cannot take it now.
@@ -151,6 +154,7 @@ impl Config {
                 bytes: reader.integer(&OUTBOX_MAX_MB, 1..=1_048_576) * 1_000_000,
                 age: Duration::from_hours(reader.integer(&OUTBOX_MAX_HOURS, 1..=48) as u64),
             },
+            admin: AdminAddress::read(reader),
         }
     }
 }

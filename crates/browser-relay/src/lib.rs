@@ -22,6 +22,8 @@ mod tasks;
 mod telemetry;
 mod upstream;
 
+use std::net::SocketAddr;
+
 use axum::Router;
 use monlight_shared::config::{ApiKeyName, Reader, Var};
 use monlight_shared::service::{Context, Service, ServiceInfo};
@@ -58,6 +60,10 @@ impl Service for BrowserRelay {
 
     fn migrations() -> &'static [Migration] {
         &store::MIGRATIONS
+    }
+
+    fn admin_address(config: &Config) -> Option<SocketAddr> {
+        config.admin.0
     }
 
     fn take_over() -> Option<TakeOver> {

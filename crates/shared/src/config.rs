@@ -13,8 +13,10 @@ use std::ops::RangeInclusive;
 
 use crate::secret::Secret;
 
+mod admin;
 mod common;
 
+pub use admin::{ADMIN_VARS, AdminAddress};
 pub use common::{
     ApiKeyName, COMMON_VARS, Common, LogFormat, LogLevel, Siblings, TrustedProxies, key_var,
 };

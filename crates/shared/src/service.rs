@@ -1,5 +1,6 @@
 //! Puts a service together: command line, settings, database, tasks, server, and the end in order.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,12 @@ pub trait Service {
 
     /// The steps of its schema.
     fn migrations() -> &'static [Migration];
+
+    /// Where operators are listened to apart from strangers; see [`AdminAddress`](crate::config::AdminAddress). `None`:
+    /// there is one port for all.
+    fn admin_address(_: &Self::Config) -> Option<SocketAddr> {
+        None
+    }
 
     /// How a file of the original service is taken over; `None`: it is refused.
     fn take_over() -> Option<TakeOver> {
@@ -174,19 +181,34 @@ async fn run<S: Service>(common: Common, config: S::Config) -> anyhow::Result<()
 }
 
 async fn listen_and_serve<S: Service>(ctx: &Context, config: S::Config) -> anyhow::Result<()> {
-    // The port first: a second copy must not start tasks.
+    // The ports first: a second copy must not start tasks.
     let listener = http::server::bind(ctx.common.host, ctx.common.port).await?;
+    let admin = match S::admin_address(&config) {
+        Some(address) => Some(http::server::bind_for("ADMIN_PORT", address).await?),
+        None => None,
+    };
     if ctx.lifecycle.soft().is_cancelled() {
         return Ok(());
     }
     let router = S::start(ctx.clone(), config)?;
+    if let Some(admin) = &admin {
+        tracing::info!("listening for operators on {}", admin.local_addr()?);
+    }
     tracing::info!(
         service = S::INFO.name,
         version = S::INFO.version,
         "listening on {}",
         listener.local_addr()?
     );
-    http::server::serve(listener, router, ctx).await
+    let Some(admin) = admin else {
+        http::server::serve(listener, router, ctx).await;
+        return Ok(());
+    };
+    tokio::join!(
+        http::server::serve(listener, http::public_only(router.clone()), ctx),
+        http::server::serve_admin(admin, router, ctx)
+    );
+    Ok(())
 }
 
 /// Not a task of the lifecycle: it has to outlive them, to hear the second signal.

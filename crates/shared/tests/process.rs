@@ -3,13 +3,14 @@
 //! Each test runs this binary again as the service; see [`child_is_a_service`].
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use axum::Router;
-use monlight_shared::config::{ApiKeyName, Env, Reader, Var};
+use monlight_shared::config::{ADMIN_VARS, AdminAddress, ApiKeyName, Env, Reader, Var};
 use monlight_shared::service::{Context, Service, ServiceInfo, main_with};
 use monlight_shared::store::{Lane, Migration};
 
@@ -51,13 +52,19 @@ impl Service for Demo {
         default_max_body: 262_144,
         api_key: ApiKeyName::ApiKey,
     };
-    type Config = ();
+    type Config = AdminAddress;
 
     fn vars() -> &'static [&'static Var] {
-        &[]
+        &ADMIN_VARS
     }
 
-    fn configure(_: &mut Reader<'_>) -> Self::Config {}
+    fn configure(reader: &mut Reader<'_>) -> AdminAddress {
+        AdminAddress::read(reader)
+    }
+
+    fn admin_address(admin: &AdminAddress) -> Option<SocketAddr> {
+        admin.0
+    }
 
     fn migrations() -> &'static [Migration] {
         if role() == "endless migration" {
@@ -67,7 +74,7 @@ impl Service for Demo {
         }
     }
 
-    fn start(ctx: Context, (): ()) -> anyhow::Result<Router> {
+    fn start(ctx: Context, _: AdminAddress) -> anyhow::Result<Router> {
         match role().as_str() {
             // It never looks at its stop.
             "stuck thread" => {
@@ -141,14 +148,12 @@ impl Running {
     }
 
     #[track_caller]
-    fn until(&self, text: &str) {
+    fn until(&self, text: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
-            if line
-                .unwrap_or_else(|fault| panic!("no {text:?}: {fault}"))
-                .contains(text)
-            {
-                return;
+            let line = line.unwrap_or_else(|fault| panic!("no {text:?}: {fault}"));
+            if line.contains(text) {
+                return line;
             }
         }
     }
@@ -194,6 +199,44 @@ fn asked_to_end_it_ends_with_status_0() {
         assert_eq!(status.code(), Some(0), "{said}");
         assert!(said.contains("stopped"), "{said}");
     }
+}
+
+#[test]
+fn a_second_port_ends_with_the_first() {
+    let dir = directory();
+    let settings = [("ADMIN_PORT", "0")];
+    let running = Running::start("plain", &dir.path().join("a.db"), &settings);
+    let admin = running.until("listening for operators on 127.0.0.1:");
+    let port = admin
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.trim().parse().ok());
+    let address = SocketAddr::from(([127, 0, 0, 1], port.expect("a port")));
+    running.until("listening on");
+    // A connection without a request does not keep it.
+    let _idle = TcpStream::connect(address).expect("connects");
+    running.signal("TERM");
+    let (status, said) = running.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(
+        TcpStream::connect(address).is_err(),
+        "nobody listens any more"
+    );
+}
+
+#[test]
+fn a_second_port_that_is_taken_is_named() {
+    let dir = directory();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let settings = [("ADMIN_PORT", port.as_str())];
+    let (status, said) = Running::start("plain", &dir.path().join("a.db"), &settings).end();
+    assert_eq!(status.code(), Some(1), "{said}");
+    let fault = format!("ADMIN_PORT: cannot listen on 127.0.0.1:{port}");
+    assert!(
+        said.contains(&fault) && !said.contains("listening"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -270,7 +313,7 @@ fn a_file_or_port_that_is_taken_ends_the_second_copy_with_status_1() {
         "{said}"
     );
 
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let port = listener.local_addr().expect("address").port().to_string();
     let (status, said) =
         Running::start("plain", &dir.path().join("b.db"), &[("PORT", &port)]).end();

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on stops where it is"
 )]
 
+mod admin_port;
 mod cors;
 mod crash;
 mod dsn_keys;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use futures_util::FutureExt;
 use tower::{Service, ServiceExt};
 use tower_http::compression::Compression;
@@ -170,6 +170,18 @@ pub(super) struct Front {
     pub(super) metrics: Registry,
 }
 
+/// On a request that came through a door where only open routes and `/health` are; see [`public_only`].
+#[derive(Clone, Copy, Debug)]
+struct PublicDoor;
+
+/// The part of a service for strangers: its open routes and `/health`. Every other path is unknown there, whatever key a
+/// request carries.
+///
+/// [`App::open`]: super::App::open
+pub fn public_only(router: Router) -> Router {
+    router.layer(Extension(PublicDoor))
+}
+
 /// Where a request goes.
 enum Place<'f> {
     Health,
@@ -223,20 +235,19 @@ impl Front {
         }
     }
 
-    fn place(&self, method: &Method, path: &str) -> Place<'_> {
+    fn place(&self, request: &Request) -> Place<'_> {
+        let (method, path) = (request.method(), request.uri().path());
         let reads = *method == Method::GET || *method == Method::HEAD;
+        let mut open = self.open.iter();
         match path {
             "/health" => return Place::Health,
+            _ if let Some((_, routes)) = open.find(|(prefix, _)| path.starts_with(prefix)) => {
+                return Place::Open(routes);
+            }
+            _ if request.extensions().get::<PublicDoor>().is_some() => return Place::Nowhere,
             "/api/session" => return Place::Session,
             "/metrics" if reads => return Place::Metrics,
             _ => {}
-        }
-        if let Some((_, routes)) = self
-            .open
-            .iter()
-            .find(|(prefix, _)| path.starts_with(prefix))
-        {
-            return Place::Open(routes);
         }
         if reads
             && !path.starts_with("/api/")
@@ -252,7 +263,7 @@ impl Front {
     }
 
     async fn dispatch(&self, mut request: Request, mut context: RequestContext) -> Response {
-        let place = self.place(request.method(), request.uri().path());
+        let place = self.place(&request);
         let doors = match place {
             Place::Health => return self.health.answer(&self.lifecycle).await,
             Place::Page(found) => return assets::answer(&found, &request),

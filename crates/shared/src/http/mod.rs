@@ -78,7 +78,7 @@ pub use assets::Asset;
 pub use auth::{Auth, Caller};
 pub use body::ApiBytes;
 pub use error::{ApiError, json, json_text};
-pub use front::{RequestContext, RequestId};
+pub use front::{RequestContext, RequestId, public_only};
 pub use path::PathText;
 pub use query::{Query, RawParams};
 pub use rate_limit::{RateLimit, RateLimiter, RetryAfter};

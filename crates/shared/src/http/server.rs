@@ -46,6 +46,8 @@ use watch::Watch;
 const BACKLOG: u32 = 1024;
 /// How long a new connection waits for room.
 const WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
+/// Of operators, where they have a listener of their own.
+const MAX_ADMIN_CONNECTIONS: usize = 64;
 /// Refused connections that are answered at the same time; more are just closed.
 const MAX_REFUSALS: usize = 64;
 /// After a fault of `accept` that is not one of the connection, such as too many open files.
@@ -94,15 +96,19 @@ impl Default for Settings {
     }
 }
 
-/// Takes a port, without `SO_REUSEPORT`: a second copy of the service fails here.
+/// Takes the port of `PORT`, without `SO_REUSEPORT`: a second copy of the service fails here.
+pub async fn bind(host: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
+    bind_for("PORT", SocketAddr::new(host, port)).await
+}
+
+/// As [`bind`], for a port that the variable `var` gives.
 #[expect(
     clippy::unused_async,
     reason = "registers with the runtime, which a caller must be inside of"
 )]
-pub async fn bind(host: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
-    let address = SocketAddr::new(host, port);
+pub async fn bind_for(var: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listen = || {
-        let socket = if host.is_ipv4() {
+        let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
             TcpSocket::new_v6()?
@@ -112,30 +118,46 @@ pub async fn bind(host: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
         socket.listen(BACKLOG)
     };
     listen().with_context(|| {
-        format!("PORT: cannot listen on {address}; expected a port that no other program uses")
+        format!("{var}: cannot listen on {address}; expected a port that no other program uses")
     })
 }
 
 /// Serves until the service is asked to stop, then finishes what has begun.
-pub async fn serve(listener: TcpListener, router: Router, ctx: &Context) -> anyhow::Result<()> {
-    let common = &ctx.common;
-    let settings = Settings {
-        max_connections: common.max_connections,
-        // The tasks and the database need the rest.
-        grace: common.shutdown_grace * 3 / 5,
-        ..Settings::default()
-    };
-    let trusted = common.trusted_proxies.clone();
-    serve_with(
-        listener,
+pub async fn serve(listener: TcpListener, router: Router, ctx: &Context) {
+    let settings = settings(ctx, ctx.common.max_connections);
+    let counters = Counters::new(&ctx.metrics, settings.max_connections, None);
+    let server = Server::new(
         router,
         settings,
-        trusted,
+        &ctx.common.trusted_proxies,
         &ctx.lifecycle,
-        &ctx.metrics,
-    )
-    .await;
-    Ok(())
+        counters,
+    );
+    server.run(listener).await;
+}
+
+/// As [`serve`], beside it: on a port for operators, with connections of its own, so that strangers cannot use them up.
+pub async fn serve_admin(listener: TcpListener, router: Router, ctx: &Context) {
+    let max_connections = ctx.common.max_connections.min(MAX_ADMIN_CONNECTIONS);
+    let settings = settings(ctx, max_connections);
+    let counters = Counters::new(&ctx.metrics, max_connections, Some(("listener", "admin")));
+    let server = Server::new(
+        router,
+        settings,
+        &ctx.common.trusted_proxies,
+        &ctx.lifecycle,
+        counters,
+    );
+    server.run(listener).await;
+}
+
+fn settings(ctx: &Context, max_connections: usize) -> Settings {
+    Settings {
+        max_connections,
+        // The tasks and the database need the rest.
+        grace: ctx.common.shutdown_grace * 3 / 5,
+        ..Settings::default()
+    }
 }
 
 /// [`serve`] with bounds of one's own.
@@ -147,21 +169,9 @@ pub async fn serve_with(
     lifecycle: &Lifecycle,
     metrics: &Registry,
 ) {
-    let mut server = Server {
-        router,
-        settings,
-        trusted_proxies,
-        lifecycle: lifecycle.clone(),
-        counters: Arc::new(Counters::new(metrics, settings.max_connections)),
-        tasks: JoinSet::new(),
-        open: HashMap::new(),
-        by_address: HashMap::new(),
-        refusals: JoinSet::new(),
-        full_since: None,
-        quiet_until: None,
-    };
-    server.accept(listener).await;
-    server.finish().await;
+    let counters = Counters::new(metrics, settings.max_connections, None);
+    let server = Server::new(router, settings, &trusted_proxies, lifecycle, counters);
+    server.run(listener).await;
 }
 
 /// What the server counts.
@@ -174,45 +184,44 @@ struct Counters {
 }
 
 impl Counters {
-    fn new(metrics: &Registry, max: usize) -> Self {
+    /// `label` tells the figures of a second listener from those of the first.
+    fn new(metrics: &Registry, max: usize, label: Option<(&'static str, &'static str)>) -> Self {
+        let labels = label.as_slice();
         metrics
             .gauge(
                 "monlight_http_connections_max",
                 "The most connections at the same time.",
-                &[],
+                labels,
             )
             .set(max as i64);
         let cut = |cut: watch::Cut| {
             let help = "Connections closed because a time-out passed.";
+            let labels: Vec<_> = [("reason", cut.name())].into_iter().chain(label).collect();
             (
                 cut,
-                metrics.counter(
-                    "monlight_http_connections_cut_total",
-                    help,
-                    &[("reason", cut.name())],
-                ),
+                metrics.counter("monlight_http_connections_cut_total", help, &labels),
             )
         };
         Self {
             open: metrics.gauge(
                 "monlight_http_connections",
                 "Connections that are open.",
-                &[],
+                labels,
             ),
             accepted: metrics.counter(
                 "monlight_http_connections_accepted_total",
                 "Connections that were accepted.",
-                &[],
+                labels,
             ),
             refused: metrics.counter(
                 "monlight_http_connections_refused_total",
                 "Connections refused because there were too many.",
-                &[],
+                labels,
             ),
             closed_for_room: metrics.counter(
                 "monlight_http_connections_closed_for_room_total",
                 "Idle connections closed to make room for new ones.",
-                &[],
+                labels,
             ),
             cut: watch::Cut::ALL.map(cut),
         }
@@ -242,6 +251,33 @@ struct Server {
 }
 
 impl Server {
+    fn new(
+        router: Router,
+        settings: Settings,
+        trusted_proxies: &TrustedProxies,
+        lifecycle: &Lifecycle,
+        counters: Counters,
+    ) -> Self {
+        Self {
+            router,
+            settings,
+            trusted_proxies: trusted_proxies.clone(),
+            lifecycle: lifecycle.clone(),
+            counters: Arc::new(counters),
+            tasks: JoinSet::new(),
+            open: HashMap::new(),
+            by_address: HashMap::new(),
+            refusals: JoinSet::new(),
+            full_since: None,
+            quiet_until: None,
+        }
+    }
+
+    async fn run(mut self, listener: TcpListener) {
+        self.accept(listener).await;
+        self.finish().await;
+    }
+
     async fn accept(&mut self, listener: TcpListener) {
         let soft = self.lifecycle.soft();
         loop {

@@ -13,6 +13,7 @@ use super::TEST_KEY;
 pub struct TestProcess {
     child: Child,
     port: u16,
+    admin_port: Option<u16>,
 }
 
 impl TestProcess {
@@ -30,14 +31,15 @@ impl TestProcess {
             .expect("starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
         let (mut line, mut said) = (String::new(), String::new());
+        let mut admin_port = None;
         let port = loop {
             line.clear();
             let more = stderr.read_line(&mut line).expect("readable") > 0;
             assert!(more, "it ended before it listened: {said}");
             said.push_str(&line);
-            if let Some((_, address)) = line.rsplit_once("listening on 127.0.0.1:") {
-                let digits: String = address.chars().take_while(char::is_ascii_digit).collect();
-                break digits.parse().expect("a port");
+            admin_port = admin_port.or(port_after(&line, "listening for operators on "));
+            if let Some(port) = port_after(&line, "listening on ") {
+                break port;
             }
         };
         // Nobody may block on a full pipe.
@@ -45,12 +47,25 @@ impl TestProcess {
             let mut rest = Vec::new();
             let _ = stderr.read_to_end(&mut rest);
         });
-        Self { child, port }
+        Self {
+            child,
+            port,
+            admin_port,
+        }
     }
 
     /// A connection of its own that stays open.
     pub fn connect(&self) -> TestConnection {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connects");
+        Self::connect_to(self.port)
+    }
+
+    /// As [`TestProcess::connect`], to the port of `ADMIN_PORT`, which must be set.
+    pub fn connect_admin(&self) -> TestConnection {
+        Self::connect_to(self.admin_port.expect("a port for operators"))
+    }
+
+    fn connect_to(port: u16) -> TestConnection {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("connects");
         stream.set_nodelay(true).expect("a socket");
         TestConnection(BufReader::new(stream))
     }
@@ -94,6 +109,12 @@ impl Drop for TestProcess {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn port_after(line: &str, text: &str) -> Option<u16> {
+    let (_, address) = line.rsplit_once(&format!("{text}127.0.0.1:"))?;
+    let digits: String = address.chars().take_while(char::is_ascii_digit).collect();
+    Some(digits.parse().expect("a port"))
 }
 
 /// A connection on which one request follows the other.

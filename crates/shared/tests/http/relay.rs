@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::request::Builder;
 use axum::http::{Method, Request};
+use monlight_shared::http::public_only;
 use monlight_shared::testing::{TestResponse, TestService};
 
 use crate::demo::Relay;
@@ -90,4 +91,45 @@ async fn paths_have_limits_of_their_own() {
     };
     send(&service, declared("5000000")).await.expect(404);
     send(&service, declared("5000001")).await.expect(413);
+}
+
+#[tokio::test]
+async fn the_public_door_has_the_open_routes_and_health_and_nothing_else() {
+    let mut service = TestService::new::<Relay>(&[]);
+    let whole = service.router.clone();
+    service.router = public_only(whole.clone());
+    send(&service, Request::get("/health")).await.expect(200);
+    let open = Request::post("/api/browser/events").header("content-type", "application/json");
+    let here = service
+        .send(open.body(Body::from("{}")).expect("well formed"))
+        .await;
+    for path in [
+        "/api/keys",
+        "/api/keys/1",
+        "/api/maps",
+        "/api/session",
+        "/metrics",
+        "/",
+        "/api/browser",
+    ] {
+        for method in [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS] {
+            // Also with the right key.
+            let request = service.request(method.clone(), path);
+            let answer = send(&service, request).await;
+            assert_eq!(answer.status.as_u16(), 404, "{method} {path}");
+            assert_eq!(
+                answer.text(),
+                r#"{"detail":"Not found"}"#,
+                "{method} {path}"
+            );
+        }
+    }
+    service.router = whole;
+    let open = Request::post("/api/browser/events").header("content-type", "application/json");
+    let there = service
+        .send(open.body(Body::from("{}")).expect("well formed"))
+        .await;
+    assert_eq!(here.status, there.status);
+    service.get("/api/keys").await.expect(200);
+    service.get("/metrics").await.expect(200);
 }

@@ -112,6 +112,17 @@ image: release ## Docker images from the binaries built here, then a smoke test 
 	docker/build-local.sh
 	docker/smoke.sh
 
+FUZZ := crates/browser-relay/fuzz
+SECONDS ?= 60
+
+fuzz: ## Throw broken stacks, source maps and events at the relay's parsers, SECONDS=60 each (installs nightly Rust and cargo-fuzz)
+	@rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
+	@cargo fuzz --version >/dev/null 2>&1 || cargo +nightly install cargo-fuzz --locked
+	cd $(FUZZ) && for target in $$(cargo +nightly fuzz list); do \
+	  mkdir -p corpus/$$target; \
+	  cargo +nightly fuzz run $$target corpus/$$target seeds/$$target -- -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1; \
+	done
+
 deny: ## Licences, bans and advisories (needs cargo-deny: cargo install cargo-deny)
 	cargo deny check bans licenses sources
 

@@ -13,6 +13,8 @@
 mod budgets;
 mod config;
 mod domain;
+#[cfg(test)]
+mod fuzzed;
 mod http;
 mod keys;
 mod outbox;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use monlight_shared::config::{Reader, Var};
+use monlight_shared::config::{self, Reader, Var};
+use monlight_shared::notify;
+use monlight_shared::notify::service::AlertSettings;
 
 use crate::store::series::Bounds;
 
@@ -58,8 +60,26 @@ static MAX_SERIES_PER_NAME: Var = Var::with_default(
      `__overflow__`, so that one metric cannot take the place of all others.",
 );
 
-/// In the order of the documentation.
-pub(crate) static VARS: &[&Var] = &[
+static ALERT_INTERVAL: Var = Var::with_default(
+    "ALERT_INTERVAL",
+    "1",
+    "whole number of minutes, 1 to 60",
+    "How often alert rules look at their metrics.",
+);
+static ALERT_DELAY: Var = Var::with_default(
+    "ALERT_DELAY",
+    "30",
+    "whole number of seconds, 0 to 3600",
+    "How long after its end a minute is looked at by alert rules, so that the last points of clients that collect have come in.",
+);
+static BASE_URL: Var = Var::with_default(
+    "BASE_URL",
+    "http://localhost:5012",
+    "an http:// or https:// address",
+    "Where people reach this service, for the links in alerts.",
+);
+
+static OWN_VARS: [&Var; 11] = [
     &RETENTION_RAW,
     &RETENTION_MINUTE,
     &RETENTION_HOURLY,
@@ -68,7 +88,13 @@ pub(crate) static VARS: &[&Var] = &[
     &MAX_BATCH,
     &MAX_SERIES_PER_PROJECT,
     &MAX_SERIES_PER_NAME,
+    &ALERT_INTERVAL,
+    &ALERT_DELAY,
+    &BASE_URL,
 ];
+
+/// All of them, in the order of the documentation.
+pub(crate) static VARS: [&Var; 11 + notify::VARS.len()] = config::joined(&OWN_VARS, &notify::VARS);
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -86,6 +112,12 @@ pub struct Config {
     pub(crate) aggregation_interval: Duration,
     pub(crate) max_batch: usize,
     pub(crate) series: Bounds,
+    /// How often rules look.
+    pub(crate) alert_interval: Duration,
+    /// How long after the end of a window.
+    pub(crate) alert_delay: Duration,
+    /// Telling people of what rules find.
+    pub(crate) alerts: AlertSettings,
 }
 
 impl Config {
@@ -109,6 +141,11 @@ impl Config {
                 per_project: reader.integer(&MAX_SERIES_PER_PROJECT, 1..=1_000_000),
                 per_name: reader.integer(&MAX_SERIES_PER_NAME, 1..=1_000_000),
             },
+            alert_interval: Duration::from_mins(
+                reader.integer(&ALERT_INTERVAL, 1..=60).unsigned_abs(),
+            ),
+            alert_delay: Duration::from_secs(reader.integer(&ALERT_DELAY, 0..=3600).unsigned_abs()),
+            alerts: AlertSettings::read(reader, &BASE_URL),
         }
     }
 }
@@ -156,5 +193,7 @@ mod tests {
             Err("AGGREGATION_INTERVAL"),
         );
         check(&[("MAX_BATCH", "-1")], Err("MAX_BATCH"));
+        check(&[("ALERT_INTERVAL", "0")], Err("ALERT_INTERVAL"));
+        check(&[("ALERT_DELAY", "1m")], Err("ALERT_DELAY"));
     }
 }

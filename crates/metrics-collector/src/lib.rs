@@ -3,6 +3,7 @@
 //! ```text
 //! POST /api/metrics ─▶ domain::metric (parse) ─▶ store::dictionary (series) ─▶ store::ingest (one transaction) ─▶ 202
 //! every interval    ─▶ tasks::aggregate: minutes from blocks of points, hours from minutes, days from hours
+//! every minute      ─▶ tasks::evaluate: rules ─▶ store::measure ─▶ domain::rule_state ─▶ history and outbox
 //! every 10 minutes  ─▶ tasks::retention: old points, rows and series
 //! GET  /api/…       ─▶ store::plan ─▶ store::scan: rows where they are complete, blocks where they are not
 //! ```
@@ -18,6 +19,7 @@ mod http;
 mod tasks;
 
 mod config;
+mod rules;
 mod state;
 
 use axum::Router;
@@ -28,6 +30,7 @@ use monlight_shared::store::{Migration, TakeOver};
 pub use config::Config;
 use state::AppState;
 use tasks::aggregate::Aggregator;
+use tasks::evaluate::Evaluator;
 
 /// The service, as the shared skeleton runs it.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl Service for MetricsCollector {
     type Config = Config;
 
     fn vars() -> &'static [&'static Var] {
-        config::VARS
+        &config::VARS
     }
 
     fn configure(reader: &mut Reader<'_>) -> Config {
@@ -64,6 +67,7 @@ impl Service for MetricsCollector {
 
     fn start(ctx: Context, config: Config) -> anyhow::Result<Router> {
         let state = AppState::new(&ctx, config);
+        state.rules.alerts().start();
         tasks::start(&state);
         monlight_shared::idempotency::start_forgetting(&ctx);
         Ok(http::router(&ctx, state))
@@ -76,6 +80,7 @@ pub struct ByHand {
     pub router: Router,
     state: AppState,
     aggregator: Aggregator,
+    evaluator: Evaluator,
 }
 
 impl ByHand {
@@ -85,6 +90,7 @@ impl ByHand {
         Self {
             router: http::router(ctx, state.clone()),
             aggregator: Aggregator::new(&state),
+            evaluator: Evaluator::new(&state),
             state,
         }
     }
@@ -96,6 +102,16 @@ impl ByHand {
             .step(self.state.clock.now_ms(), || true)
             .await?;
         Ok(rolled.rows)
+    }
+
+    /// Starts to deliver alerts.
+    pub fn deliver(&self) {
+        self.state.rules.alerts().start();
+    }
+
+    /// Looks with the alert rules, unless they have looked at the newest full minute already.
+    pub async fn look(&self) -> anyhow::Result<()> {
+        self.evaluator.step(|| true).await
     }
 
     /// Deletes what is too old.

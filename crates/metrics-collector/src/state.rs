@@ -10,6 +10,7 @@ use monlight_shared::store::Store;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::rules::Rules;
 use crate::store::dictionary::Dictionary;
 
 /// Cheap to clone.
@@ -23,6 +24,7 @@ pub(crate) struct AppState {
     /// When the service started, milliseconds since 1970.
     pub(crate) started_ms: i64,
     pub(crate) told: Arc<Told>,
+    pub(crate) rules: Rules,
     /// Each answer on its way knows the series it is about.
     pub(crate) series_room: Arc<Semaphore>,
 }
@@ -56,6 +58,7 @@ impl AppState {
             clock: ctx.clock.clone(),
             lifecycle: ctx.lifecycle.clone(),
             dictionary,
+            rules: Rules::new(ctx, config.alerts.clone()),
             config: Arc::new(config),
             started_ms: ctx.clock.now_ms(),
             told: Arc::new(told),

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use monlight_shared::http::{ApiError, RawParams, json};
-use monlight_shared::notify::service::{List, TestedChannel};
+use monlight_shared::notify::service::List;
 use monlight_shared::store::StoreError;
 use rusqlite::Connection;
 use serde::Serialize;
@@ -15,21 +15,11 @@ use crate::domain::rule_alert;
 use crate::state::AppState;
 use crate::store::rules;
 
-#[derive(Serialize)]
-struct Dispatched {
-    status: &'static str,
-    channels: Vec<TestedChannel>,
-}
-
 /// `POST /api/test-alert`: tries every channel. 503 when there is none; 202 whatever the channels say.
 pub(super) async fn test_alert(State(state): State<AppState>) -> Result<Response, ApiError> {
     let (alerts, now_ms) = (state.rules.alerts(), state.ctx.clock.now_ms());
     let message = rule_alert::test(&alerts.base_url, &format!("test.{now_ms}"), now_ms, None);
-    let dispatched = Dispatched {
-        status: "test alert dispatched",
-        channels: alerts.test(&message).await?,
-    };
-    Ok(json(StatusCode::ACCEPTED, &dispatched))
+    alerts.answer_test(None, &message).await
 }
 
 /// What an alert is about; of a digest all is null.

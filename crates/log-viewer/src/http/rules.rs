@@ -7,7 +7,6 @@ use monlight_shared::clock::{iso_millis, iso_seconds};
 use monlight_shared::http::body::ApiBytes;
 use monlight_shared::http::{ApiError, PathText, RawParams, json};
 use monlight_shared::notify::rules::{parameters, parse_id, too_many, unknown};
-use monlight_shared::notify::service::TestedChannel;
 use monlight_shared::store::{Lane, StoreError};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -165,12 +164,6 @@ async fn change<T: Send + 'static>(
     Ok(done)
 }
 
-#[derive(Serialize)]
-struct TestJson {
-    rule: i64,
-    channels: Vec<TestedChannel>,
-}
-
 /// `POST /api/alert-rules/{id}/test`: tries every channel. 503 when there is none; 202 whatever the channels say.
 pub(super) async fn test(
     State(state): State<AppState>,
@@ -180,11 +173,7 @@ pub(super) async fn test(
     let (alerts, now_ms) = (state.rules.alerts(), state.ctx.clock.now_ms());
     let rule = Some((stored.rule.name.as_str(), stored.rule.query.as_str()));
     let message = rule_alert::test(&alerts.base_url, &format!("test.{now_ms}"), now_ms, rule);
-    let tested = TestJson {
-        rule: stored.id,
-        channels: alerts.test(&message).await?,
-    };
-    Ok(json(StatusCode::ACCEPTED, &tested))
+    alerts.answer_test(Some(stored.id), &message).await
 }
 
 #[derive(Serialize)]

@@ -25,9 +25,7 @@ impl Source for RuleAlerts {
     fn message(&self, conn: &Connection, alert: &Alert) -> Result<Option<Message>, StoreError> {
         let (base_url, key) = (&self.base_url, &alert.key);
         if alert.kind == DIGEST {
-            let detail = alert.detail.as_deref().unwrap_or_default();
-            let digest: Digest = serde_json::from_str(detail)
-                .map_err(|fault| StoreError::Job(format!("cannot read a digest: {fault}")))?;
+            let digest = Digest::read(alert.detail.as_deref())?;
             let message = VOICE.digest(base_url, key, alert.time_ms, &digest);
             return Ok(Some(message));
         }
@@ -43,8 +41,7 @@ impl Source for RuleAlerts {
             let name: String = row.get(1)?;
             counter.add(row.get(0)?, &name, row.get(2)?);
         }
-        serde_json::to_string(&counter.finish())
-            .map_err(|fault| StoreError::Job(format!("cannot write a digest: {fault}")))
+        counter.finish().write()
     }
 }
 

@@ -70,6 +70,27 @@ pub(crate) fn from_filter(filter: &str) -> String {
     )
 }
 
+/// Names of labels from a list separated by commas, each once. No series has more than [`MAX_LABELS`], and every name
+/// costs memory for every series.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn names(list: &str) -> Result<Vec<String>, String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in list.split(',').map(str::trim) {
+        if name.is_empty() || names.iter().any(|known| known == name) {
+            continue;
+        }
+        if names.len() == MAX_LABELS {
+            return Err(format!(
+                "group_by: too many labels; expected at most {MAX_LABELS}"
+            ));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
 /// The labels of a canonical text, sorted by name.
 pub(crate) fn pairs(canonical: &str) -> Vec<(String, String)> {
     let Ok(Pairs(pairs)) = serde_json::from_str::<Pairs<'_>>(canonical) else {

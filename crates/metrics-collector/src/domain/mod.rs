@@ -3,7 +3,8 @@
 //! Read in this order: [`metric`] turns a request body into items, [`labels`] and [`timestamp`] make their parts
 //! comparable, [`block`] packs points for the disk, [`rollup`] sums them up with the help of [`sketch`] (stored as [`bits`]) and
 //! [`percentile`], [`figures`] makes one of what is left of it, [`range`], [`label_filter`] and [`aggregate`]
-//! say what a question is about, [`vitals`] rates pages, [`number`] writes figures.
+//! say what a question is about, [`vitals`] rates pages, [`number`] writes figures. A [`rule`] has a [`reading`] of each
+//! group, which [`rule_state`] turns into what people are told, in the words of [`rule_alert`].
 
 pub(crate) mod metric;
 mod raw_batch;
@@ -27,3 +28,10 @@ pub(crate) mod range;
 pub(crate) mod vitals;
 
 pub(crate) mod number;
+
+pub(crate) mod quiet_hours;
+pub(crate) mod reading;
+pub(crate) mod rule;
+pub(crate) mod rule_alert;
+pub(crate) mod rule_state;
+pub(crate) mod sliding;

@@ -1,5 +1,6 @@
 //! Routes and handlers: bytes to domain values, domain values to bytes.
 
+mod alerts;
 mod csv;
 mod dashboard;
 mod labels;
@@ -13,6 +14,7 @@ mod query;
 mod question;
 mod requests;
 mod rows;
+mod rules;
 mod stats;
 mod submit;
 mod text;
@@ -41,6 +43,17 @@ pub(crate) fn router(ctx: &Context, state: AppState) -> Router {
         .route("/api/projects", get(names::projects))
         .route("/api/dashboard", get(dashboard::get))
         .route("/api/stats", get(stats::get))
+        .route("/api/alert-rules", get(rules::all).post(rules::add))
+        .route("/api/alert-rules/preview", post(rules::preview_new))
+        .route(
+            "/api/alert-rules/{id}",
+            get(rules::one).patch(rules::update).delete(rules::remove),
+        )
+        .route("/api/alert-rules/{id}/preview", get(rules::preview))
+        .route("/api/alert-rules/{id}/history", get(rules::history))
+        .route("/api/alert-rules/{id}/test", post(rules::test))
+        .route("/api/alerts", get(alerts::list))
+        .route("/api/test-alert", post(alerts::test_alert))
         .with_state(state.clone());
     App::new(ctx, &MetricsCollector::INFO)
         .api(routes)

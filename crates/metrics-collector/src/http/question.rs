@@ -31,7 +31,8 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn read(params: &Query, keep_hour_ms: i64, now_ms: i64) -> Result<Self, ApiError> {
         let name = required(params, "name")?.to_owned();
-        let group_by = params.last("group_by").map(label_names).transpose()?;
+        let group_by = params.last("group_by").map(labels::names).transpose();
+        let group_by = group_by.map_err(ApiError::invalid)?;
         let labels = match params.last_nonempty("labels") {
             None => LabelSets::Any,
             Some(text) if group_by.is_none() => LabelSets::Exactly(labels::from_filter(text)),
@@ -188,22 +189,4 @@ fn limit(params: &Query) -> Result<Option<Limit>, ApiError> {
         return Err(ApiError::invalid("rest: only together with limit"));
     }
     Ok(groups.map(|groups| Limit { groups, rest }))
-}
-
-/// Each name once. No series has more labels than [`labels::MAX_LABELS`], and every name costs memory for every series.
-fn label_names(list: &str) -> Result<Vec<String>, ApiError> {
-    let mut names: Vec<String> = Vec::new();
-    for name in list.split(',').map(str::trim) {
-        if name.is_empty() || names.iter().any(|known| known == name) {
-            continue;
-        }
-        if names.len() == labels::MAX_LABELS {
-            return Err(ApiError::invalid(format!(
-                "group_by: too many labels; expected at most {}",
-                labels::MAX_LABELS
-            )));
-        }
-        names.push(name.to_owned());
-    }
-    Ok(names)
 }

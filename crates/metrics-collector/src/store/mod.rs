@@ -3,6 +3,7 @@
 //! [`ingest`] writes points as [`blocks`], [`rebuild`] turns them into [`rows`] per minute, [`coarse`] those into hours
 //! and days, [`retention`] deletes what is old. A question is split by [`plan`] into pieces that are read by [`scan`]: rows where they are complete,
 //! blocks where they are not, so that an answer never misses what was accepted. [`series`] and [`dictionary`] name things.
+//! [`measure`] reads what [`rules`] watch.
 
 pub(crate) mod dictionary;
 pub(crate) mod series;
@@ -25,8 +26,12 @@ pub(crate) mod dashboard;
 pub(crate) mod discover;
 pub(crate) mod health;
 pub(crate) mod legacy;
+pub(crate) mod measure;
 pub(crate) mod query;
 pub(crate) mod requests;
+pub(crate) mod rule_alerts;
+pub(crate) mod rule_preview;
+pub(crate) mod rules;
 pub(crate) mod top;
 
 use monlight_shared::store::{Migration, StoreError};
@@ -60,6 +65,16 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 104,
         name: "keys of batches that were taken",
         sql: monlight_shared::idempotency::SCHEMA,
+    },
+    Migration {
+        version: 105,
+        name: "alerts",
+        sql: monlight_shared::notify::outbox::SCHEMA,
+    },
+    Migration {
+        version: 106,
+        name: "rules that watch metrics",
+        sql: include_str!("migrations/0106_rules.sql"),
     },
 ];
 

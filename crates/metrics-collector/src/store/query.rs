@@ -302,7 +302,7 @@ fn values_of(question: &Question, labels_text: String) -> Option<Vec<String>> {
 }
 
 /// The values of the labels that series are grouped by; a missing one is empty.
-fn grouping(labels: Vec<(String, String)>, group_by: &[String]) -> Vec<String> {
+pub(super) fn grouping(labels: Vec<(String, String)>, group_by: &[String]) -> Vec<String> {
     let mut values = vec![String::new(); group_by.len()];
     for (name, value) in labels {
         if let Some(place) = group_by.iter().position(|wanted| *wanted == name) {

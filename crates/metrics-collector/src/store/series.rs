@@ -267,6 +267,22 @@ pub(crate) fn for_each_of_name(
     Ok(())
 }
 
+/// Calls `each` with every series of a name: id, canonical labels, and when it was last seen, milliseconds since 1970.
+pub(crate) fn for_each_seen(
+    conn: &Connection,
+    name: i64,
+    mut each: impl FnMut(i64, &str, i64),
+) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, labels, last_seen FROM series WHERE name_id = ?1 ORDER BY id",
+    )?;
+    let mut rows = statement.query([name])?;
+    while let Some(row) = rows.next()? {
+        each(row.get(0)?, row.get_ref(1)?.as_str()?, row.get(2)?);
+    }
+    Ok(())
+}
+
 /// The canonical labels of some series.
 pub(crate) fn label_sets(conn: &Connection, ids: &[i64]) -> rusqlite::Result<HashMap<i64, String>> {
     let mut statement = conn.prepare_cached("SELECT labels FROM series WHERE id = ?1")?;

@@ -1,12 +1,14 @@
-//! What runs beside requests: the rollup and retention.
+//! What runs beside requests: the rollup, alert rules and retention.
 
 pub(crate) mod aggregate;
+pub(crate) mod evaluate;
 pub(crate) mod retention;
 
 use std::time::Duration;
 
 use crate::state::AppState;
 use aggregate::Aggregator;
+use evaluate::Evaluator;
 
 /// A minute is left alone for so long after its end, so that the last points of clients that collect come in first.
 const LONGEST_GRACE: Duration = Duration::from_secs(15);
@@ -14,12 +16,19 @@ const LONGEST_GRACE: Duration = Duration::from_secs(15);
 const LAST_RUN: Duration = Duration::from_secs(3);
 const RETENTION_INTERVAL: Duration = Duration::from_mins(10);
 
-/// Starts both.
+/// Rules look at the clock of the day at least this often: it may step.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Starts all of it.
 pub(crate) fn start(state: &AppState) {
     let for_rollup = state.clone();
     state
         .lifecycle
         .spawn("rollup", move || roll_up(for_rollup.clone()));
+    let for_rules = state.clone();
+    state
+        .lifecycle
+        .spawn("alert rules", move || evaluate(for_rules.clone()));
     let for_retention = state.clone();
     state
         .lifecycle
@@ -50,4 +59,17 @@ async fn roll_up(state: AppState) -> anyhow::Result<()> {
         .step(state.clock.now_ms(), || state.clock.monotonic() < until)
         .await?;
     Ok(())
+}
+
+/// Looks with the alert rules whenever another window can be looked at.
+async fn evaluate(state: AppState) -> anyhow::Result<()> {
+    let evaluator = Evaluator::new(&state);
+    let soft = state.lifecycle.soft();
+    loop {
+        evaluator.step(|| !soft.is_cancelled()).await?;
+        let pause = evaluator.pause(state.clock.now_ms()).min(LONGEST_PAUSE);
+        if state.lifecycle.sleep(pause).await {
+            return Ok(());
+        }
+    }
 }

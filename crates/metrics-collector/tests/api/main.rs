@@ -13,6 +13,7 @@ mod query;
 mod question;
 mod retention;
 mod rollup;
+mod rules;
 mod series;
 mod soak;
 

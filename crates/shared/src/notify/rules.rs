@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{Message, Tone, text};
 use crate::clock::iso_seconds;
 use crate::http::{ApiError, Query};
+use crate::store::StoreError;
 
 /// The longest name, in characters.
 pub const NAME_CHARS: usize = 100;
@@ -197,6 +198,26 @@ pub struct Digest {
     pub top: Vec<(String, i64, i64)>,
 }
 
+impl Digest {
+    /// From what [`Digest::write`] wrote.
+    ///
+    /// # Errors
+    /// It did not.
+    pub fn read(stored: Option<&str>) -> Result<Self, StoreError> {
+        serde_json::from_str(stored.unwrap_or_default())
+            .map_err(|fault| StoreError::Job(format!("cannot read a digest: {fault}")))
+    }
+
+    /// As it is stored.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn write(&self) -> Result<String, StoreError> {
+        serde_json::to_string(self)
+            .map_err(|fault| StoreError::Job(format!("cannot write a digest: {fault}")))
+    }
+}
+
 /// Counts alerts; there are few rules, so this holds little.
 #[derive(Debug, Default)]
 pub struct Counter(HashMap<i64, (String, i64, i64)>, i64);
@@ -317,8 +338,13 @@ mod tests {
         assert_eq!(message.document["digest"]["rules"], 4);
         assert_eq!(message.document["digest"]["top"][3]["entries"], 2 * 17);
         // As it was stored before.
-        let stored = serde_json::to_value(&digest).expect("JSON");
-        assert_eq!(stored["entries"], 200);
+        let stored = digest.write().expect("JSON");
+        assert!(
+            stored.starts_with("{\"alerts\":100,\"rules\":4,\"entries\":200,"),
+            "{stored}"
+        );
+        assert_eq!(Digest::read(Some(&stored)).expect("a digest"), digest);
+        assert!(Digest::read(None).is_err());
     }
 
     proptest! {

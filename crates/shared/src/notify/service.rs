@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use axum::http::StatusCode;
+use axum::response::Response;
 use rusqlite::Connection;
 use serde::Serialize;
 
@@ -12,7 +14,7 @@ use super::outbox::{
 use super::{Channels, Message, Outbox, Settings};
 use crate::clock::{iso_millis, iso_seconds};
 use crate::config::{Reader, Var};
-use crate::http::{ApiError, Query};
+use crate::http::{ApiError, Query, json};
 use crate::service::Context;
 use crate::store::StoreError;
 
@@ -57,6 +59,16 @@ pub struct TestedChannel {
     target: String,
     ok: bool,
     detail: String,
+}
+
+/// What a test is answered with: of which rule it was, or that it was one.
+#[derive(Serialize)]
+struct TestAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    channels: Vec<TestedChannel>,
 }
 
 /// The newest alerts, the channels, and the digest that is being collected. `A`: what a service says of an alert.
@@ -154,6 +166,23 @@ impl Alerts {
         let tested = self.outbox.test(message).await?;
         let tested = tested.ok_or_else(|| ApiError::busy("A test alert is on its way already"))?;
         Ok(tested.into_iter().map(shown_test).collect())
+    }
+
+    /// Tries every channel and answers 202, whatever they say. `rule`: which one is tested.
+    ///
+    /// # Errors
+    /// As [`Alerts::test`].
+    pub async fn answer_test(
+        &self,
+        rule: Option<i64>,
+        message: &Message,
+    ) -> Result<Response, ApiError> {
+        let answer = TestAnswer {
+            rule,
+            status: rule.is_none().then_some("test alert dispatched"),
+            channels: self.test(message).await?,
+        };
+        Ok(json(StatusCode::ACCEPTED, &answer))
     }
 }
 

@@ -1,0 +1,112 @@
+//! Rules and the time: quiet hours, restarts, outages.
+
+use serde_json::{Value, json};
+
+use super::{RULES, hook, ready, sum_above, titles};
+use crate::{Collector, HOUR, MINUTE, START_MS, bucket, counter, with};
+
+#[tokio::test]
+async fn in_quiet_hours_nobody_is_told_until_they_end() {
+    let hook = hook();
+    let collector = ready(&hook, &[]).await;
+    let quiet = json!({"quiet_hours": {"from": "11:58", "to": "12:04", "offset": "+02:00"}});
+    let rule = collector.rule(with(sum_above(5.0), quiet)).await;
+    for _ in 0..3 {
+        collector.minute(6.0).await;
+    }
+    let state = collector.state_of(rule).await;
+    assert_eq!(
+        (&state["state"], &state["active"][0]["told"]),
+        (&json!("firing"), &Value::Null)
+    );
+    assert_eq!(collector.get("/api/alerts").await["alerts"], json!([]));
+    collector.minute(6.0).await;
+    let told = hook.wait_for(1).await[0].json();
+    // It says when it began.
+    assert_eq!(
+        (&told["kind"], &told["rule"]["since"]),
+        (&json!("firing"), &json!(bucket(START_MS + MINUTE)))
+    );
+    let history = collector.get(&format!("{RULES}/{rule}/history")).await;
+    assert_eq!(history["events"].as_array().map(Vec::len), Some(1));
+    assert!(history["events"][0]["told"].is_string(), "{history}");
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_doubled_by_a_restart() {
+    let hook = hook();
+    let collector = ready(&hook, &[]).await;
+    let rule = collector
+        .rule(with(sum_above(5.0), json!({"for_seconds": 120})))
+        .await;
+    collector.minute(6.0).await;
+    collector.minute(6.0).await;
+    let mut collector = collector.restart().await;
+    for _ in 0..2 {
+        // The same minute once more changes nothing.
+        collector.look().await;
+        collector.minute(6.0).await;
+        assert_eq!(
+            collector.state_of(rule).await["looked_at"],
+            bucket(collector.now_ms() - 30_000)
+        );
+        collector = collector.restart().await;
+    }
+    assert_eq!(collector.state_of(rule).await["firing"], 1);
+    assert_eq!(
+        collector.history(rule).await,
+        [("firing".to_owned(), Some(6.0))]
+    );
+    collector.tasks.deliver();
+    assert_eq!(titles(&hook.wait_for(1).await), ["[metrics] Many: firing"]);
+    collector.minute(1.0).await;
+    collector.minute(1.0).await;
+    assert_eq!(
+        titles(&hook.wait_for(2).await)[1],
+        "[metrics] Many: resolved"
+    );
+    assert_eq!(
+        collector.get("/api/alerts").await["alerts"]
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
+}
+
+#[tokio::test]
+async fn an_outage_of_the_service_is_no_absence() {
+    let collector = Collector::new(&[]);
+    collector.advance(30_000);
+    collector.look().await;
+    let absence = json!({"name": "a", "kind": "absence", "query": "name=r", "window_seconds": 300});
+    let absence = collector.rule(absence).await;
+    let firing = collector.rule(sum_above(5.0)).await;
+    for _ in 0..3 {
+        collector.minute(6.0).await;
+    }
+    assert_eq!(collector.state_of(firing).await["firing"], 1);
+    let collector = collector.restart().await;
+    collector.advance(HOUR);
+    collector.look().await;
+    let state = collector.state_of(absence).await;
+    assert_eq!(
+        (&state["fired"], &state["groups"]),
+        (&json!(0), &json!(1)),
+        "{state}"
+    );
+    assert_eq!(
+        collector.state_of(firing).await["firing"],
+        1,
+        "nobody knows"
+    );
+    // Clients come back, and one metric does not.
+    for _ in 0..4 {
+        collector
+            .minute_of(json!([counter("other", 1.0, collector.now_ms())]))
+            .await;
+        assert_eq!(collector.state_of(absence).await["fired"], 0);
+    }
+    collector.minute_of(json!([])).await;
+    assert_eq!(collector.state_of(absence).await["firing"], 1);
+    assert_eq!(collector.state_of(firing).await["firing"], 0);
+}

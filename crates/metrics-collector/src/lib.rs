@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! POST /api/metrics ─▶ domain::metric (parse) ─▶ store::dictionary (series) ─▶ store::ingest (one transaction) ─▶ 202
+//! POST /api/import… ─▶ import: domain::exposition ─▶ domain::exposed ─▶ store::import (differences to what was read before)
 //! every interval    ─▶ tasks::aggregate: minutes from blocks of points, hours from minutes, days from hours
 //! every minute      ─▶ tasks::evaluate: rules ─▶ store::measure ─▶ domain::rule_state ─▶ history and outbox
 //! every 10 minutes  ─▶ tasks::retention: old points, rows and series
@@ -19,6 +20,7 @@ mod http;
 mod tasks;
 
 mod config;
+mod import;
 mod rules;
 mod state;
 

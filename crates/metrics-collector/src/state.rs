@@ -10,6 +10,7 @@ use monlight_shared::store::Store;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::import;
 use crate::rules::Rules;
 use crate::store::dictionary::Dictionary;
 
@@ -69,6 +70,7 @@ impl AppState {
 
 /// What the collector says about itself at `GET /metrics`.
 pub(crate) struct Told {
+    pub(crate) imports: import::Told,
     pub(crate) batches: Counter,
     pub(crate) batches_refused: Counter,
     pub(crate) points: Counter,
@@ -108,6 +110,7 @@ impl Told {
             )
         };
         Self {
+            imports: import::Told::new(metrics),
             batches: counter("monlight_metrics_batches_total", "Batches stored."),
             batches_refused: counter(
                 "monlight_metrics_batches_refused_total",

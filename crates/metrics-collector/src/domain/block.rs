@@ -1,11 +1,14 @@
-//! Raw points packed for the disk: those of one batch that fall into one minute.
+//! What came in, packed for the disk: the points of one batch that fall into one minute, or what a sender had counted
+//! already ([`super::counted_block`]).
 //!
 //! ```text
-//! version · number of series · (series id - the one before, points)… · (ms - the point before)… · values, 8 bytes each
+//! 1 · number of series · (series id - the one before, points)… · (ms - the point before)… · values, 8 bytes each
 //! ```
 //!
 //! Numbers are LEB128. Series are sorted by id and the points of a series by time, so both are small differences. A reader
 //! that wants few of the series skips the others without looking at their values.
+
+use super::counted_block::{self, Counted};
 
 const VERSION: u8 = 1;
 /// More series in one block than any batch can hold are a sign of damage.
@@ -19,6 +22,14 @@ pub(crate) struct BlockPoint {
     /// Milliseconds since the start of the minute, below 60,000.
     pub(crate) offset_ms: u16,
     pub(crate) value: f64,
+}
+
+/// What a block holds of a series.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    Point(BlockPoint),
+    /// Many points that are not known one by one.
+    Counted(Counted),
 }
 
 /// Stored bytes that no block was written as.
@@ -52,15 +63,17 @@ pub(crate) fn encode(points: &mut [BlockPoint]) -> Vec<u8> {
     out
 }
 
-/// Calls `each` for every point of the series that `want` says yes to. `want` hears the id and the number of points.
+/// Calls `each` for every entry of the series that `want` says yes to. `want` hears the id and the number of entries.
 pub(crate) fn visit(
     block: &[u8],
     mut want: impl FnMut(i64, u64) -> bool,
-    mut each: impl FnMut(BlockPoint),
+    mut each: impl FnMut(Entry),
 ) -> Result<(), Damaged> {
     let (&version, mut directory) = block.split_first().ok_or(Damaged)?;
-    if version != VERSION {
-        return Err(Damaged);
+    match version {
+        VERSION => {}
+        counted_block::VERSION => return counted_block::visit(directory, want, each),
+        _ => return Err(Damaged),
     }
     let series_count = bounded(read_varint(&mut directory)?)?;
     let mut times = directory;
@@ -92,17 +105,17 @@ pub(crate) fn visit(
             let step = u16::try_from(read_varint(&mut times)?).map_err(|_| Damaged)?;
             offset_ms = offset_ms.checked_add(step).ok_or(Damaged)?;
             let value = f64::from_le_bytes(value.try_into().map_err(|_| Damaged)?);
-            each(BlockPoint {
+            each(Entry::Point(BlockPoint {
                 series,
                 offset_ms,
                 value,
-            });
+            }));
         }
     }
     Ok(())
 }
 
-fn bounded(count: u64) -> Result<usize, Damaged> {
+pub(super) fn bounded(count: u64) -> Result<usize, Damaged> {
     if count > MAX_COUNT {
         Err(Damaged)
     } else {
@@ -110,7 +123,7 @@ fn bounded(count: u64) -> Result<usize, Damaged> {
     }
 }
 
-fn write_varint(out: &mut Vec<u8>, mut n: u64) {
+pub(super) fn write_varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -131,7 +144,7 @@ fn skip_varints(bytes: &mut &[u8], count: usize) -> Result<(), Damaged> {
     Ok(())
 }
 
-fn read_varint(bytes: &mut &[u8]) -> Result<u64, Damaged> {
+pub(super) fn read_varint(bytes: &mut &[u8]) -> Result<u64, Damaged> {
     let mut n = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first().ok_or(Damaged)?;
@@ -151,8 +164,15 @@ mod tests {
 
     fn decode(block: &[u8]) -> Vec<BlockPoint> {
         let mut points = Vec::new();
-        visit(block, |_, _| true, |point| points.push(point)).expect("is a block");
+        visit(block, |_, _| true, |entry| points.push(point(entry))).expect("is a block");
         points
+    }
+
+    fn point(entry: Entry) -> BlockPoint {
+        match entry {
+            Entry::Point(point) => point,
+            Entry::Counted(counted) => panic!("{counted:?}"),
+        }
     }
 
     fn any_points() -> impl Strategy<Value = Vec<BlockPoint>> {
@@ -181,7 +201,7 @@ mod tests {
             let block = encode(&mut points);
             let mut seen = Vec::new();
             let mut counted = 0;
-            visit(&block, |series, count| { counted += count; series % 2 == 0 }, |point| seen.push(point)).expect("is a block");
+            visit(&block, |series, count| { counted += count; series % 2 == 0 }, |entry| seen.push(point(entry))).expect("is a block");
             points.retain(|point| point.series % 2 == 0);
             prop_assert_eq!(seen, points);
             prop_assert_eq!(counted as usize, decode(&block).len());

@@ -91,6 +91,13 @@ pub(crate) fn names(list: &str) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
+/// Labels in canonical form; of a name that comes twice the last counts.
+pub(crate) fn from_pairs<'a>(
+    pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+) -> String {
+    canonical_text(pairs)
+}
+
 /// The labels of a canonical text, sorted by name.
 pub(crate) fn pairs(canonical: &str) -> Vec<(String, String)> {
     let Ok(Pairs(pairs)) = serde_json::from_str::<Pairs<'_>>(canonical) else {

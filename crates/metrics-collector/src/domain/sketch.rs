@@ -75,6 +75,17 @@ impl Sketch {
         }
     }
 
+    /// The greatest value that is surely counted with a value that is not zero, among those closer to +∞.
+    pub(crate) fn end_of_bucket(value: f64) -> f64 {
+        let index = (value.abs().ln() / GAMMA.ln()).ceil();
+        let limit = |index: f64| (index * GAMMA.ln()).exp();
+        if value > 0.0 {
+            limit(index)
+        } else {
+            -limit(index - 1.0)
+        }
+    }
+
     /// Adds the counts of another sketch.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.zeros += other.zeros;
@@ -152,7 +163,6 @@ impl Sketch {
     }
 
     /// Reads the stored form.
-    #[cfg(test)]
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut sketch = Self::default();
         sketch.decode_into(bytes)?;

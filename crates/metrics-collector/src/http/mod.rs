@@ -3,6 +3,7 @@
 mod alerts;
 mod csv;
 mod dashboard;
+mod import;
 mod labels;
 mod names;
 #[expect(
@@ -36,6 +37,7 @@ pub(crate) fn router(ctx: &Context, state: AppState) -> Router {
     let routes = Router::new()
         .route("/api/metrics", get(query::get).post(submit::post))
         .route("/api/metrics/batch", post(submit::post_batch))
+        .route("/api/import/prometheus", post(import::post))
         .route("/api/metrics/export", get(query::export))
         .route("/api/metrics/names", get(names::names))
         .route("/api/metrics/labels", get(labels::labels))

@@ -9,7 +9,8 @@ use rusqlite::Connection;
 use super::MINUTE_MS;
 use super::ids::IdMap;
 use super::rows::Sketches;
-use crate::domain::block::{self, BlockPoint};
+use crate::domain::block::{self, BlockPoint, Entry};
+use crate::domain::counted_block::{self, Counted};
 use crate::domain::rollup::{Point, Rollup};
 
 /// Bits of a block's id below the minute.
@@ -29,6 +30,26 @@ pub(crate) fn insert(
     minute_ms: i64,
     points: &mut [BlockPoint],
 ) -> Result<(), StoreError> {
+    let data = block::encode(points);
+    insert_data(conn, minute_ms, points.len(), &data)
+}
+
+/// Stores what senders had counted in one minute; sorts it.
+pub(crate) fn insert_counted(
+    conn: &Connection,
+    minute_ms: i64,
+    counted: &mut [Counted],
+) -> Result<(), StoreError> {
+    let data = counted_block::encode(counted);
+    insert_data(conn, minute_ms, counted.len(), &data)
+}
+
+fn insert_data(
+    conn: &Connection,
+    minute_ms: i64,
+    entries: usize,
+    data: &[u8],
+) -> Result<(), StoreError> {
     let (first, last) = ids_of(minute_ms);
     let newest: Option<i64> = conn
         .prepare_cached("SELECT max(id) FROM block WHERE id BETWEEN ?1 AND ?2")?
@@ -40,7 +61,7 @@ pub(crate) fn insert(
         ));
     }
     conn.prepare_cached("INSERT INTO block (id, n, data) VALUES (?1, ?2, ?3)")?
-        .execute((id, points.len() as i64, block::encode(points)))?;
+        .execute((id, entries as i64, data))?;
     Ok(())
 }
 
@@ -91,14 +112,21 @@ pub(crate) fn rollups(
                 group.set(wanted.copied().unwrap_or_default());
                 wanted.is_some()
             },
-            |BlockPoint {
-                 offset_ms,
-                 value,
-                 series: _,
-             }| {
-                let at_ms = minute_ms + i64::from(offset_ms);
-                if range.contains(&at_ms) {
-                    fold.add(group.get(), Point { at_ms, value });
+            |entry| match entry {
+                Entry::Point(BlockPoint {
+                    offset_ms,
+                    value,
+                    series: _,
+                }) => {
+                    let at_ms = minute_ms + i64::from(offset_ms);
+                    if range.contains(&at_ms) {
+                        fold.add(group.get(), Point { at_ms, value });
+                    }
+                }
+                Entry::Counted(counted) => {
+                    if range.contains(&(minute_ms + i64::from(counted.offset_ms))) {
+                        fold.merge(group.get(), counted.rollup_in(minute_ms));
+                    }
                 }
             },
         )?;
@@ -131,15 +159,40 @@ impl Fold {
         }
     }
 
-    fn add(&mut self, group: u32, point: Point) {
+    fn slot(&mut self, group: u32) -> &mut Slot {
         let place = group as usize;
         if place >= self.groups.len() {
             self.groups.resize_with(place + 1, Slot::default);
         }
-        match &mut self.groups[place] {
-            Slot::Summed(rollup) if self.percentiles => rollup.add(point),
+        &mut self.groups[place]
+    }
+
+    fn merge(&mut self, group: u32, rollup: Rollup) {
+        let slot = self.slot(group);
+        let merged = match std::mem::take(slot) {
+            Slot::Empty => rollup,
+            Slot::Held(mut points) => match Rollup::of(&mut points) {
+                Some(mut known) => {
+                    known.merge(&rollup);
+                    self.held -= points.len();
+                    known
+                }
+                None => rollup,
+            },
+            Slot::Summed(mut known) => {
+                known.merge(&rollup);
+                known
+            }
+        };
+        *self.slot(group) = Slot::Summed(merged);
+    }
+
+    fn add(&mut self, group: u32, point: Point) {
+        let percentiles = self.percentiles;
+        match self.slot(group) {
+            Slot::Summed(rollup) if percentiles => rollup.add(point),
             Slot::Summed(rollup) => rollup.add_without_sketch(point),
-            slot @ Slot::Empty if !self.percentiles => *slot = Slot::Summed(Rollup::of_one(point)),
+            slot @ Slot::Empty if !percentiles => *slot = Slot::Summed(Rollup::of_one(point)),
             slot @ Slot::Empty => {
                 *slot = Slot::Held(vec![point]);
                 self.held += 1;

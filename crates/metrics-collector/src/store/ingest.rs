@@ -11,6 +11,7 @@ use super::rows::{self, RowKey};
 use super::series::{self, Bounds, NewSeries, Resolved};
 use super::watermark::Watermark;
 use crate::domain::block::BlockPoint;
+use crate::domain::counted_block::Counted;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
 use crate::domain::rollup::{Point, Rollup};
@@ -85,19 +86,67 @@ pub(crate) fn store(
         };
         points.push((id, Point { at_ms, value }));
     }
+    let late = store_points(conn, points, batch.now_ms)?;
+    Ok(Outcome::Stored { resolved, late })
+}
+
+/// Stores points of series that are there, each with the id of its series; how many were late.
+pub(super) fn store_points(
+    conn: &Connection,
+    mut points: Vec<(i64, Point)>,
+    now_ms: i64,
+) -> Result<u64, StoreError> {
     points.sort_by_key(|(_, point)| Resolution::Minute.bucket_of(point.at_ms));
     let floors = Floors::read(conn)?;
     let mut late = 0;
-    for minute in points.chunk_by_mut(|(_, a), (_, b)| same_minute(*a, *b)) {
-        let start = Resolution::Minute.bucket_of(minute[0].1.at_ms);
-        if start >= floors.raw {
-            store_block(conn, start, minute)?;
-        } else {
-            late += minute.len() as u64;
-            merge_late(conn, start, minute, &floors, batch.now_ms)?;
+    for points in points.chunk_by_mut(|(_, a), (_, b)| same_minute(a.at_ms, b.at_ms)) {
+        let minute = Resolution::Minute.bucket_of(points[0].1.at_ms);
+        if minute >= floors.raw {
+            store_block(conn, minute, points)?;
+            continue;
         }
+        late += points.len() as u64;
+        points.sort_by_key(|&(series, _)| series);
+        for of_series in points.chunk_by(|(a, _), (b, _)| a == b) {
+            let mut values: Vec<Point> = of_series.iter().map(|&(_, point)| point).collect();
+            if let Some(mut part) = Rollup::of(&mut values) {
+                // Whether they are all the points of this bucket cannot be known.
+                part.exact = None;
+                merge_late(conn, minute, of_series[0].0, &part, &floors, now_ms)?;
+            }
+        }
+        end_late(conn, minute, points.len(), &floors)?;
     }
-    Ok(Outcome::Stored { resolved, late })
+    Ok(late)
+}
+
+/// As [`store_points`], of what senders had counted already. The time of each is that of its last value.
+pub(super) fn store_counted(
+    conn: &Connection,
+    mut counted: Vec<(i64, Rollup)>,
+    now_ms: i64,
+) -> Result<u64, StoreError> {
+    counted.sort_by_key(|(_, rollup)| Resolution::Minute.bucket_of(rollup.last.at_ms));
+    let floors = Floors::read(conn)?;
+    let mut late = 0;
+    for counted in counted.chunk_by(|(_, a), (_, b)| same_minute(a.last.at_ms, b.last.at_ms)) {
+        let minute = Resolution::Minute.bucket_of(counted[0].1.last.at_ms);
+        if minute >= floors.raw {
+            let packed = counted.iter().map(|(series, rollup)| {
+                let offset_ms = (rollup.last.at_ms - minute) as u16;
+                Counted::new(*series, offset_ms, rollup.clone())
+            });
+            blocks::insert_counted(conn, minute, &mut packed.collect::<Vec<_>>())?;
+            mark_minute(conn, minute)?;
+            continue;
+        }
+        late += counted.len() as u64;
+        for (series, part) in counted {
+            merge_late(conn, minute, *series, part, &floors, now_ms)?;
+        }
+        end_late(conn, minute, counted.len(), &floors)?;
+    }
+    Ok(late)
 }
 
 struct Floors {
@@ -129,8 +178,8 @@ impl Floors {
     }
 }
 
-fn same_minute(a: Point, b: Point) -> bool {
-    Resolution::Minute.bucket_of(a.at_ms) == Resolution::Minute.bucket_of(b.at_ms)
+fn same_minute(a_ms: i64, b_ms: i64) -> bool {
+    Resolution::Minute.bucket_of(a_ms) == Resolution::Minute.bucket_of(b_ms)
 }
 
 /// Stores points whose minute still has its blocks, and marks what they change.
@@ -149,6 +198,12 @@ pub(super) fn store_block(
         })
         .collect();
     blocks::insert(conn, minute, &mut packed)?;
+    mark_minute(conn, minute)?;
+    Ok(())
+}
+
+/// Marks a minute, and with it its hour and day, as one whose rows do not show all of its blocks.
+fn mark_minute(conn: &Connection, minute: i64) -> rusqlite::Result<()> {
     let marked = conn
         .prepare_cached("INSERT OR IGNORE INTO dirty_minute (minute) VALUES (?1)")?
         .execute([minute])?;
@@ -179,46 +234,41 @@ fn mark_day(conn: &Connection, minute: i64, raise: i64) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Merges points whose minute has no blocks any more into its rows, or into those of the hour or day.
+/// Merges what came late, when its minute has no blocks any more, into the series' row of the minute, hour or day.
 fn merge_late(
     conn: &Connection,
     minute: i64,
-    points: &mut [(i64, Point)],
+    series: i64,
+    part: &Rollup,
     floors: &Floors,
     now_ms: i64,
 ) -> Result<(), StoreError> {
     let tier = floors.tier_of(minute);
-    let bucket = tier.bucket_of(minute);
-    points.sort_by_key(|&(series, _)| series);
-    for of_series in points.chunk_by(|(a, _), (b, _)| a == b) {
-        let series = of_series[0].0;
-        let (name_id, kind) = name_of_series(conn, series)?;
-        let mut values: Vec<Point> = of_series.iter().map(|&(_, point)| point).collect();
-        let Some(mut part) = Rollup::of(&mut values) else {
-            continue;
+    let (name_id, kind) = name_of_series(conn, series)?;
+    for series in [Some(series), None] {
+        let key = RowKey {
+            name_id,
+            bucket: tier.bucket_of(minute),
+            series,
         };
-        // Whether they are all the points of this bucket cannot be known.
-        part.exact = None;
-        for series in [Some(series), None] {
-            rows::merge(
-                conn,
-                tier,
-                RowKey {
-                    name_id,
-                    bucket,
-                    series,
-                },
-                kind,
-                &part,
-            )?;
-        }
-        // The rollup task, which does this for other series, never sees this one.
-        conn.prepare_cached(
-            "UPDATE series SET last_seen = ?2 WHERE id = ?1 AND last_seen < ?2 - 3600000",
-        )?
-        .execute([series, now_ms])?;
+        rows::merge(conn, tier, key, kind, part)?;
     }
-    match tier {
+    // The rollup task, which does this for other series, never sees this one.
+    conn.prepare_cached(
+        "UPDATE series SET last_seen = ?2 WHERE id = ?1 AND last_seen < ?2 - 3600000",
+    )?
+    .execute([series, now_ms])?;
+    Ok(())
+}
+
+/// Marks what late points of a minute have changed, and counts them.
+fn end_late(
+    conn: &Connection,
+    minute: i64,
+    points: usize,
+    floors: &Floors,
+) -> Result<(), StoreError> {
+    match floors.tier_of(minute) {
         Resolution::Minute => mark_hour(conn, minute, 1)?,
         Resolution::Hour => mark_day(conn, minute, 1)?,
         Resolution::Day => {}
@@ -226,7 +276,7 @@ fn merge_late(
     conn.prepare_cached(
         "INSERT INTO received (minute, n) VALUES (?1, ?2) ON CONFLICT (minute) DO UPDATE SET n = n + excluded.n",
     )?
-    .execute((minute, points.len() as i64))?;
+    .execute((minute, points as i64))?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! SQL. Knows the domain, nothing of HTTP.
 //!
-//! [`ingest`] writes points as [`blocks`], [`rebuild`] turns them into [`rows`] per minute, [`coarse`] those into hours
+//! [`ingest`] writes points as [`blocks`], [`import`] what exposed totals have grown by since their [`baseline`], [`rebuild`] turns them into [`rows`] per minute, [`coarse`] those into hours
 //! and days, [`retention`] deletes what is old. A question is split by [`plan`] into pieces that are read by [`scan`]: rows where they are complete,
 //! blocks where they are not, so that an answer never misses what was accepted. [`series`] and [`dictionary`] name things.
 //! [`measure`] reads what [`rules`] watch.
@@ -12,6 +12,9 @@ pub(crate) mod stats;
 pub(crate) mod blocks;
 mod ids;
 pub(crate) mod ingest;
+
+pub(crate) mod baseline;
+pub(crate) mod import;
 
 pub(crate) mod coarse;
 pub(crate) mod rebuild;
@@ -75,6 +78,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 106,
         name: "rules that watch metrics",
         sql: include_str!("migrations/0106_rules.sql"),
+    },
+    Migration {
+        version: 108,
+        name: "what imported totals were",
+        sql: include_str!("migrations/0108_baselines.sql"),
     },
 ];
 

@@ -13,10 +13,10 @@ use super::ids::IdMap;
 use super::rows::{self, RowKey};
 use super::watermark::Watermark;
 use super::{HOUR_MS, MINUTE_MS, blocks};
-use crate::domain::block::{self, BlockPoint};
+use crate::domain::block::{self, BlockPoint, Entry};
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Point, Rollup};
+use crate::domain::rollup::{Point, Rollup, merge_into};
 
 /// Points of one pass over the blocks of a minute; a series with more gets its percentiles from a sketch.
 const POINTS_A_PASS: usize = 150_000;
@@ -152,13 +152,16 @@ pub(crate) fn minute_pass(
         .enumerate()
         .map(|(place, count)| (count.series, place))
         .collect();
-    // All points in one piece of memory, those of each series together.
-    let mut ends = Vec::with_capacity(series.len());
+    // All points in one piece of memory, those of each series together, behind its start. What came counted is merged at
+    // once and leaves its place there empty.
+    let mut counted: Vec<Option<Rollup>> = vec![None; series.len()];
+    let mut starts = Vec::with_capacity(series.len());
     let mut total = 0;
     for count in series {
-        ends.push(total);
+        starts.push(total);
         total += count.points as usize;
     }
+    let mut ends = starts.clone();
     let mut points = vec![
         Point {
             at_ms: 0,
@@ -176,25 +179,32 @@ pub(crate) fn minute_pass(
                 place.set(wanted.copied().unwrap_or_default());
                 wanted.is_some()
             },
-            |BlockPoint {
-                 offset_ms,
-                 value,
-                 series: _,
-             }| {
-                let end = &mut ends[place.get()];
-                points[*end] = Point {
-                    at_ms: minute + i64::from(offset_ms),
+            |entry| match entry {
+                Entry::Point(BlockPoint {
+                    offset_ms,
                     value,
-                };
-                *end += 1;
+                    series: _,
+                }) => {
+                    let end = &mut ends[place.get()];
+                    points[*end] = Point {
+                        at_ms: minute + i64::from(offset_ms),
+                        value,
+                    };
+                    *end += 1;
+                }
+                Entry::Counted(part) => {
+                    merge_into(&mut counted[place.get()], part.rollup_in(minute));
+                }
             },
         )?)
     })?;
-    let mut start = 0;
     let mut rollups = Vec::with_capacity(series.len());
-    for end in ends {
-        rollups.extend(Rollup::of(&mut points[start..end]));
-        start = end;
+    for ((start, end), counted) in starts.into_iter().zip(ends).zip(counted) {
+        let mut sum = Rollup::of(&mut points[start..end]);
+        if let Some(counted) = counted {
+            merge_into(&mut sum, counted);
+        }
+        rollups.extend(sum);
     }
     Ok(rollups)
 }
@@ -211,19 +221,22 @@ fn crowded_series(
         Ok(block::visit(
             data,
             |series, _| series == wanted,
-            |BlockPoint {
-                 offset_ms,
-                 value,
-                 series: _,
-             }| {
-                let point = Point {
-                    at_ms: minute + i64::from(offset_ms),
+            |entry| match entry {
+                Entry::Point(BlockPoint {
+                    offset_ms,
                     value,
-                };
-                match &mut sum {
-                    Some(sum) => sum.add(point),
-                    None => sum = Some(Rollup::of_one(point)),
+                    series: _,
+                }) => {
+                    let point = Point {
+                        at_ms: minute + i64::from(offset_ms),
+                        value,
+                    };
+                    match &mut sum {
+                        Some(sum) => sum.add(point),
+                        None => sum = Some(Rollup::of_one(point)),
+                    }
                 }
+                Entry::Counted(part) => merge_into(&mut sum, part.rollup_in(minute)),
             },
         )?)
     })?;

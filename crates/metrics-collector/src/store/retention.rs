@@ -20,7 +20,7 @@ const PAGES_A_SLICE: i64 = 256;
 /// Free pages that are always left for what comes next (4 MiB).
 const PAGES_TO_SPARE: i64 = 1024;
 /// Series looked at at once.
-const SERIES_A_SLICE: i64 = 500;
+pub(super) const SERIES_A_SLICE: i64 = 500;
 
 macro_rules! delete_series_sql {
     ($table:literal) => {
@@ -198,6 +198,8 @@ pub(crate) fn delete_series(conn: &Connection, before: i64) -> rusqlite::Result<
         .collect::<rusqlite::Result<_>>()?;
     for &(series, name, project) in &old {
         conn.prepare_cached("DELETE FROM series WHERE id = ?1")?
+            .execute([series])?;
+        conn.prepare_cached("DELETE FROM baseline WHERE series = ?1")?
             .execute([series])?;
         conn.prepare_cached("UPDATE project SET series = series - 1 WHERE id = ?1")?
             .execute([project])?;

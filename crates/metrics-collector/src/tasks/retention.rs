@@ -7,7 +7,7 @@ use monlight_shared::store::Lane;
 use crate::domain::range::Resolution;
 use crate::state::AppState;
 use crate::store::retention::{self, Cutoffs};
-use crate::store::{HOUR_MS, series};
+use crate::store::{HOUR_MS, baseline, series};
 
 /// `GET /health` counts 24 hours.
 const KEEP_RECEIVED_MS: i64 = 25 * HOUR_MS;
@@ -73,6 +73,14 @@ pub(crate) async fn step(state: &AppState, now_ms: i64) -> anyhow::Result<()> {
         told.deleted_series
             .add(store.write(Lane::Upkeep, 0, delete).await? as u64);
     }
+    let shared_before = now_ms - baseline::KEEP_SHARED_MS;
+    while store
+        .write(Lane::Upkeep, 0, move |conn| {
+            Ok(baseline::forget_shared(conn, shared_before)?)
+        })
+        .await?
+        > 0
+    {}
     store.in_slices(retention::shrink).await?;
     told.series
         .set(store.read(|conn| Ok(series::count(conn)?)).await?);

@@ -4,6 +4,7 @@ mod crash;
 mod dashboard;
 mod discover;
 mod export;
+mod import;
 mod ingest;
 mod legacy;
 mod model;

@@ -6,14 +6,17 @@ use super::batch::{Batch, Label};
 use super::deobfuscate::Symbolication;
 use super::event::BrowserError;
 use super::json::{Duplicates, Fault, Json, LoneSurrogate, push_string};
+use super::page_url;
+use super::user_agent::Client;
 
 /// The report for the error tracker's `POST /api/errors`.
 ///
 /// `traceback` is the stack, readable or as it came. `user_id` and `release` are the tracker's own fields and stay in
-/// `extra` as well, where the original put them.
+/// `extra` as well, where the original put them. What is known about the browser goes into `tags`.
 pub(crate) fn error_report(
     project: &str,
     event: &BrowserError,
+    client: &Client,
     traceback: &str,
     symbolication: Option<&Symbolication>,
 ) -> String {
@@ -24,9 +27,19 @@ pub(crate) fn error_report(
     report.text("message", &event.message);
     report.text("traceback", traceback);
     report.text("request_method", "BROWSER");
-    report.optional("request_url", event.url.as_deref());
+    let url = event.url.as_deref().map(page_url::scrubbed);
+    report.optional("request_url", url.as_deref());
     report.optional("user_id", event.user_id.as_deref());
     report.optional("release", event.release.as_deref());
+    if *client != Client::default() {
+        let mut tags = report.object("tags");
+        tags.optional("browser", client.browser);
+        tags.optional("browser_version", client.browser_version.as_deref());
+        tags.optional("os", client.os);
+        tags.optional("os_version", client.os_version.as_deref());
+        tags.optional("device", client.device);
+        tags.close();
+    }
     let mut extra = report.object("extra");
     extra.optional("user_agent", event.user_agent.as_deref());
     extra.optional("session_id", event.session_id.as_deref());
@@ -45,11 +58,12 @@ pub(crate) fn error_report(
 
 /// The batch for the metrics collector's `POST /api/metrics`.
 ///
-/// Every metric gets the project, both as the collector's own field and as a label, `source`, and `page` when the
-/// batch has a URL and the metric no `page` of its own. `session_id` is dropped from the labels: it made a series per
+/// Every metric gets the project, both as the collector's own field and as a label, `source`, and `page`, the
+/// [pattern](page_url::pattern) of its own `page`, else of the path of the batch's URL. `session_id` is dropped from the labels: it made a series per
 /// visitor.
 pub(crate) fn metric_batch(project: &str, batch: &Batch) -> String {
-    let page = batch.url.as_deref().map(page_of);
+    let pattern = |page: &str| page_url::pattern(page_url::path_of(page));
+    let page = batch.url.as_deref().map(pattern);
     let mut out = String::from("[");
     for (index, metric) in batch.metrics.iter().enumerate() {
         if index > 0 {
@@ -64,11 +78,12 @@ pub(crate) fn metric_batch(project: &str, batch: &Batch) -> String {
         labels.text("project", project);
         labels.text("source", "browser");
         if !metric.labels.iter().any(|(key, _)| key == "page") {
-            labels.optional("page", page);
+            labels.optional("page", page.as_deref());
         }
         for (key, label) in &metric.labels {
             match label {
                 _ if matches!(key.as_str(), "project" | "source" | "session_id") => {}
+                Label::Text(text) if key == "page" => labels.text(key, &pattern(text)),
                 Label::Text(text) => labels.text(key, text),
                 Label::Literal(literal) => labels.raw(key, literal),
                 Label::Null => labels.raw(key, "null"),
@@ -104,26 +119,6 @@ pub(crate) fn with_arrival(batch: &[u8], arrived: &str) -> Result<String, Fault>
     }
     out.push(']');
     Ok(out)
-}
-
-/// Bytes of the label `page`, as many as the collector keeps of a value. It stands in every metric of a batch, so a long
-/// one would make megabytes of a small batch.
-const LONGEST_PAGE: usize = 500;
-
-/// The path of a URL, without query and fragment; a text without a host is taken as a path. Cut when it is too long.
-fn page_of(url: &str) -> &str {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let path = match url.split_once("://") {
-        Some((_, rest)) => rest
-            .find('/')
-            .and_then(|slash| rest.get(slash..))
-            .unwrap_or("/"),
-        None => url,
-    };
-    let path = path
-        .get(..path.floor_char_boundary(LONGEST_PAGE))
-        .unwrap_or_default();
-    if path.is_empty() { "/" } else { path }
 }
 
 /// Writes a JSON object into a text.
@@ -239,19 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn pages() {
-        for (url, page) in [
-            ("https://shop.example/cart?step=2#pay", "/cart"),
-            ("https://shop.example", "/"),
-            ("https://shop.example?back=/a", "/"),
-            ("https://shop.example/#/route", "/"),
-            ("", "/"),
-            ("rel", "rel"),
-            ("//host/p", "//host/p"),
-            ("?q", "/"),
-        ] {
-            assert_eq!(page_of(url), page, "{url}");
-        }
+    fn pages_of_a_kind_have_one_label() {
+        let expected = r#"{"project":"web","source":"browser","page":"/orders/:id"}"#;
+        let url = "https://shop.example/orders/1042?token=x#y";
+        check_labels(&batch(&json!({}), &json!({"url": url})), expected);
+        check_labels(&batch(&json!({"page": "/orders/7"}), &json!({})), expected);
+        check_labels(
+            &batch(&json!({"page": 7}), &json!({})),
+            r#"{"project":"web","source":"browser","page":7}"#,
+        );
     }
 
     #[test]
@@ -261,13 +252,30 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            error_report("web", &event, "s", None),
+            error_report("web", &event, &Client::default(), "s", None),
             r#"{"project":"web","exception_type":"T","message":"a\"b","traceback":"s","request_method":"BROWSER","request_url":"u","user_id":"7","release":"1.2","extra":{"session_id":"i","release":"1.2","context":{"user_id":7}}}"#
         );
         let bare = BrowserError::default();
         assert_eq!(
-            error_report("web", &bare, "", None),
+            error_report("web", &bare, &Client::default(), "", None),
             r#"{"project":"web","exception_type":"","message":"","traceback":"","request_method":"BROWSER","extra":{}}"#
+        );
+        let client = Client {
+            browser: Some("Firefox"),
+            browser_version: Some("127".to_owned()),
+            device: Some("mobile"),
+            ..Client::default()
+        };
+        let secret = BrowserError {
+            url: Some("https://a.example/r?token=abc".to_owned()),
+            ..BrowserError::default()
+        };
+        let report = error_report("web", &secret, &client, "", None);
+        assert!(
+            report.contains(
+                r#""request_url":"https://a.example/r?token=[redacted]","tags":{"browser":"Firefox","browser_version":"127","device":"mobile"},"extra":{}"#
+            ),
+            "{report}"
         );
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::deobfuscate::{Query as LookUp, Symbolication, Unmapped, deobf
 use crate::domain::enrich;
 use crate::domain::event::{BrowserError, Refusal};
 use crate::domain::stack::Stack;
+use crate::domain::user_agent::Client;
 use crate::keys::Site;
 use crate::state::State;
 use crate::store::symbols;
@@ -87,7 +88,7 @@ async fn dispatch(
     let _room = room.ok_or_else(|| busy(state))?;
     let bytes = read_event(state, context, &parts.headers, body).await?;
     let result = match kind {
-        EventKind::Error => error(state, site, bytes).await,
+        EventKind::Error => error(state, site, &parts.headers, bytes).await,
         EventKind::Metrics => metrics(state, site, bytes).await,
     };
     state.telemetry.event(kind, outcome(&result));
@@ -143,9 +144,10 @@ fn public_key(headers: &HeaderMap, uri: &Uri) -> Option<String> {
 async fn error(
     state: &State,
     site: &Site,
+    headers: &HeaderMap,
     body: Bytes,
 ) -> Result<(Response, EventResult), ApiError> {
-    let report = report(state, site, body).await?;
+    let report = report(state, site, headers, body).await?;
     let room = state.outgoing.room_for(&report);
     let _room = room.ok_or_else(|| busy(state))?;
     let Accepted { status, body } = match forward(state, site, EventKind::Error, report).await? {
@@ -201,20 +203,36 @@ async fn forward(
 }
 
 /// What the tracker is sent. Nothing else is left of the event afterwards.
-async fn report(state: &State, site: &Site, body: Bytes) -> Result<String, ApiError> {
+async fn report(
+    state: &State,
+    site: &Site,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<String, ApiError> {
     let turn = state.outgoing.turn().await;
     let _turn = turn.ok_or_else(|| busy(state))?;
     let event = BrowserError::from_json(&body).map_err(invalid)?;
     let (stack, symbolication) = symbolicate(state, site, &event).await;
     let traceback = stack.as_deref().unwrap_or(&event.stack);
-    let mut report = enrich::error_report(&site.project, &event, traceback, symbolication.as_ref());
+    let client = client(&event, headers);
+    let write = |traceback: &str, symbolication: Option<&Symbolication>| {
+        enrich::error_report(&site.project, &event, &client, traceback, symbolication)
+    };
+    let mut report = write(traceback, symbolication.as_ref());
     if report.len() > LONGEST_READABLE && stack.is_some() {
         let why = Symbolication::none("the readable stack is too long");
-        report = enrich::error_report(&site.project, &event, &event.stack, Some(&why));
+        report = write(&event.stack, Some(&why));
     }
     // It was made for the worst case, and may wait.
     report.shrink_to_fit();
     Ok(report)
+}
+
+/// The browser, as the event says it, else as the request does.
+fn client(event: &BrowserError, headers: &HeaderMap) -> Client {
+    let of_request = || headers.get(header::USER_AGENT)?.to_str().ok();
+    let user_agent = event.user_agent.as_deref().or_else(of_request);
+    Client::of(user_agent.unwrap_or_default())
 }
 
 /// The readable stack, if there is one, and what became of the frames. A database that cannot be read costs the

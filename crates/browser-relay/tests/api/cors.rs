@@ -98,8 +98,13 @@ async fn foreign_preflights_are_told_nothing() {
 
 #[tokio::test]
 async fn every_status_can_be_read() {
-    let world = World::with(&[("RATE_LIMIT", "6"), ("OUTBOX_MAX_EVENTS", "0")]);
+    let world = World::with(&[("RATE_LIMIT", "7"), ("OUTBOX_MAX_EVENTS", "0")]);
     let headers = [("Origin", ORIGIN)];
+    let packed = [("Origin", ORIGIN), ("Content-Encoding", "br")];
+    let answer = world
+        .browse_raw("/api/browser/errors", WEB, &packed, "{}")
+        .await;
+    check(&answer, 415, Some(ORIGIN));
     let post = async |path, key, body: String| world.browse_raw(path, key, &headers, body).await;
     check(
         &post("/api/browser/metrics", WEB, batch().to_string()).await,

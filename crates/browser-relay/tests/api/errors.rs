@@ -41,6 +41,34 @@ async fn an_error_arrives_as_the_tracker_wants_it() {
 }
 
 #[tokio::test]
+async fn the_tracker_is_told_what_browser_it_was_and_no_secret_of_the_address() {
+    const FIREFOX: &str = "Mozilla/5.0 (Android 14; Mobile; rv:127.0) Gecko/127.0 Firefox/127.0";
+    let firefox = json!({"browser": "Firefox", "browser_version": "127", "os": "Android", "os_version": "14", "device": "mobile"});
+    let world = World::new();
+    let mut body = event();
+    body["url"] = json!("https://bob:pw@shop.example/reset?token=t0p&x=1#access_token=t0p");
+    // The event's own says more than that of the request.
+    let headers = [("User-Agent", FIREFOX)];
+    world
+        .browse_raw(PATH, WEB, &headers, body.to_string())
+        .await;
+    body["user_agent"] = json!("curl/8.5.0");
+    world
+        .browse_raw(PATH, WEB, &headers, body.to_string())
+        .await;
+    let received = world.tracker.received();
+    let reports: Vec<Value> = received
+        .iter()
+        .map(|request| serde_json::from_slice(&request.body).unwrap())
+        .collect();
+    assert_eq!(reports[0]["tags"], firefox);
+    assert_eq!(reports[0]["extra"].get("user_agent"), None);
+    assert_eq!(reports[1].get("tags"), None);
+    let url = "https://[redacted]@shop.example/reset?token=[redacted]&x=1#access_token=[redacted]";
+    assert_eq!(reports[0]["request_url"], url);
+}
+
+#[tokio::test]
 async fn the_answer_of_the_tracker_is_passed_on() {
     let world = World::new();
     for (status, body) in [

@@ -249,12 +249,14 @@ async fn a_storm_at_one_site_leaves_room_for_the_others() {
     for _ in 0..held {
         world.tracker.next(Reply::Wait);
     }
+    let page = [("Origin", ORIGIN)];
     let mut storm: FuturesUnordered<_> = (0..=held)
-        .map(|_| world.browse("/api/browser/errors", WEB, &body))
+        .map(|_| world.browse_raw("/api/browser/errors", WEB, &page, body.to_string()))
         .collect();
     let refused = storm.next().await.unwrap();
     assert_eq!(refused.status.as_u16(), 503);
     assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(refused.headers["access-control-allow-origin"], ORIGIN);
     assert_eq!(
         world.browse(METRICS, SHOP, &batch()).await.status.as_u16(),
         202

@@ -8,6 +8,7 @@ use crate::domain::deobfuscate::{deobfuscate, queries};
 use crate::domain::enrich;
 use crate::domain::event::{BrowserError, INVALID_JSON};
 use crate::domain::stack::Stack;
+use crate::domain::user_agent::Client;
 
 const PROJECT: &str = "shop \"web\"\n";
 
@@ -58,7 +59,8 @@ fn check_error(event: &BrowserError, document: Option<&Value>) {
         })
         .collect();
     let (readable, symbolication) = deobfuscate(&stack, &outcomes);
-    let report = enrich::error_report(PROJECT, event, &readable, Some(&symbolication));
+    let client = Client::of(event.user_agent.as_deref().unwrap_or_default());
+    let report = enrich::error_report(PROJECT, event, &client, &readable, Some(&symbolication));
     check_json(&report);
     // Numbers that no double can hold pass as they are; serde_json cannot read them.
     if let Ok(report) = serde_json::from_str::<Value>(&report) {

@@ -8,6 +8,10 @@ use monlight_shared::notify::service::AlertSettings;
 
 use crate::store::series::Bounds;
 
+mod scrape;
+
+pub(crate) use scrape::{Login, Scraping, Target};
+
 static RETENTION_RAW: Var = Var::with_default(
     "RETENTION_RAW",
     "1",
@@ -79,7 +83,7 @@ static BASE_URL: Var = Var::with_default(
     "Where people reach this service, for the links in alerts.",
 );
 
-static OWN_VARS: [&Var; 11] = [
+static OWN_VARS: [&Var; 16] = [
     &RETENTION_RAW,
     &RETENTION_MINUTE,
     &RETENTION_HOURLY,
@@ -88,13 +92,18 @@ static OWN_VARS: [&Var; 11] = [
     &MAX_BATCH,
     &MAX_SERIES_PER_PROJECT,
     &MAX_SERIES_PER_NAME,
+    &scrape::SCRAPE_TARGETS,
+    &scrape::SCRAPE_INTERVAL,
+    &scrape::SCRAPE_TIMEOUT,
+    &scrape::MAX_SCRAPE_BYTES,
+    &scrape::SCRAPE_PROJECT,
     &ALERT_INTERVAL,
     &ALERT_DELAY,
     &BASE_URL,
 ];
 
 /// All of them, in the order of the documentation.
-pub(crate) static VARS: [&Var; 11 + notify::VARS.len()] = config::joined(&OWN_VARS, &notify::VARS);
+pub(crate) static VARS: [&Var; 16 + notify::VARS.len()] = config::joined(&OWN_VARS, &notify::VARS);
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -112,6 +121,7 @@ pub struct Config {
     pub(crate) aggregation_interval: Duration,
     pub(crate) max_batch: usize,
     pub(crate) series: Bounds,
+    pub(crate) scraping: Scraping,
     /// How often rules look.
     pub(crate) alert_interval: Duration,
     /// How long after the end of a window.
@@ -141,6 +151,7 @@ impl Config {
                 per_project: reader.integer(&MAX_SERIES_PER_PROJECT, 1..=1_000_000),
                 per_name: reader.integer(&MAX_SERIES_PER_NAME, 1..=1_000_000),
             },
+            scraping: Scraping::read(reader),
             alert_interval: Duration::from_mins(
                 reader.integer(&ALERT_INTERVAL, 1..=60).unsigned_abs(),
             ),

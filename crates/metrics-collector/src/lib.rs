@@ -3,6 +3,7 @@
 //! ```text
 //! POST /api/metrics ─▶ domain::metric (parse) ─▶ store::dictionary (series) ─▶ store::ingest (one transaction) ─▶ 202
 //! POST /api/import… ─▶ import: domain::exposition ─▶ domain::exposed ─▶ store::import (differences to what was read before)
+//! every 30 seconds  ─▶ tasks::scrape: what targets expose ─▶ import
 //! every interval    ─▶ tasks::aggregate: minutes from blocks of points, hours from minutes, days from hours
 //! every minute      ─▶ tasks::evaluate: rules ─▶ store::measure ─▶ domain::rule_state ─▶ history and outbox
 //! every 10 minutes  ─▶ tasks::retention: old points, rows and series
@@ -22,6 +23,7 @@ mod tasks;
 mod config;
 mod import;
 mod rules;
+mod scraper;
 mod state;
 
 use axum::Router;
@@ -114,6 +116,14 @@ impl ByHand {
     /// Looks with the alert rules, unless they have looked at the newest full minute already.
     pub async fn look(&self) -> anyhow::Result<()> {
         self.evaluator.step(|| true).await
+    }
+
+    /// Scrapes each target once.
+    pub async fn scrape(&self) -> anyhow::Result<()> {
+        for place in 0..self.state.config.scraping.targets.len() {
+            tasks::scrape::scrape(&self.state, place).await?;
+        }
+        Ok(())
     }
 
     /// Deletes what is too old.

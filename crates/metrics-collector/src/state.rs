@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::import;
 use crate::rules::Rules;
+use crate::scraper::Scraper;
 use crate::store::dictionary::Dictionary;
 
 /// Cheap to clone.
@@ -26,6 +27,7 @@ pub(crate) struct AppState {
     pub(crate) started_ms: i64,
     pub(crate) told: Arc<Told>,
     pub(crate) rules: Rules,
+    pub(crate) scraper: Scraper,
     /// Each answer on its way knows the series it is about.
     pub(crate) series_room: Arc<Semaphore>,
 }
@@ -60,6 +62,7 @@ impl AppState {
             lifecycle: ctx.lifecycle.clone(),
             dictionary,
             rules: Rules::new(ctx, config.alerts.clone()),
+            scraper: Scraper::new(&config.scraping, &ctx.metrics),
             config: Arc::new(config),
             started_ms: ctx.clock.now_ms(),
             told: Arc::new(told),

@@ -18,6 +18,7 @@ mod rows;
 mod rules;
 mod stats;
 mod submit;
+mod targets;
 mod text;
 
 use axum::Router;
@@ -42,6 +43,7 @@ pub(crate) fn router(ctx: &Context, state: AppState) -> Router {
         .route("/api/metrics/names", get(names::names))
         .route("/api/metrics/labels", get(labels::labels))
         .route("/api/metrics/label-values", get(labels::values))
+        .route("/api/scrape-targets", get(targets::get))
         .route("/api/projects", get(names::projects))
         .route("/api/dashboard", get(dashboard::get))
         .route("/api/stats", get(stats::get))

@@ -1,8 +1,9 @@
-//! What runs beside requests: the rollup, alert rules and retention.
+//! What runs beside requests: the rollup, alert rules, scraping and retention.
 
 pub(crate) mod aggregate;
 pub(crate) mod evaluate;
 pub(crate) mod retention;
+pub(crate) mod scrape;
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub(crate) fn start(state: &AppState) {
     state
         .lifecycle
         .spawn("alert rules", move || evaluate(for_rules.clone()));
+    scrape::start(state);
     let for_retention = state.clone();
     state
         .lifecycle

@@ -15,6 +15,7 @@ mod question;
 mod retention;
 mod rollup;
 mod rules;
+mod scrape;
 mod series;
 mod soak;
 

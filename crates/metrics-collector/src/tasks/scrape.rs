@@ -1,0 +1,129 @@
+//! Scrapes each target at its own times, which are spread over the interval.
+
+use std::time::Duration;
+
+use crate::config::Target;
+use crate::domain::exposition::Form;
+use crate::import::{self, Exposition, Outcome};
+use crate::state::AppState;
+
+/// Starts a task for each target.
+pub(crate) fn start(state: &AppState) {
+    for place in 0..state.config.scraping.targets.len() {
+        let state = state.clone();
+        state
+            .lifecycle
+            .clone()
+            .spawn("scrape", move || run(state.clone(), place));
+    }
+}
+
+/// Scrapes a target in the rhythm of the interval. What is missed is left out.
+async fn run(state: AppState, place: usize) -> anyhow::Result<()> {
+    let interval = state.config.scraping.interval;
+    let mut next = state.clock.monotonic() + offset(&state, place);
+    loop {
+        let pause = next.saturating_sub(state.clock.monotonic());
+        if state.lifecycle.sleep(pause).await {
+            return Ok(());
+        }
+        let soft = state.lifecycle.soft();
+        tokio::select! {
+            () = soft.cancelled() => return Ok(()),
+            result = scrape(&state, place) => result?,
+        }
+        next += interval;
+        let late = state.clock.monotonic().saturating_sub(next).as_nanos();
+        next += interval * late.div_ceil(interval.as_nanos()) as u32;
+    }
+}
+
+/// Where in the interval a target is scraped: targets follow each other evenly, and collectors that start together do not
+/// ask them together.
+fn offset(state: &AppState, place: usize) -> Duration {
+    let scraping = &state.config.scraping;
+    let mixed = (state.started_ms.cast_unsigned() ^ u64::from(std::process::id()))
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let start = (mixed >> 32) as f64 / f64::from(u32::MAX);
+    let part = place as f64 / scraping.targets.len().max(1) as f64;
+    scraping.interval.mul_f64((start + part).fract())
+}
+
+/// Scrapes a target once.
+pub(crate) async fn scrape(state: &AppState, place: usize) -> anyhow::Result<()> {
+    let Some(target) = state.config.scraping.targets.get(place) else {
+        return Ok(());
+    };
+    state
+        .scraper
+        .in_turn(scrape_target(state, place, target))
+        .await
+}
+
+async fn scrape_target(state: &AppState, place: usize, target: &Target) -> anyhow::Result<()> {
+    let scraping = &state.config.scraping;
+    let (at_ms, began) = (state.clock.now_ms(), state.clock.monotonic());
+    let answer = state.scraper.ask(target, scraping).await;
+    let took = state.clock.monotonic().saturating_sub(began);
+    let extra = [
+        ("instance".to_owned(), target.instance.clone()),
+        ("job".to_owned(), target.job.clone()),
+    ];
+    let nothing = Exposition {
+        body: b"",
+        form: Form::Text,
+        project: &scraping.project,
+        extra: &extra,
+        partial: false,
+        key: None,
+    };
+    let levels = |up| [("up", up), ("scrape_duration_seconds", took.as_secs_f64())];
+    let result = match answer {
+        Err(fault) => Err(fault),
+        Ok(answer) => {
+            let form = Form::of(answer.content_type.as_deref(), &answer.body);
+            let exposition = Exposition {
+                body: &answer.body,
+                form,
+                ..nothing
+            };
+            match import::take(state, exposition, &levels(1.0)).await {
+                Ok(Outcome::Stored(report)) => Ok(report.samples),
+                Ok(Outcome::Refused(faults)) => Err(faults.first.first().map_or_else(
+                    || "its answer cannot be read".to_owned(),
+                    ToString::to_string,
+                )),
+                // It has no key.
+                Ok(Outcome::Before) => Ok(0),
+                // Not the target's fault, so it is neither up nor down.
+                Err(fault) => {
+                    let fault = format!("what it exposes cannot be stored: {fault}");
+                    note(state, place, at_ms, took, Err(fault));
+                    return Ok(());
+                }
+            }
+        }
+    };
+    if result.is_err()
+        && let Err(fault) = import::take(state, nothing, &levels(0.0)).await
+    {
+        tracing::debug!(job = target.job, %fault, "that a target is down cannot be stored");
+    }
+    note(state, place, at_ms, took, result);
+    Ok(())
+}
+
+/// Notes how a scrape went; what has changed is logged, once.
+fn note(state: &AppState, place: usize, at_ms: i64, took: Duration, result: Result<u64, String>) {
+    let fault = result.as_ref().err().cloned();
+    let before = state.scraper.note(place, at_ms, took, result);
+    let Some(target) = state.config.scraping.targets.get(place) else {
+        return;
+    };
+    let (job, instance) = (&target.job, &target.instance);
+    match (before, fault) {
+        (None, Some(fault)) => tracing::warn!(job, instance, fault, "a target cannot be scraped"),
+        (Some(_), None) => tracing::info!(job, instance, "a target is scraped again"),
+        _ => {}
+    }
+}

@@ -163,7 +163,7 @@ class Pages {
     const vitals = page.getByRole("region", { name: "Web vitals" });
     const lcp = vitals.getByRole("listitem").filter({ hasText: "LCP" });
     await lcp.getByText("Good", { exact: true }).waitFor();
-    await vitals.getByRole("row", { name: "/shop/42" }).waitFor();
+    await vitals.getByRole("row", { name: "/shop/:id" }).waitFor();
 
     await page.getByRole("link", { name: "Explore", exact: true }).click();
     await page.getByRole("link", { name: "http_request_duration_seconds" }).click();

@@ -21,7 +21,6 @@ mod logs;
 mod metrics_queries;
 mod payload;
 mod process;
-mod relay;
 mod report;
 mod services;
 mod target;
@@ -38,7 +37,7 @@ use process::Process;
 use report::{Report, Row};
 use target::Phase;
 
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 7] = [
     "error-tracker",
     LARGE,
     "metrics-collector",
@@ -46,7 +45,6 @@ const SERVICES: [&str; 8] = [
     "log-viewer",
     log_queries::SERVICE,
     "browser-relay",
-    relay::OUTAGE,
 ];
 
 /// The error tracker with a large database: minutes and 2 GB of disk, so only when it is asked for.
@@ -141,13 +139,7 @@ impl Options {
             Some(wanted) => wanted == service,
             None => {
                 self.full
-                    || ![
-                        LARGE,
-                        metrics_queries::SERVICE,
-                        log_queries::SERVICE,
-                        relay::OUTAGE,
-                    ]
-                    .contains(&service)
+                    || ![LARGE, metrics_queries::SERVICE, log_queries::SERVICE].contains(&service)
             }
         }
     }
@@ -196,10 +188,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         log_queries::large(options, &mut report).await?;
     }
     if options.wants("browser-relay") {
-        relay::browser_relay(options, &mut report).await?;
-    }
-    if options.wants(relay::OUTAGE) && options.against.is_none() {
-        relay::outage(options, &mut report).await?;
+        services::browser_relay(options, &mut report).await?;
     }
     report.write(std::path::Path::new("target/bench"))?;
     println!("\nwritten to target/bench/report.json and target/bench/report.md");

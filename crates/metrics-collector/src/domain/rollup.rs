@@ -60,13 +60,22 @@ impl Rollup {
     /// A rollup of one point.
     pub(crate) fn of_one(point: Point) -> Self {
         Self {
+            sketch: Sketch::of(&[point.value]),
+            exact: Some([point.value; 3]),
+            ..Self::without_sketch(point)
+        }
+    }
+
+    /// A rollup of one point, when nobody will ask for percentiles, or its values are counted elsewhere.
+    pub(crate) fn without_sketch(point: Point) -> Self {
+        Self {
             count: 1,
             sum: point.value,
             min: point.value,
             max: point.value,
             last: point,
-            sketch: Sketch::of(&[point.value]),
-            exact: Some([point.value; 3]),
+            sketch: Sketch::default(),
+            exact: None,
         }
     }
 
@@ -76,7 +85,7 @@ impl Rollup {
         self.add_without_sketch(point);
     }
 
-    /// As [`Rollup::add`], when nobody will ask for percentiles.
+    /// As [`Rollup::add`], to a rollup without a sketch.
     pub(crate) fn add_without_sketch(&mut self, point: Point) {
         self.count += 1;
         self.sum = add(self.sum, point.value);

@@ -1,8 +1,14 @@
 //! Lines of comma-separated values as RFC 4180 has them.
+//!
+//! Spreadsheets take a cell that begins with `=`, `+`, `-` or `@` for a formula, and label values come from anybody who may
+//! send metrics, browsers included. So such a text gets a `'` before it, which they do not show (OWASP, "CSV Injection").
 
 use monlight_shared::clock::iso_seconds;
 
 use crate::domain::number;
+
+/// What a formula can begin with: some programs pass over white space before it, and take the wide forms of the signs, too.
+const FORMULA_STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// A line that is being written.
 pub(super) struct Line<'a> {
@@ -22,11 +28,17 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Adds a text, in quotes where it needs them.
+    /// Adds a text, in quotes where it needs them, and never as a formula.
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
         self.next();
-        if text.contains(['"', ',', '\n', '\r']) {
+        let quoted = text.contains(['"', ',', '\n', '\r']);
+        if quoted {
             self.out.push('"');
+        }
+        if text.starts_with(FORMULA_STARTS) {
+            self.out.push('\'');
+        }
+        if quoted {
             self.out.push_str(&text.replace('"', "\"\""));
             self.out.push('"');
         } else {
@@ -77,5 +89,30 @@ mod tests {
             out,
             "1970-01-01T00:01:00Z,plain,,\"a,\"\"b\"\"\n\",1.500000,,7\r\n"
         );
+    }
+
+    #[test]
+    fn no_text_is_a_formula_and_numbers_stay_numbers() {
+        let check = |text: &str, expected: &str| {
+            let mut out = String::new();
+            Line::begin(&mut out).text(text);
+            assert_eq!(out, expected);
+        };
+        check("=1+1", "'=1+1");
+        check(
+            "=HYPERLINK(\"x\",\"y\")",
+            "\"'=HYPERLINK(\"\"x\"\",\"\"y\"\")\"",
+        );
+        check("+1", "'+1");
+        check("-2", "'-2");
+        check("@sum", "'@sum");
+        check("\t=1", "'\t=1");
+        check("\r=1", "\"'\r=1\"");
+        check("＝1", "'＝1");
+        check("a=1", "a=1");
+        check("'=1", "'=1");
+        let mut out = String::new();
+        Line::begin(&mut out).number(Some(-1.5));
+        assert_eq!(out, "-1.500000");
     }
 }

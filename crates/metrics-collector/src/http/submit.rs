@@ -140,7 +140,8 @@ fn read<'b>(
     };
     let mut faults = Vec::new();
     let mut key = Vec::new();
-    let mut new_places: HashMap<Box<[u8]>, usize> = HashMap::new();
+    // Of each new series, by its key: its place, and how many points name it.
+    let mut new: HashMap<Box<[u8]>, (usize, u64)> = HashMap::new();
     for (index, item) in items.enumerate() {
         let item = match item {
             Ok(item) => item,
@@ -152,10 +153,11 @@ fn read<'b>(
         write_key(&item, &mut key);
         let series = if let Some(id) = state.dictionary.find(epoch, &key) {
             SeriesRef::Known(id)
-        } else if let Some(&place) = new_places.get(key.as_slice()) {
-            SeriesRef::New(place)
+        } else if let Some((place, points)) = new.get_mut(key.as_slice()) {
+            *points += 1;
+            SeriesRef::New(*place)
         } else {
-            let place = read.keys.len();
+            let place = new.len();
             match new_series(&item).map_err(|fault| at_labels(index, fault)) {
                 Ok(new) => read.batch.new.push(new),
                 Err(rejected) if partial => {
@@ -164,13 +166,9 @@ fn read<'b>(
                 }
                 Err(rejected) => return Err(rejected),
             }
-            read.keys.push((key.as_slice().into(), 0));
-            new_places.insert(key.as_slice().into(), place);
+            new.insert(key.as_slice().into(), (place, 1));
             SeriesRef::New(place)
         };
-        if let SeriesRef::New(place) = series {
-            read.keys[place].1 += 1;
-        }
         let time = timestamp::resolve(item.timestamp, now_ms);
         read.replaced += u64::from(time.replaced);
         read.batch.points.push(BatchPoint {
@@ -179,6 +177,12 @@ fn read<'b>(
             value: item.value,
         });
     }
+    let mut new: Vec<_> = new.into_iter().collect();
+    new.sort_unstable_by_key(|(_, (place, _))| *place);
+    read.keys = new
+        .into_iter()
+        .map(|(key, (_, points))| (key, points))
+        .collect();
     Ok((read, faults))
 }
 

@@ -12,6 +12,7 @@ use super::rows::Sketches;
 use crate::domain::block::{self, BlockPoint, Entry};
 use crate::domain::counted_block::{self, Counted};
 use crate::domain::rollup::{Point, Rollup};
+use crate::domain::sketch::Counts;
 
 /// Bits of a block's id below the minute.
 const SEQUENCE_BITS: u32 = 28;
@@ -147,7 +148,47 @@ enum Slot {
     #[default]
     Empty,
     Held(Vec<Point>),
-    Summed(Rollup),
+    Summed(Box<Sum>),
+}
+
+/// What is left of points that were summed up: values that come one by one are counted beside the rollup, which is faster.
+struct Sum {
+    rollup: Rollup,
+    values: Counts,
+}
+
+impl From<Rollup> for Sum {
+    fn from(rollup: Rollup) -> Self {
+        Self {
+            rollup,
+            values: Counts::default(),
+        }
+    }
+}
+
+impl Sum {
+    fn of(points: &[Point]) -> Option<Self> {
+        let (first, others) = points.split_first()?;
+        let mut sum = Self::from(Rollup::without_sketch(*first));
+        sum.values.add(first.value);
+        for point in others {
+            sum.add(*point, true);
+        }
+        Some(sum)
+    }
+
+    fn add(&mut self, point: Point, percentiles: bool) {
+        self.rollup.add_without_sketch(point);
+        if percentiles {
+            self.values.add(point.value);
+        }
+    }
+
+    fn finish(self) -> Rollup {
+        let mut rollup = self.rollup;
+        rollup.sketch.merge(&self.values.into_sketch());
+        rollup
+    }
 }
 
 impl Fold {
@@ -170,29 +211,31 @@ impl Fold {
     fn merge(&mut self, group: u32, rollup: Rollup) {
         let slot = self.slot(group);
         let merged = match std::mem::take(slot) {
-            Slot::Empty => rollup,
+            Slot::Empty => Sum::from(rollup),
             Slot::Held(mut points) => match Rollup::of(&mut points) {
                 Some(mut known) => {
                     known.merge(&rollup);
                     self.held -= points.len();
-                    known
+                    Sum::from(known)
                 }
-                None => rollup,
+                None => Sum::from(rollup),
             },
             Slot::Summed(mut known) => {
-                known.merge(&rollup);
-                known
+                known.rollup.merge(&rollup);
+                *known
             }
         };
-        *self.slot(group) = Slot::Summed(merged);
+        *self.slot(group) = Slot::Summed(Box::new(merged));
     }
 
     fn add(&mut self, group: u32, point: Point) {
         let percentiles = self.percentiles;
         match self.slot(group) {
-            Slot::Summed(rollup) if percentiles => rollup.add(point),
-            Slot::Summed(rollup) => rollup.add_without_sketch(point),
-            slot @ Slot::Empty if !percentiles => *slot = Slot::Summed(Rollup::of_one(point)),
+            Slot::Summed(sum) => sum.add(point, percentiles),
+            slot @ Slot::Empty if !percentiles => {
+                let sum = Sum::from(Rollup::without_sketch(point));
+                *slot = Slot::Summed(Box::new(sum));
+            }
             slot @ Slot::Empty => {
                 *slot = Slot::Held(vec![point]);
                 self.held += 1;
@@ -210,9 +253,9 @@ impl Fold {
     fn sum_up(&mut self) {
         for slot in &mut self.groups {
             if let Slot::Held(points) = slot
-                && let Some(rollup) = Rollup::of(points)
+                && let Some(sum) = Sum::of(points)
             {
-                *slot = Slot::Summed(rollup);
+                *slot = Slot::Summed(Box::new(sum));
             }
         }
         self.held = 0;
@@ -226,7 +269,7 @@ impl Fold {
             .filter_map(|(slot, group)| match slot {
                 Slot::Empty => None,
                 Slot::Held(mut points) => Some((group, Rollup::of(&mut points)?)),
-                Slot::Summed(rollup) => Some((group, rollup)),
+                Slot::Summed(sum) => Some((group, sum.finish())),
             });
         summed.collect()
     }

@@ -20,6 +20,8 @@ use crate::domain::rollup::{Point, Rollup, merge_into};
 
 /// Points of one pass over the blocks of a minute; a series with more gets its percentiles from a sketch.
 const POINTS_A_PASS: usize = 150_000;
+/// Series of one pass: their rollups are held until they are written.
+const SERIES_A_PASS: usize = 2_500;
 /// `last_seen` is written once in so many milliseconds.
 const SEEN_EVERY_MS: i64 = HOUR_MS;
 
@@ -123,7 +125,8 @@ pub(crate) fn passes(series: &[SeriesCount]) -> Vec<&[SeriesCount]> {
     let mut passes = Vec::new();
     let (mut start, mut held) = (0, 0);
     for (place, count) in series.iter().enumerate() {
-        if place > start && held + count.points > POINTS_A_PASS as u64 {
+        let full = held + count.points > POINTS_A_PASS as u64 || place - start >= SERIES_A_PASS;
+        if place > start && full {
             passes.push(&series[start..place]);
             (start, held) = (place, 0);
         }
@@ -364,6 +367,37 @@ pub(super) mod tests {
         assert_eq!(
             dirty_minutes(&conn, i64::MAX, 9).expect("reads"),
             [0_i64; 0]
+        );
+    }
+
+    #[track_caller]
+    fn check_passes(points: &[u64], expected: &[usize]) {
+        let series: Vec<SeriesCount> = points
+            .iter()
+            .zip(0..)
+            .map(|(&points, series)| SeriesCount {
+                name_id: 1,
+                series,
+                points,
+                kind: MetricType::Counter,
+                last_seen: 0,
+            })
+            .collect();
+        let passes = passes(&series);
+        let lengths: Vec<usize> = passes.iter().map(|pass| pass.len()).collect();
+        assert_eq!(lengths, expected);
+        let all: Vec<i64> = passes.concat().iter().map(|count| count.series).collect();
+        assert!(all.into_iter().eq(0..points.len() as i64));
+    }
+
+    #[test]
+    fn a_pass_is_bounded_by_points_and_by_series() {
+        let most = POINTS_A_PASS as u64;
+        check_passes(&[], &[]);
+        check_passes(&[1, most - 1, 1, most + 1, 2], &[2, 1, 1, 1]);
+        check_passes(
+            &vec![1; SERIES_A_PASS * 2 + 1],
+            &[SERIES_A_PASS, SERIES_A_PASS, 1],
         );
     }
 

@@ -78,6 +78,22 @@ async fn rows_as_lines_of_json_and_as_csv() {
 }
 
 #[tokio::test]
+async fn labels_are_never_formulas_in_a_spreadsheet() {
+    let collector = Collector::new(&[]);
+    let labels = json!({"labels": {"page": "=1+1", "@x": "-2"}});
+    let point = with(counter("d", -1.0, START_MS), labels);
+    collector.accept(json!([point])).await;
+    let query = "name=d&format=csv&group_by=page,@x&agg=sum";
+    let (_, csv) = text(&collector, query).await;
+    assert_eq!(
+        csv,
+        "bucket,type,page,'@x,group,sum\r\n2025-01-20T10:00:00Z,counter,'=1+1,'-2,,-1.000000\r\n"
+    );
+    let (_, line) = text(&collector, "name=d&group_by=page").await;
+    assert!(line.contains(r#"{"page": "=1+1"}"#), "{line}");
+}
+
+#[tokio::test]
 async fn a_long_export_comes_in_small_pieces_and_is_whole() {
     let collector = Collector::new(&[]);
     collector.advance(12 * MINUTE);

@@ -4,6 +4,7 @@ mod crash;
 mod dashboard;
 mod discover;
 mod export;
+mod hostile;
 mod import;
 mod ingest;
 mod legacy;

@@ -1,6 +1,5 @@
 //! Alert rules, from points to a receiver.
 
-mod kill;
 mod kinds;
 mod time;
 

@@ -3,7 +3,8 @@
 //! lost is not taken twice.
 //!
 //! The room is bounded by number, bytes and age. What does not fit is refused, so that nothing that was acknowledged has
-//! to go; only what grows too old does.
+//! to go; only what grows too old does. What the other service will not take, though the event is not at fault (as with
+//! 401 or 404 for a single event of a batch), is dead: it is kept, but others do not wait behind it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +20,7 @@ use monlight_shared::store::{Lane, Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 
 use crate::config::OutboxLimits;
-use crate::store::outbox::{self as table, Share};
+use crate::store::outbox::{self as table, Fate, Share};
 use crate::telemetry::EventKind;
 
 /// What a row takes beside its document, about.
@@ -49,18 +50,30 @@ struct Side {
     wake: Notify,
     events: Gauge,
     bytes: Gauge,
+    dead_events: Gauge,
     queued: Counter,
     no_room: Counter,
     delivered: Counter,
     refused: Counter,
     expired: Counter,
+    dead: Counter,
 }
 
 /// What is taken of the room, what is being stored included.
 #[derive(Default)]
 struct Room {
     sides: [Amount; 2],
+    dead: [Amount; 2],
     keys: HashMap<i64, Amount>,
+}
+
+impl Room {
+    fn of(&mut self, kind: EventKind, fate: Fate) -> &mut Amount {
+        match fate {
+            Fate::Waits => &mut self.sides[kind as usize],
+            Fate::Dead => &mut self.dead[kind as usize],
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -111,7 +124,7 @@ impl Outbox {
                 events: share.events,
                 bytes: share.bytes + share.events * ROW_BYTES,
             };
-            room.sides[share.kind as usize].add(amount);
+            room.of(share.kind, share.fate).add(amount);
             room.keys.entry(share.key_id).or_default().add(amount);
         }
         for (name, help, bound) in [
@@ -160,6 +173,11 @@ impl Outbox {
         self.room(|room| room.sides[kind as usize])
     }
 
+    /// What is dead of this service.
+    pub(crate) fn dead(&self, kind: EventKind) -> Amount {
+        self.room(|room| room.dead[kind as usize])
+    }
+
     pub(crate) fn limits(&self) -> OutboxLimits {
         self.0.limits
     }
@@ -189,7 +207,7 @@ impl Outbox {
                     this.side(kind).queued.inc();
                     this.side(kind).wake.notify_one();
                 }
-                Err(_) => this.release(kind, key_id, amount),
+                Err(_) => this.release(kind, Fate::Waits, key_id, amount),
             }
             // Nobody may be left to be told.
             drop(tell.send(stored));
@@ -217,31 +235,72 @@ impl Outbox {
             .await?;
         self.side(kind).count(why, events.len());
         for (_, key_id, bytes) in events {
-            self.release(kind, *key_id, Amount::of_row(*bytes));
+            self.release(kind, Fate::Waits, *key_id, Amount::of_row(*bytes));
         }
         Ok(())
     }
 
-    /// Removes what is too old, which is said: it was acknowledged once.
-    pub(crate) async fn expire(&self, kind: EventKind) -> Result<(), StoreError> {
+    /// Gives events up for dead, as [`Outbox::remove`] takes them; `reason` is what the service said.
+    pub(crate) async fn bury(
+        &self,
+        kind: EventKind,
+        events: &[(i64, i64, usize)],
+        reason: String,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<i64> = events.iter().map(|(id, ..)| *id).collect();
+        self.0
+            .store
+            .write(Lane::Upkeep, 0, move |conn| {
+                table::bury(conn, &ids, &reason)
+            })
+            .await?;
+        self.side(kind).dead.add(events.len() as u64);
+        let bytes = events.iter().map(|(.., bytes)| *bytes);
+        self.shift(kind, bytes, Fate::Waits, Fate::Dead);
+        Ok(())
+    }
+
+    /// Has the dead tried again; how many they were.
+    pub(crate) async fn revive(&self, kind: EventKind) -> Result<usize, StoreError> {
+        let mut count = 0;
+        loop {
+            let revive = move |conn: &_| table::revive(conn, kind);
+            let revived = self.0.store.write(Lane::Upkeep, 0, revive).await?;
+            if revived.is_empty() {
+                return Ok(count);
+            }
+            count += revived.len();
+            let bytes = revived.into_iter().map(|bytes| bytes as usize);
+            self.shift(kind, bytes, Fate::Dead, Fate::Waits);
+            self.side(kind).wake.notify_one();
+        }
+    }
+
+    fn shift(&self, kind: EventKind, documents: impl Iterator<Item = usize>, from: Fate, to: Fate) {
+        self.room(|room| {
+            for amount in documents.map(Amount::of_row) {
+                room.of(kind, from).subtract(amount);
+                room.of(kind, to).add(amount);
+            }
+        });
+        self.show(kind);
+    }
+
+    /// Removes what is too old, which is said: it was acknowledged once. For the task that delivers, if it is what waits.
+    pub(crate) async fn expire(&self, kind: EventKind, fate: Fate) -> Result<(), StoreError> {
         let age = i64::try_from(self.0.limits.age.as_millis()).unwrap_or(i64::MAX);
         let cutoff = self.0.clock.now_ms().saturating_sub(age);
         let mut expired = 0;
         loop {
-            let gone = self
-                .0
-                .store
-                .write(Lane::Upkeep, 0, move |conn| {
-                    table::expire(conn, kind, cutoff)
-                })
-                .await?;
+            let expire = move |conn: &_| table::expire(conn, kind, fate, cutoff);
+            let gone = self.0.store.write(Lane::Upkeep, 0, expire).await?;
             if gone.is_empty() {
                 break;
             }
             expired += gone.len();
             self.side(kind).count(Gone::Expired, gone.len());
             for (key_id, bytes) in gone {
-                self.release(kind, key_id, Amount::of_row(bytes as usize));
+                self.release(kind, fate, key_id, Amount::of_row(bytes as usize));
             }
         }
         if expired > 0 {
@@ -258,7 +317,8 @@ impl Outbox {
         let OutboxLimits { events, bytes, .. } = self.0.limits;
         let reserved = self.room(|room| {
             let (mut all, mut of_key) = (amount, amount);
-            room.sides.iter().for_each(|side| all.add(*side));
+            let kept = room.sides.iter().chain(&room.dead);
+            kept.for_each(|side| all.add(*side));
             of_key.add(room.keys.get(&key_id).copied().unwrap_or_default());
             let fits = all.events <= events
                 && all.bytes <= bytes
@@ -274,9 +334,9 @@ impl Outbox {
         reserved
     }
 
-    fn release(&self, kind: EventKind, key_id: i64, amount: Amount) {
+    fn release(&self, kind: EventKind, fate: Fate, key_id: i64, amount: Amount) {
         self.room(|room| {
-            room.sides[kind as usize].subtract(amount);
+            room.of(kind, fate).subtract(amount);
             if let Some(of_key) = room.keys.get_mut(&key_id) {
                 of_key.subtract(amount);
                 if of_key.events <= 0 {
@@ -291,6 +351,7 @@ impl Outbox {
         let Amount { events, bytes } = self.amount(kind);
         self.side(kind).events.set(events);
         self.side(kind).bytes.set(bytes);
+        self.side(kind).dead_events.set(self.dead(kind).events);
     }
 
     fn room<T>(&self, look: impl FnOnce(&mut Room) -> T) -> T {
@@ -324,11 +385,17 @@ impl Side {
                 "Bytes of the events that wait.",
                 &upstream,
             ),
+            dead_events: registry.gauge(
+                "monlight_relay_outbox_dead_events",
+                "Events that another service will not take and that are kept until they are tried again or too old.",
+                &upstream,
+            ),
             queued: counter("queued"),
             no_room: counter("no_room"),
             delivered: counter("delivered"),
             refused: counter("refused"),
             expired: counter("expired"),
+            dead: counter("dead"),
         }
     }
 

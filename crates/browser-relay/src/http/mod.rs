@@ -9,7 +9,7 @@ mod source_maps;
 mod spool;
 
 use axum::Router;
-use axum::routing::{any, delete, get};
+use axum::routing::{any, delete, get, post};
 use monlight_shared::http::{ApiError, App, Checks, Methods};
 use monlight_shared::service::Context;
 use serde_json::{Map, Value};
@@ -36,6 +36,7 @@ pub(crate) fn router(ctx: &Context, state: State, max_body_bytes: Option<usize>)
             delete(dsn_keys::deactivate).patch(dsn_keys::update),
         )
         .route("/api/outbox", get(outbox::show))
+        .route("/api/outbox/retry", post(outbox::retry))
         .route(
             "/api/source-maps",
             get(source_maps::list).post(source_maps::upload),

@@ -9,7 +9,7 @@ pub(crate) mod symbols;
 
 use monlight_shared::store::Migration;
 
-pub(crate) static MIGRATIONS: [Migration; 5] = [
+pub(crate) static MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 100,
         name: "keys and source maps",
@@ -34,6 +34,11 @@ pub(crate) static MIGRATIONS: [Migration; 5] = [
         version: 104,
         name: "ignored sources of maps",
         sql: include_str!("migrations/0104_ignored_sources.sql"),
+    },
+    Migration {
+        version: 105,
+        name: "dead events of the outbox",
+        sql: include_str!("migrations/0105_dead_events.sql"),
     },
 ];
 

@@ -18,10 +18,23 @@ pub(crate) struct Waiting {
     pub(crate) document: Vec<u8>,
 }
 
-/// What waits of one DSN key.
+/// Whether an event is to be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Waits,
+    /// Nobody tries any more; see `0105_dead_events.sql`.
+    Dead,
+}
+
+impl Fate {
+    pub(crate) const ALL: [Self; 2] = [Self::Waits, Self::Dead];
+}
+
+/// What is kept of one DSN key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Share {
     pub(crate) kind: EventKind,
+    pub(crate) fate: Fate,
     pub(crate) key_id: i64,
     pub(crate) events: i64,
     /// Of the documents.
@@ -65,7 +78,7 @@ pub(crate) fn next(
     most_bytes: usize,
 ) -> Result<Vec<Waiting>, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, key_id, idempotency_key, document FROM outbox WHERE upstream = ?1 ORDER BY id",
+        "SELECT id, key_id, idempotency_key, document FROM outbox WHERE upstream = ?1 AND dead = 0 ORDER BY id",
     )?;
     let mut rows = statement.query([upstream(kind)])?;
     let (mut waiting, mut bytes) = (Vec::new(), 0);
@@ -100,15 +113,16 @@ pub(crate) fn remove(conn: &Connection, ids: &[i64]) -> Result<(), StoreError> {
 pub(crate) fn expire(
     conn: &Connection,
     kind: EventKind,
+    fate: Fate,
     cutoff_ms: i64,
 ) -> Result<Vec<(i64, i64)>, StoreError> {
     // The oldest come first, so this looks at few rows even when none has expired.
     let old: Vec<(i64, i64, i64)> = conn
         .prepare_cached(
             "SELECT id, key_id, length(document) FROM
-               (SELECT * FROM outbox WHERE upstream = ?1 ORDER BY id LIMIT ?3) WHERE queued_at < ?2",
+               (SELECT * FROM outbox WHERE upstream = ?1 AND dead = ?4 ORDER BY id LIMIT ?3) WHERE queued_at < ?2",
         )?
-        .query_map(params![upstream(kind), cutoff_ms, EXPIRED_IN_SLICE], |row| {
+        .query_map(params![upstream(kind), cutoff_ms, EXPIRED_IN_SLICE, fate as i64], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
         .collect::<Result<_, _>>()?;
@@ -123,26 +137,69 @@ pub(crate) fn expire(
 /// Unix milliseconds since when an event waits for the service.
 pub(crate) fn oldest(conn: &Connection, kind: EventKind) -> Result<Option<i64>, StoreError> {
     Ok(conn
-        .prepare_cached("SELECT queued_at FROM outbox WHERE upstream = ?1 ORDER BY id LIMIT 1")?
+        .prepare_cached(
+            "SELECT queued_at FROM outbox WHERE upstream = ?1 AND dead = 0 ORDER BY id LIMIT 1",
+        )?
         .query_row([upstream(kind)], |row| row.get(0))
         .optional()?)
 }
 
-/// What waits.
+/// Gives events up for dead, and keeps what the service said.
+pub(crate) fn bury(conn: &Connection, ids: &[i64], reason: &str) -> Result<(), StoreError> {
+    let mut statement =
+        conn.prepare_cached("UPDATE outbox SET dead = 1, reason = ?2 WHERE id = ?1")?;
+    for id in ids {
+        statement.execute(params![id, reason])?;
+    }
+    Ok(())
+}
+
+/// Has some of the dead events tried again, and answers how long their documents are.
+pub(crate) fn revive(conn: &Connection, kind: EventKind) -> Result<Vec<i64>, StoreError> {
+    let revived = conn
+        .prepare_cached(
+            "UPDATE outbox SET dead = 0, reason = NULL WHERE id IN
+               (SELECT id FROM outbox WHERE upstream = ?1 AND dead = 1 ORDER BY id LIMIT ?2)
+             RETURNING length(document)",
+        )?
+        .query_map(params![upstream(kind), EXPIRED_IN_SLICE], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(revived)
+}
+
+/// What the service said about the dead event that came last.
+pub(crate) fn last_reason(
+    conn: &Connection,
+    kind: EventKind,
+) -> Result<Option<String>, StoreError> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT reason FROM outbox WHERE upstream = ?1 AND dead = 1 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([upstream(kind)], |row| row.get(0))
+        .optional()?
+        .flatten())
+}
+
+/// What is kept.
 pub(crate) fn shares(conn: &Connection) -> Result<Vec<Share>, StoreError> {
     let mut shares = Vec::new();
     for kind in EventKind::ALL {
-        let mut statement = conn.prepare_cached(
-            "SELECT key_id, COUNT(*), SUM(length(document)) FROM outbox WHERE upstream = ?1 GROUP BY key_id",
-        )?;
-        let mut rows = statement.query([upstream(kind)])?;
-        while let Some(row) = rows.next()? {
-            shares.push(Share {
-                kind,
-                key_id: row.get(0)?,
-                events: row.get(1)?,
-                bytes: row.get(2)?,
-            });
+        for fate in Fate::ALL {
+            let mut statement = conn.prepare_cached(
+                "SELECT key_id, COUNT(*), SUM(length(document)) FROM outbox WHERE upstream = ?1 AND dead = ?2
+                 GROUP BY key_id",
+            )?;
+            let mut rows = statement.query([upstream(kind), fate as i64])?;
+            while let Some(row) = rows.next()? {
+                shares.push(Share {
+                    kind,
+                    fate,
+                    key_id: row.get(0)?,
+                    events: row.get(1)?,
+                    bytes: row.get(2)?,
+                });
+            }
         }
     }
     Ok(shares)
@@ -187,6 +244,7 @@ mod tests {
         fill(&conn);
         let share = |kind, key_id, events| Share {
             kind,
+            fate: Fate::Waits,
             key_id,
             events,
             bytes: events * 10,
@@ -201,10 +259,32 @@ mod tests {
             ]
         );
         assert_eq!(
-            expire(&conn, EventKind::Error, 3).unwrap(),
+            expire(&conn, EventKind::Error, Fate::Waits, 3).unwrap(),
             [(0, 10), (0, 10)]
         );
-        assert_eq!(expire(&conn, EventKind::Error, 3).unwrap(), []);
+        assert_eq!(expire(&conn, EventKind::Error, Fate::Waits, 3).unwrap(), []);
         assert_eq!(shares(&conn).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn the_dead_hold_up_nobody_and_can_be_revived() {
+        let conn = database();
+        fill(&conn);
+        bury(&conn, &[1, 5, 77], "404: gone").unwrap();
+        let waiting = || ids(&next(&conn, EventKind::Error, 10, 1000).unwrap());
+        assert_eq!(waiting(), [3]);
+        assert_eq!(oldest(&conn, EventKind::Error).unwrap(), Some(2));
+        let reason = last_reason(&conn, EventKind::Error).unwrap();
+        assert_eq!(reason.as_deref(), Some("404: gone"));
+        assert_eq!(last_reason(&conn, EventKind::Metrics).unwrap(), None);
+        let dead = |share: &&Share| share.fate == Fate::Dead;
+        assert_eq!(shares(&conn).unwrap().iter().filter(dead).count(), 2);
+        // The dead of key 0, and nothing that waits.
+        let expired = expire(&conn, EventKind::Error, Fate::Dead, 3).unwrap();
+        assert_eq!(expired, [(0, 10)]);
+        assert_eq!(revive(&conn, EventKind::Error).unwrap(), [10]);
+        assert_eq!(revive(&conn, EventKind::Error).unwrap(), [0; 0]);
+        assert_eq!(waiting(), [3, 5]);
+        assert_eq!(last_reason(&conn, EventKind::Error).unwrap(), None);
     }
 }

@@ -8,7 +8,7 @@ use monlight_shared::lifecycle::Lifecycle;
 
 use crate::outbox::Gone;
 use crate::state::State;
-use crate::store::outbox::{self as table, Waiting};
+use crate::store::outbox::{self as table, Fate, Waiting};
 use crate::telemetry::EventKind;
 use crate::upstream::Rejected;
 
@@ -16,10 +16,22 @@ use crate::upstream::Rejected;
 const BATCH_BYTES: usize = 512 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// From one look for dead events that are too old to the next.
+const EXPIRE_EVERY: Duration = Duration::from_mins(10);
 /// What a service may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 pub(crate) fn start(lifecycle: &Lifecycle, state: &State) {
+    let dead = state.clone();
+    lifecycle.every("dead events", EXPIRE_EVERY, move || {
+        let state = dead.clone();
+        async move {
+            for kind in EventKind::ALL {
+                state.outbox.expire(kind, Fate::Dead).await?;
+            }
+            Ok(())
+        }
+    });
     for (kind, name) in [
         (EventKind::Error, "outbox of errors"),
         (EventKind::Metrics, "outbox of metrics"),
@@ -46,7 +58,7 @@ async fn deliver(state: &State, kind: EventKind, lifecycle: &Lifecycle) -> Resul
             state.outbox.woken(kind).await;
             continue;
         }
-        state.outbox.expire(kind).await?;
+        state.outbox.expire(kind, Fate::Waits).await?;
         match batch(state, kind, most).await? {
             Step::Went => (pause, most) = (FIRST_PAUSE, MOST_IN_BATCH),
             Step::TooMany(count) => most = (count / 2).max(1),
@@ -98,50 +110,73 @@ async fn batch(state: &State, kind: EventKind, most: usize) -> Result<Step> {
     }
 }
 
-/// Takes out of the outbox what was delivered and what is not wanted.
+/// Takes out of the outbox what was delivered and what is not wanted, and gives up for dead what will not be taken though
+/// it is not at fault.
 async fn settle(
     state: &State,
     kind: EventKind,
     waiting: &[Waiting],
     answers: &[ItemAnswer],
 ) -> Result<Step> {
-    let (mut delivered, mut refused) = (Vec::new(), Vec::new());
-    let mut detail = None;
+    let (mut delivered, mut refused, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut why_refused, mut why_dead) = (String::new(), String::new());
     for (event, answer) in waiting.iter().zip(answers) {
         let row = (event.id, event.key_id, event.document.len());
         match answer.status {
             200..=202 => delivered.push(row),
             400 | 413 | 422 => {
                 refused.push(row);
-                detail = answer.detail.clone().or(detail);
+                why_refused = reason(answer);
             }
-            _ => {}
+            408 | 425 | 429 | 500.. => {}
+            _ => {
+                dead.push(row);
+                why_dead = reason(answer);
+            }
         }
     }
-    let left = waiting.len() - delivered.len() - refused.len();
-    for (rows, why) in [(delivered, Gone::Delivered), (refused, Gone::Refused)] {
-        if rows.is_empty() {
-            continue;
-        }
-        if why == Gone::Refused {
-            let reason: String = detail
-                .iter()
-                .flat_map(|text| text.chars().take(200))
-                .collect();
-            tracing::warn!(
-                upstream = kind.upstream(),
-                events = rows.len(),
-                reason,
-                "events that were kept are refused"
-            );
-        }
-        state.outbox.remove(kind, &rows, why).await?;
+    let left = waiting.len() - delivered.len() - refused.len() - dead.len();
+    let upstream = kind.upstream();
+    if !delivered.is_empty() {
+        state
+            .outbox
+            .remove(kind, &delivered, Gone::Delivered)
+            .await?;
+    }
+    if !refused.is_empty() {
+        let (events, reason) = (refused.len(), why_refused);
+        tracing::warn!(
+            upstream,
+            events,
+            reason,
+            "events that were kept are refused"
+        );
+        state.outbox.remove(kind, &refused, Gone::Refused).await?;
+    }
+    if !dead.is_empty() {
+        let (events, reason) = (dead.len(), why_dead);
+        tracing::error!(
+            upstream,
+            events,
+            reason,
+            "events that were kept are dead: trying again does not help"
+        );
+        state.outbox.bury(kind, &dead, reason).await?;
     }
     Ok(if left == 0 {
         Step::Went
     } else {
         Step::Failed(Duration::ZERO)
     })
+}
+
+/// `404: Not found`, of a length that a log can bear.
+fn reason(answer: &ItemAnswer) -> String {
+    let status = answer.status;
+    match &answer.detail {
+        Some(detail) => format!("{status}: {}", detail.chars().take(200).collect::<String>()),
+        None => status.to_string(),
+    }
 }
 
 /// `[{"key": "…", "document": …}, …]`

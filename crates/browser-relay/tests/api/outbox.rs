@@ -190,6 +190,50 @@ async fn an_event_that_is_refused_later_is_counted_and_does_not_come_again() {
 }
 
 #[tokio::test]
+async fn what_will_not_be_taken_is_dead_until_somebody_tries_it_again() {
+    let world = World::with(&[NO_LIMIT]);
+    three_wait(&world).await;
+    let results = json!({"results": [{"status": 404, "detail": "Not found"}, {"status": 401}, {"status": 201}]});
+    world
+        .tracker
+        .next(Reply::Answer("200 OK", results.to_string()));
+    world.tracker.break_down(false);
+    world.outbox_empty().await;
+    let side = |shown: &Value| shown["upstreams"][0].clone();
+    let shown = side(&world.relay.get("/api/outbox").await.json());
+    assert_eq!((&shown["events"], &shown["dead"]), (&json!(0), &json!(2)));
+    assert_eq!(shown["dead_reason"], "401");
+    assert_eq!(shown["oldest"], Value::Null);
+    // Nobody waits behind the dead.
+    let answer = world.browse(ERRORS, WEB, &numbered(7)).await;
+    assert_eq!(answer.status.as_u16(), 201);
+    let metrics = world.relay.get("/metrics").await.text();
+    for line in [
+        "monlight_relay_outbox_dead_events{upstream=\"error-tracker\"} 2",
+        "monlight_relay_outbox_total{upstream=\"error-tracker\",result=\"dead\"} 2",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+    // They outlive the process.
+    let settings = world.settings();
+    let mut all: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    all.extend(BASE);
+    all.push(NO_LIMIT);
+    let dir = world.relay.stop().await;
+    let relay = TestService::on::<BrowserRelay>(dir, &all);
+    let before = world.tracker.received().len();
+    let retry = async || relay.post("/api/outbox/retry", "").await.expect(200).json();
+    assert_eq!(retry().await, json!({"retried": 2}));
+    let received = world.tracker.received_at_least(before + 1).await;
+    let again: Vec<_> = received[before..].iter().flat_map(items).collect();
+    assert_eq!(again[0].1["message"], "0");
+    assert_eq!(retry().await, json!({"retried": 0}));
+}
+
+#[tokio::test]
 async fn a_batch_that_is_refused_whole_is_cut() {
     let world = World::with(&[NO_LIMIT]);
     three_wait(&world).await;

@@ -11,6 +11,11 @@ const SLICE_BYTES: usize = 256 * 1024;
 /// Rows that one step of upkeep deletes from a table.
 const SWEEP_ROWS: u32 = 200;
 
+/// Free pages that are kept for what comes next.
+const PAGES_TO_SPARE: i64 = 1024;
+/// Pages that one step of upkeep gives back.
+const PAGES_IN_SLICE: u32 = 256;
+
 /// Makes room for a decoded map and returns the number its rows are to carry.
 pub(crate) fn begin(conn: &Connection, now_ms: i64) -> Result<i64, StoreError> {
     conn.prepare_cached("INSERT INTO map_sets (begun_at) VALUES (?1)")?
@@ -52,6 +57,21 @@ pub(crate) fn sweep(conn: &Connection) -> Result<bool, StoreError> {
             .execute([map_set])?;
     }
     Ok(true)
+}
+
+/// Gives some of the pages that hold nothing any more back to the file system; false when there are not many.
+pub(crate) fn shrink(conn: &Connection) -> Result<bool, StoreError> {
+    let free = || conn.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
+    let before = free()?;
+    if before <= PAGES_TO_SPARE {
+        return Ok(false);
+    }
+    let mut statement =
+        conn.prepare_cached(&format!("PRAGMA incremental_vacuum({PAGES_IN_SLICE})"))?;
+    // It frees a page with each row it gives.
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(free()? < before)
 }
 
 /// Takes the rows of one map and writes them to the store in slices. For a thread of one's own.

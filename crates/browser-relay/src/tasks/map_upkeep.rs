@@ -1,4 +1,4 @@
-//! Deletes source maps that are too old or too many, and the rows of maps that are gone.
+//! Deletes source maps that are too old or too many, and the rows of maps that are gone, and gives their room back.
 
 use std::time::Duration;
 
@@ -77,6 +77,7 @@ pub(crate) async fn sweep(state: &State) -> anyhow::Result<()> {
         );
     }
     state.store.in_slices(map_rows::sweep).await?;
+    state.store.in_slices(map_rows::shrink).await?;
     state.maps.recount(&state.store).await?;
     Ok(())
 }

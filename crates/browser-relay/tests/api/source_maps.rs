@@ -223,6 +223,43 @@ async fn a_map_of_5_mib_is_taken_and_used() {
 }
 
 #[tokio::test]
+async fn the_file_shrinks_when_maps_go() {
+    let world = World::new();
+    let mut second = upload(&large_map());
+    second["release"] = json!("2");
+    for body in [upload(&large_map()), second] {
+        world.relay.post_json(PATH, &body).await.expect(201);
+    }
+    let pages = async || {
+        let count = world.relay.ctx.store.read(|conn| {
+            let number = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
+            Ok((
+                number("PRAGMA page_count")?,
+                number("PRAGMA freelist_count")?,
+            ))
+        });
+        count.await.unwrap()
+    };
+    let (before, _) = pages().await;
+    assert!(before > 2000, "{before}");
+    for id in 1..=2 {
+        world
+            .relay
+            .delete(&format!("{PATH}/{id}"))
+            .await
+            .expect(200);
+    }
+    for _ in 0..100_000 {
+        let (all, free) = pages().await;
+        if all < before && free <= 1024 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the file keeps its size: {:?} of {before}", pages().await);
+}
+
+#[tokio::test]
 async fn a_map_that_is_too_large_is_refused() {
     let world = World::with(&[("MAX_SOURCE_MAP_BYTES", "2000")]);
     let map = |length: usize| {

@@ -67,6 +67,12 @@ impl Key {
         is_version_7.then(|| Self(value.to_be_bytes()))
     }
 
+    /// When it was made: Unix milliseconds, as its maker says.
+    pub fn made_at(&self) -> i64 {
+        // 48 bits, which always fit.
+        (u128::from_be_bytes(self.0) >> 80) as i64
+    }
+
     /// As it is stored.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -259,6 +265,7 @@ mod tests {
     fn keys_are_uuids_in_the_order_of_time() {
         let key = Key::new(0x0123_4567_89ab, u64::MAX, 5);
         assert_eq!(key.to_string(), "0123456789ab7fffbfffffff00000005");
+        assert_eq!(key.made_at(), 0x0123_4567_89ab);
         assert_eq!(Key::parse(&key.to_string()), Some(key));
         assert_eq!(
             Key::parse("01234567-89ab-7fff-BFFF-ffff00000005"),

@@ -43,14 +43,15 @@ pub(super) async fn submit(
 ) -> Result<Response, ApiError> {
     let report = read(&state, &body)?;
     drop(body);
-    let taken = take(&state, report, key).await?;
+    let incoming = Incoming::new(report, state.clock.now_ms(), &state.intake);
+    let taken = take(&state, incoming, key).await?;
     Ok(taken.map_or_else(duplicate, |(recorded, fingerprint)| {
         told(recorded, fingerprint)
     }))
 }
 
 /// `POST /api/errors/batch`: reports that somebody kept while this service could not be reached, in their order, each by
-/// itself. 200 with what became of each.
+/// itself. 200 with what became of each. They happened when their keys were made.
 pub(super) async fn submit_batch(
     State(state): State<AppState>,
     ApiBytes(body): ApiBytes,
@@ -58,7 +59,9 @@ pub(super) async fn submit_batch(
     // All are handed to the writer before one is waited for, so they share commits.
     let results = read_batch(&body)?;
     let results = results.into_iter().map(async |item| {
-        let taken = take(&state, read(&state, item.document)?, Some(item.key)).await?;
+        let report = read(&state, item.document)?;
+        let incoming = Incoming::late(report, arrival(&state, item.key), &state.intake);
+        let taken = take(&state, incoming, Some(item.key)).await?;
         Ok(taken.map_or(200, |(recorded, fingerprint)| {
             told(recorded, fingerprint).status().as_u16()
         }))
@@ -75,15 +78,20 @@ fn read(state: &AppState, body: &[u8]) -> Result<ErrorReport, ApiError> {
     })
 }
 
+/// When a report came to whoever kept it, as far as that can be: not in the future, nor before its key would be unknown.
+fn arrival(state: &AppState, key: Key) -> i64 {
+    let now = state.clock.now_ms();
+    let longest = i64::try_from(idempotency::KNOWN_FOR.as_millis()).unwrap_or(i64::MAX);
+    key.made_at().clamp(now.saturating_sub(longest), now)
+}
+
 /// Stores a report; `None` when one with this key was stored before.
 async fn take(
     state: &AppState,
-    report: ErrorReport,
+    incoming: Incoming,
     key: Option<Key>,
 ) -> Result<Option<(Recorded, Fingerprint)>, ApiError> {
-    let size = report.size_bytes();
-    let now = state.clock.now_ms();
-    let incoming = Incoming::new(report, now, &state.intake);
+    let (size, now) = (incoming.size_bytes(), state.clock.now_ms());
     let fingerprint = incoming.fingerprint();
     let (outbox, changed) = (state.alerts.outbox.clone(), Arc::clone(&state.changed));
     let recorded = state

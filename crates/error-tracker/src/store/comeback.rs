@@ -18,11 +18,13 @@ pub(super) struct Reported<'r> {
     /// That of the report.
     pub(super) release: Option<&'r str>,
     pub(super) time_ms: i64,
+    /// It was kept elsewhere since then.
+    pub(super) is_late: bool,
 }
 
 /// Opens the group again if what was decided about it says so, and answers whether it did.
 pub(super) fn reopen_if_due(conn: &Connection, group: &Reported<'_>) -> Result<bool, StoreError> {
-    if group.state == State::Open || !is_due(conn, group)? {
+    if group.state == State::Open || is_outdated(conn, group)? || !is_due(conn, group)? {
         return Ok(false);
     }
     lifecycle::set_open(conn, GroupId::from_stored(group.id))?;
@@ -37,6 +39,12 @@ pub(super) fn reopen_if_due(conn: &Connection, group: &Reported<'_>) -> Result<b
         Some(&detail.to_string()),
     )?;
     Ok(true)
+}
+
+/// Whether the report came before the group was resolved: then it says nothing about the cure.
+fn is_outdated(conn: &Connection, group: &Reported<'_>) -> Result<bool, StoreError> {
+    let may_be = group.is_late && group.state == State::Resolved;
+    Ok(may_be && resolved_at(conn, group.id)? > Some(group.time_ms))
 }
 
 fn is_due(conn: &Connection, group: &Reported<'_>) -> Result<bool, StoreError> {
@@ -94,9 +102,13 @@ fn came_later(
     };
     let cured = match first_seen(cured_in)? {
         Some(time) => Some(time),
-        None => conn
-            .prepare_cached("SELECT resolved_at FROM error_groups WHERE id = ?1")?
-            .query_row([group.id], |row| row.get(0))?,
+        None => resolved_at(conn, group.id)?,
     };
     Ok(cured.is_none_or(|cured| reporting > cured))
+}
+
+fn resolved_at(conn: &Connection, id: i64) -> Result<Option<i64>, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT resolved_at FROM error_groups WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))?)
 }

@@ -45,6 +45,8 @@ pub struct Incoming {
     facets: Vec<Facet>,
     texts: [u8; 16],
     time_ms: i64,
+    /// It came elsewhere at that time, and here only now.
+    is_late: bool,
 }
 
 impl Incoming {
@@ -64,7 +66,21 @@ impl Incoming {
             texts: text_hashes(&report.message, &report.traceback),
             report,
             time_ms,
+            is_late: false,
         }
+    }
+
+    /// A report that somebody kept since `time_ms`.
+    pub fn late(report: ErrorReport, time_ms: i64, intake: &Intake) -> Self {
+        Self {
+            is_late: true,
+            ..Self::new(report, time_ms, intake)
+        }
+    }
+
+    /// See [`ErrorReport::size_bytes`].
+    pub fn size_bytes(&self) -> usize {
+        self.report.size_bytes()
     }
 
     /// Shown as that of its group.
@@ -127,6 +143,7 @@ pub fn record(conn: &Connection, incoming: &Incoming) -> Result<Recorded, StoreE
             count,
             release: incoming.report.release.as_deref(),
             time_ms: incoming.time_ms,
+            is_late: incoming.is_late,
         },
     )?;
     if count == KEPT_OCCURRENCES + 1 {

@@ -79,3 +79,68 @@ async fn a_batch_is_answered_item_by_item() {
         .expect(200);
     assert_eq!(total(&service).await, 2);
 }
+
+#[tokio::test]
+async fn what_was_kept_elsewhere_has_the_time_when_it_came_there() {
+    const HOUR_MS: i64 = 3_600_000;
+    let service = TestService::new::<ErrorTracker>(&[]);
+    let deliver = async |made_at: i64, counter: u32, message: &str| {
+        let key = Key::new(made_at, 2, counter).to_string();
+        let batch = json!([{"key": key, "document": report(message)}]);
+        service
+            .post_json("/api/errors/batch", &batch)
+            .await
+            .expect(200);
+    };
+    let times = async || {
+        let group = service.get("/api/errors/1").await.json();
+        let occurrences = group["occurrences"]
+            .as_array()
+            .expect("occurrences")
+            .clone();
+        let times = occurrences
+            .iter()
+            .map(|one| one["timestamp"].as_str().expect("a time").to_owned());
+        (
+            group["last_seen"].clone(),
+            group["status"].clone(),
+            times.collect::<Vec<_>>(),
+        )
+    };
+    deliver(NOW_MS - 2 * HOUR_MS, 1, "m").await;
+    let (last_seen, _, seen) = times().await;
+    assert_eq!(
+        (last_seen, seen),
+        (
+            json!("2025-01-20T08:00:00Z"),
+            vec!["2025-01-20T08:00:00Z".to_owned()]
+        )
+    );
+    // A clock that is ahead, and one that is far behind.
+    deliver(NOW_MS + 5 * HOUR_MS, 2, "m").await;
+    deliver(0, 3, "m").await;
+    let (last_seen, _, mut seen) = times().await;
+    seen.sort_unstable();
+    assert_eq!(last_seen, "2025-01-20T10:00:00Z");
+    assert_eq!(
+        seen,
+        [
+            "2025-01-17T10:00:00Z",
+            "2025-01-20T08:00:00Z",
+            "2025-01-20T10:00:00Z"
+        ]
+    );
+    // What came before the group was resolved does not bring it back.
+    service
+        .post_json("/api/errors/1/resolve", &json!({}))
+        .await
+        .expect(200);
+    deliver(NOW_MS - HOUR_MS, 4, "m").await;
+    let state = async || {
+        let list = service.get("/api/errors?resolved=true").await.json();
+        list["errors"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(state().await, 1);
+    deliver(NOW_MS, 5, "m").await;
+    assert_eq!(state().await, 0);
+}

@@ -6,6 +6,7 @@ mod discover;
 mod export;
 mod hostile;
 mod import;
+mod import_crash;
 mod ingest;
 mod legacy;
 mod model;

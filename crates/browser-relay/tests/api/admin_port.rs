@@ -47,6 +47,16 @@ fn strangers_reach_the_browser_routes_and_health_only() {
         assert_eq!(door.get("/health").unwrap().0, 200);
         assert_eq!(door.post(path, event.as_bytes()).unwrap().0, 201);
     }
+    // The health check asks the port for strangers.
+    let check = Command::new(BINARY)
+        .arg("--healthcheck")
+        .env_clear()
+        .env("HOST", "127.0.0.1")
+        .env("PORT", relay.port().to_string())
+        .env("ADMIN_PORT", "1")
+        .output()
+        .unwrap();
+    assert_eq!(check.status.code(), Some(0), "{check:?}");
     let (_, figures) = admin.get("/metrics").unwrap();
     let figures = String::from_utf8(figures).unwrap();
     for line in [

@@ -88,6 +88,11 @@ impl TestProcess {
             .sum()
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its number.
     pub fn pid(&self) -> u32 {
         self.child.id()

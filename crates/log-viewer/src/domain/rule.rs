@@ -138,10 +138,7 @@ fn parse(body: &[u8]) -> Result<Body, String> {
 /// The query string of a filter that is given as one, or as an object of parameters.
 fn query_of(value: &Value) -> Result<String, String> {
     let pairs: Vec<(String, String)> = match value {
-        Value::String(text) => Query::parse(text.trim_start_matches('?'))
-            .pairs()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        Value::String(text) => rules::pairs(text),
         Value::Object(parameters) => parameters
             .iter()
             .map(|(name, value)| values_of(name, value))

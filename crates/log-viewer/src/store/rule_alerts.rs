@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use monlight_shared::notify::outbox::{Alert, Covered, DIGEST};
-use monlight_shared::notify::rules::{Counter, Digest};
+use monlight_shared::notify::rules::Digest;
 use monlight_shared::notify::{Message, Source};
 use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -34,14 +34,7 @@ impl Source for RuleAlerts {
     }
 
     fn summary(&self, conn: &Connection, covered: Covered) -> Result<String, StoreError> {
-        let mut counter = Counter::default();
-        let mut statement = conn.prepare_cached(COVERED)?;
-        let mut rows = statement.query((covered.first, covered.last))?;
-        while let Some(row) = rows.next()? {
-            let name: String = row.get(1)?;
-            counter.add(row.get(0)?, &name, row.get(2)?);
-        }
-        counter.finish().write()
+        Digest::of(conn, COVERED, covered)
     }
 }
 

@@ -75,8 +75,8 @@ struct ActiveJson {
 impl RuleJson {
     fn of(stored: &StoredRule, look: Option<Look>, [pending, firing]: [i64; 2]) -> Self {
         let look_state = match &look {
-            Some(_) if firing > 0 => "firing",
-            Some(_) if pending > 0 => "pending",
+            _ if firing > 0 => "firing",
+            _ if pending > 0 => "pending",
             Some(look) if look.fault.is_none() && look.groups > 0 => "ok",
             // Nothing to read, or not looked at yet.
             _ => "unknown",
@@ -116,6 +116,7 @@ impl RuleJson {
         };
         let counts = [count(Phase::Pending), count(Phase::Firing)];
         let look = state.rules.look(stored.id, stored.revision);
+        let has_channels = !state.rules.alerts().outbox.channels().is_empty();
         let active = groups
             .iter()
             .filter(|known| known.group.phase != Phase::Calm);
@@ -127,7 +128,11 @@ impl RuleJson {
             },
             since: iso_seconds(known.group.since_ms),
             value: known.value,
-            told: known.group.told_ms.map(iso_seconds),
+            told: known
+                .group
+                .told_ms
+                .filter(|_| has_channels)
+                .map(iso_seconds),
         });
         Self {
             active: Some(active.collect()),

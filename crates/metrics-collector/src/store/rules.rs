@@ -300,7 +300,7 @@ fn act(
         event.add(conn, spec)
     };
     let tell = |happened: Happened, event: Option<i64>| -> Result<(), StoreError> {
-        let Some(event) = event else {
+        let Some(event) = event.filter(|_| !outbox.channels().is_empty()) else {
             return Ok(());
         };
         outbox.note(conn, happened as i64, event, now_ms)?;

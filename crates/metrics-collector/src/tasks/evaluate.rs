@@ -70,10 +70,16 @@ impl Evaluator {
             .store
             .read(|conn| Ok((rules::looked(conn)?, rules::all(conn)?)))
             .await?;
-        if known.at_ms == Some(end_ms) {
+        let is_idle = !all.iter().any(|stored| stored.rule.enabled);
+        if known.at_ms == Some(end_ms) || is_idle && known.at_ms.is_none() {
             return Ok(());
         }
-        let looked = self.passed(known, end_ms, now_ms);
+        let looked = if is_idle {
+            // Nobody looks, so time that passes is no outage.
+            Looked::default()
+        } else {
+            self.passed(known, end_ms, now_ms)
+        };
         let until = started + state.config.alert_interval / 2;
         let has_time = || go_on() && state.clock.monotonic() < until;
         self.look_with_all(&all, looked, now_ms, has_time).await?;

@@ -1,5 +1,6 @@
 //! Alert rules, from points to a receiver.
 
+mod kill;
 mod kinds;
 mod time;
 

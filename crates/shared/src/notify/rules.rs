@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::outbox::Covered;
 use super::{Message, Tone, text};
 use crate::clock::iso_seconds;
 use crate::http::{ApiError, Query};
@@ -89,6 +91,14 @@ pub fn parameters(query: &str) -> Map<String, Value> {
         }
     }
     json
+}
+
+/// The parameters of a query string, in their order, as people give it.
+pub fn pairs(query: &str) -> Vec<(String, String)> {
+    Query::parse(query.trim_start_matches('?'))
+        .pairs()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Adds a parameter to a query string.
@@ -199,7 +209,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// From what [`Digest::write`] wrote.
+    /// From what [`Digest::of`] wrote.
     ///
     /// # Errors
     /// It did not.
@@ -208,11 +218,23 @@ impl Digest {
             .map_err(|fault| StoreError::Job(format!("cannot read a digest: {fault}")))
     }
 
-    /// As it is stored.
+    /// The digest of alerts, as it is stored. `sql` finds them by their first and last number: rule, its name, and what the
+    /// service counts of each.
     ///
     /// # Errors
-    /// None that is known.
-    pub fn write(&self) -> Result<String, StoreError> {
+    /// Those of the database.
+    pub fn of(conn: &Connection, sql: &str, covered: Covered) -> Result<String, StoreError> {
+        let mut counter = Counter::default();
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut rows = statement.query((covered.first, covered.last))?;
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(1)?;
+            counter.add(row.get(0)?, &name, row.get(2)?);
+        }
+        counter.finish().write()
+    }
+
+    fn write(&self) -> Result<String, StoreError> {
         serde_json::to_string(self)
             .map_err(|fault| StoreError::Job(format!("cannot write a digest: {fault}")))
     }
@@ -220,11 +242,11 @@ impl Digest {
 
 /// Counts alerts; there are few rules, so this holds little.
 #[derive(Debug, Default)]
-pub struct Counter(HashMap<i64, (String, i64, i64)>, i64);
+struct Counter(HashMap<i64, (String, i64, i64)>, i64);
 
 impl Counter {
     /// One more alert of a rule.
-    pub fn add(&mut self, rule: i64, name: &str, counts: i64) {
+    fn add(&mut self, rule: i64, name: &str, counts: i64) {
         let known = self.0.entry(rule).or_default();
         if known.0 != name {
             name.clone_into(&mut known.0);
@@ -235,7 +257,7 @@ impl Counter {
     }
 
     /// The digest.
-    pub fn finish(self) -> Digest {
+    fn finish(self) -> Digest {
         let mut top: Vec<(String, i64, i64)> = self.0.into_values().collect();
         top.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
         let (rules, counts) = (top.len() as i64, top.iter().map(|rule| rule.2).sum());

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use monlight_shared::http::Query;
 use monlight_shared::notify::Kind as ChannelKind;
 use monlight_shared::notify::rules::{self, LONGEST_PAUSE, LONGEST_WINDOW, shown};
 use serde_json::{Map, Value};
@@ -333,10 +332,7 @@ fn query_of(
     usual: Aggregate,
 ) -> Result<(Measure, Vec<String>), String> {
     let pairs: Vec<(String, String)> = match value {
-        Value::String(text) => Query::parse(text.trim_start_matches('?'))
-            .pairs()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        Value::String(text) => rules::pairs(text),
         Value::Object(parameters) => parameters
             .iter()
             .map(|(name, value)| Ok((name.clone(), text_of(member, name, value)?)))

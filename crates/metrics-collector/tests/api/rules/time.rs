@@ -1,5 +1,6 @@
 //! Rules and the time: quiet hours, restarts, outages.
 
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::{RULES, hook, ready, sum_above, titles};
@@ -109,4 +110,28 @@ async fn an_outage_of_the_service_is_no_absence() {
     collector.minute_of(json!([])).await;
     assert_eq!(collector.state_of(absence).await["firing"], 1);
     assert_eq!(collector.state_of(firing).await["firing"], 0);
+}
+
+#[tokio::test]
+async fn a_time_without_rules_is_no_outage() {
+    let collector = Collector::new(&[]);
+    collector.advance(30_000);
+    let rule = collector.rule(sum_above(5.0)).await;
+    collector.minute(6.0).await;
+    let path = format!("{RULES}/{rule}");
+    let off = json!({"enabled": false});
+    collector.send(Method::PATCH, &path, &off).await.expect(200);
+    collector.minute(6.0).await;
+    collector.advance(HOUR);
+    let below = with(sum_above(5.0), json!({"condition": "<"}));
+    let below = collector.rule(below).await;
+    collector.minute(1.0).await;
+    assert_eq!(collector.state_of(below).await["state"], "firing");
+    // Nobody was told: there is no channel.
+    let history = collector.get(&format!("{RULES}/{below}/history")).await;
+    assert_eq!(history["events"][0]["told"], Value::Null);
+    assert_eq!(
+        collector.state_of(below).await["active"][0]["told"],
+        Value::Null
+    );
 }

@@ -203,7 +203,7 @@ pub(crate) async fn settled(target: &Target) -> anyhow::Result<()> {
 }
 
 /// The sum over all lines of a metric.
-fn value(text: &str, name: &str) -> f64 {
+pub(crate) fn value(text: &str, name: &str) -> f64 {
     let lines = text.lines().filter(|line| line.starts_with(name));
     lines
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())

@@ -21,6 +21,7 @@ mod logs;
 mod metrics_queries;
 mod payload;
 mod process;
+mod relay;
 mod report;
 mod services;
 mod target;
@@ -37,7 +38,7 @@ use process::Process;
 use report::{Report, Row};
 use target::Phase;
 
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "error-tracker",
     LARGE,
     "metrics-collector",
@@ -45,6 +46,7 @@ const SERVICES: [&str; 7] = [
     "log-viewer",
     log_queries::SERVICE,
     "browser-relay",
+    relay::OUTAGE,
 ];
 
 /// The error tracker with a large database: minutes and 2 GB of disk, so only when it is asked for.
@@ -139,7 +141,13 @@ impl Options {
             Some(wanted) => wanted == service,
             None => {
                 self.full
-                    || ![LARGE, metrics_queries::SERVICE, log_queries::SERVICE].contains(&service)
+                    || ![
+                        LARGE,
+                        metrics_queries::SERVICE,
+                        log_queries::SERVICE,
+                        relay::OUTAGE,
+                    ]
+                    .contains(&service)
             }
         }
     }
@@ -188,7 +196,10 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         log_queries::large(options, &mut report).await?;
     }
     if options.wants("browser-relay") {
-        services::browser_relay(options, &mut report).await?;
+        relay::browser_relay(options, &mut report).await?;
+    }
+    if options.wants(relay::OUTAGE) && options.against.is_none() {
+        relay::outage(options, &mut report).await?;
     }
     report.write(std::path::Path::new("target/bench"))?;
     println!("\nwritten to target/bench/report.json and target/bench/report.md");

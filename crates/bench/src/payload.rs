@@ -246,13 +246,14 @@ pub(crate) fn docker_line(message: &str, second: u64, nanosecond: u64) -> String
     )
 }
 
-/// Browser errors of about 2 KB.
+/// Browser errors of about 2 KB: three frames of a script that has a map, and others of one that has none.
 pub(crate) fn browser_errors(count: usize) -> Vec<String> {
     (0..count)
         .map(|n| {
             let mut stack = format!("TypeError: Cannot read properties of undefined (reading 'price{}')\n", n % 100);
             for depth in 0..14 {
-                let _ = writeln!(stack, "    at f{depth} (https://shop.example/assets/app.min.js:1:{})", 1000 + (n % 100) * 37 + depth * 411);
+                let script = if depth < 3 { "shop.example/assets/app.min.js" } else { "cdn.example/lib/vendor.js" };
+                let _ = writeln!(stack, "    at f{depth} (https://{script}:1:{})", 1000 + n * 3701 + depth * 411);
             }
             serde_json::json!({
                 "type": "TypeError",
@@ -262,9 +263,88 @@ pub(crate) fn browser_errors(count: usize) -> Vec<String> {
                 "user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
                 "session_id": format!("5ad8ba5d-0000-4000-8000-{:012}", n % 500),
                 "context": {"cart": n % 7},
+                "release": "bench",
                 "timestamp": "2026-11-22T02:11:01.431Z",
             })
             .to_string()
         })
         .collect()
+}
+
+/// Batches of 10 browser metrics over 200 pages.
+pub(crate) fn browser_batches(count: usize) -> Vec<String> {
+    (0..count)
+        .map(|n| {
+            let metrics: Vec<_> = (0..10)
+                .map(|item| {
+                    serde_json::json!({
+                        "name": format!("web_vitals_{}", ["lcp", "inp", "cls", "fcp", "ttfb"][item % 5]),
+                        "type": "histogram",
+                        "value": 100 + (n * 37 + item * 211) % 3000,
+                        "labels": {"page": format!("/shop/{}", n % 200), "session_id": format!("s{}", n % 500)},
+                    })
+                })
+                .collect();
+            serde_json::json!({"metrics": metrics, "url": "https://shop.example/shop"}).to_string()
+        })
+        .collect()
+}
+
+/// A source map of nearly `bytes`, half of it mappings of one line and half the text of the sources.
+pub(crate) fn source_map(bytes: usize) -> String {
+    const LINE: &str =
+        "export const total = (items) => items.reduce((sum, item) => sum + item.price, 0);\n";
+    const SOURCES: i64 = 200;
+    const NAMES: i64 = 500;
+    let lines = bytes as i64 / 2 / SOURCES / (LINE.len() as i64 + 4);
+    let mut mappings = String::with_capacity(bytes / 2 + 16);
+    let mut last = [0; 5];
+    // Every token eight columns on; as a bundler, source after source, up and down in each, with a name now and then.
+    let all = bytes as i64 / 2 / 8;
+    for token in 0..all {
+        let place = [
+            token * 8,
+            token * SOURCES / all,
+            token * 7 / 3 % lines,
+            token * 5 % 80,
+            token / 3 % NAMES,
+        ];
+        let fields = if token % 3 == 0 { 5 } else { 4 };
+        if token > 0 {
+            mappings.push(',');
+        }
+        for (now, last) in place.iter().zip(&mut last).take(fields) {
+            push_vlq(&mut mappings, now - *last);
+            *last = *now;
+        }
+    }
+    let content = LINE.repeat(lines as usize);
+    let map = serde_json::json!({
+        "version": 3,
+        "sources": (0..SOURCES).map(|n| format!("src/module{n}.ts")).collect::<Vec<_>>(),
+        "sourcesContent": vec![content; SOURCES as usize],
+        "names": (0..NAMES).map(|n| format!("name{n}")).collect::<Vec<_>>(),
+        "mappings": mappings,
+    });
+    let map = map.to_string();
+    assert!(
+        (bytes * 8 / 10..=bytes).contains(&map.len()),
+        "{} bytes",
+        map.len()
+    );
+    map
+}
+
+/// A number of a mapping (ECMA-426): the sign in the lowest bit, five bits a digit, the lowest first.
+fn push_vlq(out: &mut String, number: i64) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut rest = number.unsigned_abs() << 1 | u64::from(number < 0);
+    loop {
+        let more = if rest > 31 { 32 } else { 0 };
+        out.push(char::from(DIGITS[(rest & 31 | more) as usize]));
+        rest >>= 5;
+        if rest == 0 {
+            return;
+        }
+    }
 }

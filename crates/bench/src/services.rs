@@ -1,10 +1,10 @@
-//! The loads of the metrics collector and the relay.
+//! The loads of the metrics collector.
 
 use crate::Options;
 use crate::load::{self, Requests};
 use crate::payload;
 use crate::report::Report;
-use crate::target::{EMPTY_ROUTES, KEY, Load, Phase, Target};
+use crate::target::{Load, Phase, Target};
 
 const POINTS: usize = 100;
 
@@ -47,46 +47,4 @@ pub(crate) async fn metrics_collector(
     );
     report.add(target.measure(&phase, &queries, 1.0).await?);
     target.stop()
-}
-
-/// Browser errors of 2 KB, forwarded to a real tracker.
-pub(crate) async fn browser_relay(options: &Options, report: &mut Report) -> anyhow::Result<()> {
-    let tracker = Target::start(
-        &Options {
-            against: None,
-            service: None,
-            ..options.clone()
-        },
-        "error-tracker",
-        &[],
-    )?;
-    let more = [
-        ("ERROR_TRACKER_URL", format!("http://{}", tracker.address)),
-        ("ERROR_TRACKER_API_KEY", KEY.to_owned()),
-        (
-            "METRICS_COLLECTOR_URL",
-            format!("http://{}", tracker.address),
-        ),
-        ("METRICS_COLLECTOR_API_KEY", KEY.to_owned()),
-        ("DSN_KEYS", format!("shop:{KEY}")),
-    ];
-    let target = Target::start(options, "browser-relay", &more)?;
-    let headers = [("X-Monlight-Key", target.key.as_str())];
-    let requests: Vec<_> = payload::browser_errors(1000)
-        .iter()
-        .map(|body| load::post("/api/browser/errors", &headers, body))
-        .collect();
-    let requests = Requests::from(requests);
-    let load = Load {
-        service: "browser-relay",
-        what: "2 KB browser errors to the tracker",
-        unit: "event",
-        requests: &requests,
-        each: 1.0,
-        yardsticks: EMPTY_ROUTES,
-        goals: [&[], &[]],
-    };
-    load.run(&target, options.time, report).await?;
-    target.stop()?;
-    tracker.stop()
 }

@@ -33,7 +33,7 @@ bundles change by a line each. A second run changes nothing.
   inject   only give debug ids
 
 Options:
-  --url URL          base URL of the relay (or MONLIGHT_URL)
+  --url URL          base URL of the relay (or MONLIGHT_URL); with an ADMIN_PORT, that one
   --project P        project of the maps (or MONLIGHT_PROJECT)
   --release R        release of the maps (or MONLIGHT_RELEASE); optional, as debug ids need none
   --url-prefix URL   where the folder is served, such as https://shop.example/assets/ (default /)

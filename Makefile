@@ -116,7 +116,7 @@ image: release ## Docker images from the binaries built here, then a smoke test 
 FUZZ := crates/browser-relay/fuzz
 SECONDS ?= 60
 
-fuzz: ## Throw broken stacks, source maps and events at the relay's parsers, SECONDS=60 each (installs nightly Rust and cargo-fuzz)
+fuzz: ## Throw broken stacks, source maps, uploads and events at the relay's parsers, SECONDS=60 each (installs nightly Rust and cargo-fuzz)
 	@rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
 	@cargo fuzz --version >/dev/null 2>&1 || cargo +nightly install cargo-fuzz --locked
 	cd $(FUZZ) && for target in $$(cargo +nightly fuzz list); do \

@@ -230,6 +230,7 @@ describe("origins", () => {
       const answer = await fetch(stack.url("browser-relay", "/metrics"), { headers: { "X-API-Key": ADMIN_KEY } });
       return Number(/^monlight_relay_events_in_flight (\d+)$/m.exec(await answer.text())[1]);
     };
+    const page = await open("allowed");
     // As many events of one key as may be under way, none of which comes to its end.
     const held = Array.from({ length: 96 }, () => {
       const headers = { "Content-Type": "application/json", "Content-Length": "100", "X-Monlight-Key": keys.plain };
@@ -240,7 +241,6 @@ describe("origins", () => {
     });
     try {
       await eventually("96 events under way", async () => (await inFlight()) === 96);
-      const page = await open("allowed");
       const answer = await sendFrom(page, { url: door.url + METRICS, key: keys.plain, body: batch("cors_total") });
       assert.deepEqual({ ...answer, text: JSON.parse(answer.text).detail }, { status: 503, type: "cors", text: "Too many events at the same time", retryAfter: "1" });
     } finally {

@@ -22,7 +22,7 @@ export const DSN = "e2e0000000000000000000000000feed";
 export const PROJECT = "shop-web";
 
 /** Polls `probe` until it answers something truthy; fails with `what` after `seconds`. */
-export async function eventually(what, probe, seconds = 20) {
+export async function eventually(what, probe, seconds = 30) {
   const deadline = performance.now() + seconds * 1000;
   let last;
   for (;;) {

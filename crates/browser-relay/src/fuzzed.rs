@@ -10,6 +10,8 @@ mod event;
 mod source_map;
 #[path = "../fuzz/src/stack.rs"]
 mod stack;
+#[path = "../fuzz/src/upload.rs"]
+mod upload;
 
 #[track_caller]
 fn check_seeds(target: &str, check: fn(&[u8])) {
@@ -29,4 +31,5 @@ fn seeds_hold() {
     check_seeds("event", event::check);
     check_seeds("source_map", source_map::check);
     check_seeds("stack", stack::check);
+    check_seeds("upload", upload::check);
 }

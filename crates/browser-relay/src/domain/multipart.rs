@@ -172,7 +172,8 @@ impl Parser {
             .take_while(|byte| matches!(byte, b' ' | b'\t'))
             .count();
         let line_end = bytes.get(padding..).unwrap_or_default();
-        if line_end.starts_with(b"\r\n") {
+        let fits = padding <= MOST_PADDING;
+        if fits && line_end.starts_with(b"\r\n") {
             self.state = State::Head;
             self.parts += 1;
             if self.parts > MOST_PARTS {
@@ -181,8 +182,7 @@ impl Parser {
             // The line end stays: with it, a head without lines ends as any other.
             return Ok(Some(padding));
         }
-        let may_come =
-            padding <= MOST_PADDING && (line_end.is_empty() || line_end == b"\r" || bytes == b"-");
+        let may_come = fits && (line_end.is_empty() || line_end == b"\r" || bytes == b"-");
         if may_come {
             return Ok(None);
         }
@@ -196,7 +196,7 @@ impl Parser {
     ) -> Result<Option<usize>, E> {
         let end = match find(bytes, b"\r\n\r\n") {
             Found::At(end) if end <= LONGEST_HEAD => end,
-            Found::Until(_) if bytes.len() <= LONGEST_HEAD => return Ok(None),
+            Found::Until(place) if place <= LONGEST_HEAD => return Ok(None),
             _ => return Err(Fault("the head of a part is too long").into()),
         };
         let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default());
@@ -324,6 +324,23 @@ mod tests {
             "the head of a part is too long",
         );
         check_fault(&"--xYz\r\n\r\n\r\n".repeat(33), "it has more than 32 parts");
+    }
+
+    #[test]
+    fn limits_are_the_same_however_the_body_is_cut() {
+        let padded = |blanks: usize| format!("--xYz{}\r\n\r\ndata\r\n--xYz--", " ".repeat(blanks));
+        // The line end before the head counts.
+        let headed =
+            |bytes: usize| format!("--xYz\r\n{}\r\n\r\ndata\r\n--xYz--", "a".repeat(bytes - 2));
+        for size in [1, 3, 64, 10_000] {
+            assert!(parts(padded(MOST_PADDING).as_bytes(), size).is_ok());
+            assert!(parts(headed(LONGEST_HEAD).as_bytes(), size).is_ok());
+        }
+        check_fault(
+            &padded(MOST_PADDING + 1),
+            "a boundary is followed by something else",
+        );
+        check_fault(&headed(LONGEST_HEAD + 1), "the head of a part is too long");
     }
 
     /// `"no form"` and `"none"` are what they say.

@@ -87,6 +87,7 @@ fn read_map<R: Read>(json: &mut Json<R>, may_have_sections: bool) -> Result<Surv
     let mut debug_id = None;
     let (mut version, mut sources, mut names, mut mappings, mut sections) =
         (None, None, None, None, None);
+    let mut contents = None;
     let mut members = json.open_object()?;
     while let Some(key) = json.next_member(&mut members)? {
         let twice = match key.as_str() {
@@ -94,6 +95,7 @@ fn read_map<R: Read>(json: &mut Json<R>, may_have_sections: bool) -> Result<Surv
             "sources" => sources.replace(count(json)?).is_some(),
             "names" => names.replace(count(json)?).is_some(),
             "mappings" => mappings.replace(is_text(json)?).is_some(),
+            "sourcesContent" => contents.replace(json.skip()?).is_some(),
             "sections" if may_have_sections => sections.replace(read_sections(json)?).is_some(),
             "sections" => return Err(MapFault::at("sections inside of sections")),
             "sourceRoot" => {
@@ -308,6 +310,10 @@ mod tests {
             "version 2, expected 3",
         );
         check_fault("{\"version\":3,\"version\":3}", "version is given twice");
+        check_fault(
+            "{\"sourcesContent\":[],\"sourcesContent\":[\"a\"]}",
+            "sourcesContent is given twice",
+        );
         check_fault("{\"version\":3,\"sections\":{}}", "sections are no array");
         check_fault("{\"version\":3,\"sections\":[]}", "sections are empty");
         check_fault(

@@ -88,14 +88,21 @@ fn read_rule(row: &Row<'_>) -> Result<StoredRule, StoreError> {
     })
 }
 
-/// All rules by their numbers.
+/// All rules by their numbers. One that cannot be understood, as after a step back to an older version, is left out.
 pub(crate) fn all(conn: &Connection) -> Result<Vec<StoredRule>, StoreError> {
     let mut statement =
         conn.prepare_cached(&format!("SELECT {COLUMNS} FROM alert_rules ORDER BY id"))?;
     let mut rows = statement.query([])?;
     let mut rules = Vec::new();
     while let Some(row) = rows.next()? {
-        rules.push(read_rule(row)?);
+        match read_rule(row) {
+            Ok(rule) => rules.push(rule),
+            Err(fault @ StoreError::Job(_)) => {
+                let id: i64 = row.get(0)?;
+                tracing::error!(rule = id, %fault, "an alert rule is left out");
+            }
+            Err(fault) => return Err(fault),
+        }
     }
     Ok(rules)
 }

@@ -96,6 +96,8 @@ impl Evaluator {
                 from_ms: at_ms,
                 until_ms: now_ms,
             },
+            // What is still to come was noted before the clock was set back.
+            _ if known.outage.until_ms > now_ms => Outage::default(),
             _ => known.outage,
         };
         Looked {

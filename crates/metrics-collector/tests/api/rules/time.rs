@@ -1,6 +1,8 @@
 //! Rules and the time: quiet hours, restarts, outages.
 
 use axum::http::Method;
+use monlight_shared::store::Lane;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{RULES, hook, ready, sum_above, titles};
@@ -134,4 +136,39 @@ async fn a_time_without_rules_is_no_outage() {
         collector.state_of(below).await["active"][0]["told"],
         Value::Null
     );
+}
+
+#[tokio::test]
+async fn a_clock_that_was_wrong_for_a_while_silences_nothing() {
+    let collector = Collector::new(&[]);
+    collector.advance(30_000);
+    let rule = json!({"condition": "<", "for_seconds": 60});
+    let rule = collector.rule(with(sum_above(5.0), rule)).await;
+    collector.minute(6.0).await;
+    let right = collector.service.ctx.clock.now();
+    collector.advance(1000 * HOUR);
+    collector.look().await;
+    assert_eq!(collector.state_of(rule).await["fired"], 0);
+    collector.service.clock.set(right);
+    for _ in 0..2 {
+        collector.minute(1.0).await;
+    }
+    assert_eq!(collector.state_of(rule).await["firing"], 1);
+}
+
+#[tokio::test]
+async fn a_rule_that_cannot_be_understood_is_left_out() {
+    let collector = Collector::new(&[]);
+    collector.advance(30_000);
+    let rule = collector.rule(sum_above(5.0)).await;
+    let other = |conn: &Connection| {
+        let sql = "INSERT INTO alert_rules (spec, enabled, created_ms, updated_ms) VALUES ('{\"kind\": \"guess\"}', 1, 0, 0)";
+        Ok(conn.execute_batch(sql)?)
+    };
+    let store = &collector.service.ctx.store;
+    store.write(Lane::Ingest, 0, other).await.expect("stored");
+    collector.minute(6.0).await;
+    assert_eq!(collector.state_of(rule).await["firing"], 1);
+    let listed = collector.get(RULES).await;
+    assert_eq!(listed["rules"].as_array().map(Vec::len), Some(1));
 }

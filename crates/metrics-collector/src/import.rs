@@ -10,7 +10,7 @@ use monlight_shared::metrics::{Counter, Registry};
 use monlight_shared::store::Lane;
 
 use crate::domain::exposed::{self, AllExposed, Exposed, Extra};
-use crate::domain::exposition::{self, Fault, Faults, Form};
+use crate::domain::exposition::{Faults, Form, Samples};
 use crate::domain::labels;
 use crate::domain::metric::Item;
 use crate::state::AppState;
@@ -66,7 +66,7 @@ pub(crate) async fn take(
 ) -> Result<Outcome, ApiError> {
     for _ in 0..TRIES {
         let now_ms = state.clock.now_ms();
-        let (samples, mut readings, faults) = match read(state, exposed, now_ms) {
+        let (mut readings, faults) = match read(state, exposed, now_ms) {
             Ok(read) => read,
             Err(faults) => {
                 state.told.imports.refused.inc();
@@ -75,7 +75,7 @@ pub(crate) async fn take(
         };
         let own = exposed::levels(more, exposed.extra, now_ms);
         readings.all.extend(own);
-        let skipped = readings.skipped;
+        let (samples, skipped) = (readings.samples, readings.skipped);
         let replaced = readings.replaced;
         match store(state, exposed, readings.all, now_ms).await? {
             Stored::Before => return Ok(Outcome::Before),
@@ -98,28 +98,25 @@ pub(crate) async fn take(
     ))
 }
 
-/// How many samples there are, what they say, and what is wrong with others of them.
+/// What an exposition says, and what is wrong with it.
 fn read(
     state: &AppState,
     exposed: Exposition<'_>,
     now_ms: i64,
-) -> Result<(u64, AllExposed, Faults), Faults> {
-    let most = state.config.max_batch;
-    let refused = |fault: Fault| {
+) -> Result<(AllExposed, Faults), Faults> {
+    let samples = Samples::of(exposed.body, exposed.form);
+    let most = state.config.max_batch as u64;
+    let read = exposed::read(samples, most, exposed.extra, now_ms);
+    let (found, faults) = read.map_err(|fault| {
         let mut faults = Faults::default();
         faults.push(fault);
         faults
-    };
-    let (samples, mut faults) =
-        exposition::parse(exposed.body, exposed.form, most).map_err(refused)?;
-    let count = samples.len() as u64;
-    let readings = exposed::read(samples, exposed.extra, now_ms, &mut faults);
-    faults.first.sort_by_key(|fault| fault.line);
-    let nothing_good = readings.all.is_empty() && faults.count > 0;
+    })?;
+    let nothing_good = found.all.is_empty() && faults.count > 0;
     if nothing_good || faults.count > 0 && !exposed.partial {
         Err(faults)
     } else {
-        Ok((count, readings, faults))
+        Ok((found, faults))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::buckets::Buckets;
 use super::change::Totals;
-use super::exposition::{Fault, Faults, Role, Sample, seconds_to_ms};
+use super::exposition::{Fault, Faults, Role, Sample, Samples, seconds_to_ms};
 use super::labels;
 use super::metric::{MAX_NAME_BYTES, MetricType};
 
@@ -58,6 +58,8 @@ impl Exposed {
 #[derive(Debug, Default)]
 pub(crate) struct AllExposed {
     pub(crate) all: Vec<Exposed>,
+    /// Lines with a value.
+    pub(crate) samples: u64,
     /// Values that are no number, infinite or, in a counter, below zero.
     pub(crate) skipped: u64,
     /// Times that cannot be meant; those are read as now.
@@ -67,13 +69,16 @@ pub(crate) struct AllExposed {
 /// Labels that the importer adds; an exposed label of the same name is renamed, as Prometheus does.
 pub(crate) type Extra = [(String, String)];
 
-/// Puts samples together. `faults` takes what is wrong with them.
+/// Puts samples together: what is good of them, and what is wrong. With more than `most` of them nothing is read.
+///
+/// # Errors
+/// The sample that is too many.
 pub(crate) fn read(
-    samples: Vec<Sample<'_>>,
+    samples: Samples<'_>,
+    most: u64,
     extra: &Extra,
     now_ms: i64,
-    faults: &mut Faults,
-) -> AllExposed {
+) -> Result<(AllExposed, Faults), Fault> {
     let mut reader = Reader {
         extra,
         now_ms,
@@ -82,12 +87,24 @@ pub(crate) fn read(
         histograms: Vec::new(),
         found: AllExposed::default(),
     };
+    let mut faults = Faults::default();
     for sample in samples {
-        if let Err(fault) = reader.sample(sample) {
+        let line = match &sample {
+            Ok(sample) => sample.line,
+            Err(fault) => fault.line,
+        };
+        reader.found.samples += u64::from(sample.is_ok());
+        if reader.found.samples > most {
+            let reason = format!("expected at most {most} samples");
+            return Err(Fault::new(line, reason));
+        }
+        if let Err(fault) = sample.and_then(|sample| reader.sample(sample)) {
             faults.push(fault);
         }
     }
-    reader.finish(faults)
+    let found = reader.finish(&mut faults);
+    faults.first.sort_by_key(|fault| fault.line);
+    Ok((found, faults))
 }
 
 /// Levels of the importer's own, read now.
@@ -367,7 +384,7 @@ fn limit(labels: &[(Cow<'_, str>, Cow<'_, str>)]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::exposition::{self, Form};
+    use crate::domain::exposition::Form;
 
     const NOW: i64 = 1_700_000_000_000;
 
@@ -377,9 +394,7 @@ mod tests {
             .map(|&(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let form = Form::of(None, text.as_bytes());
-        let (samples, mut faults) = exposition::parse(text.as_bytes(), form, 1000).expect("few");
-        let readings = read(samples, &extra, NOW, &mut faults);
-        (readings, faults)
+        read(Samples::of(text.as_bytes(), form), 1000, &extra, NOW).expect("few")
     }
 
     #[track_caller]
@@ -494,6 +509,20 @@ mod tests {
             &format!("{long} 1"),
             &["Line 1: expected a name of at most 200 bytes"],
         );
+    }
+
+    #[test]
+    fn samples_are_bounded() {
+        let read = |most| {
+            let samples = Samples::of(b"a 1\n!\nb NaN\n\nc 3", Form::Text);
+            read(samples, most, &[], NOW)
+        };
+        assert_eq!(
+            read(2).expect_err("is refused").to_string(),
+            "Line 5: expected at most 2 samples"
+        );
+        let (found, faults) = read(3).expect("few");
+        assert_eq!((found.samples, found.all.len(), faults.count), (3, 2, 1));
     }
 
     #[test]

@@ -151,36 +151,54 @@ impl Faults {
     }
 }
 
-/// Reads an exposition: what is good of it, and what is wrong. One with more than `most` samples is not read at all.
-pub(crate) fn parse(
-    body: &[u8],
-    form: Form,
-    most: usize,
-) -> Result<(Vec<Sample<'_>>, Faults), Fault> {
-    let mut reader = Reader {
-        form,
-        types: HashMap::new(),
-        ended: false,
-    };
-    let (mut samples, mut faults) = (Vec::new(), Faults::default());
-    let mut line = 0;
-    for bytes in body.split(|&byte| byte == b'\n') {
-        line += 1;
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        match reader.line(bytes) {
-            Ok(None) => {}
-            Ok(Some(_)) if samples.len() == most => {
-                return Err(Fault::new(line, format!("expected at most {most} samples")));
-            }
-            Ok(Some(sample)) => samples.push(Sample { line, ..sample }),
-            Err(expected) => faults.push(Fault::new(line, expected)),
+/// The samples of an exposition and what is wrong with it, line by line.
+pub(crate) struct Samples<'a> {
+    reader: Reader<'a>,
+    lines: std::slice::Split<'a, u8, fn(&u8) -> bool>,
+    /// The line that was read last.
+    line: usize,
+    /// Whether a missing end was told.
+    told: bool,
+}
+
+impl<'a> Samples<'a> {
+    /// Those of `body`.
+    pub(crate) fn of(body: &'a [u8], form: Form) -> Self {
+        Self {
+            reader: Reader {
+                form,
+                types: HashMap::new(),
+                ended: form == Form::Text,
+            },
+            lines: body.split(|&byte| byte == b'\n'),
+            line: 0,
+            told: false,
         }
     }
-    if form == Form::OpenMetrics && !reader.ended {
-        let reason = "expected # EOF at the end; what is behind this line may be lost";
-        faults.push(Fault::new(line, reason));
+}
+
+impl<'a> Iterator for Samples<'a> {
+    type Item = Result<Sample<'a>, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        for bytes in self.lines.by_ref() {
+            self.line += 1;
+            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            match self.reader.line(bytes) {
+                Ok(None) => {}
+                Ok(Some(sample)) => {
+                    let line = self.line;
+                    return Some(Ok(Sample { line, ..sample }));
+                }
+                Err(expected) => return Some(Err(Fault::new(self.line, expected))),
+            }
+        }
+        let cut_off = !self.reader.ended && !std::mem::replace(&mut self.told, true);
+        cut_off.then(|| {
+            let reason = "expected # EOF at the end; what is behind this line may be lost";
+            Err(Fault::new(self.line, reason))
+        })
     }
-    Ok((samples, faults))
 }
 
 /// What was expected, and what is there instead.
@@ -206,6 +224,7 @@ struct Reader<'a> {
     form: Form,
     /// Of families that a TYPE line declared, and of names that came without one.
     types: HashMap<Cow<'a, str>, Kind>,
+    /// Whether the end has come, or needs no line.
     ended: bool,
 }
 
@@ -219,7 +238,7 @@ impl<'a> Reader<'a> {
         if rest.0.is_empty() {
             return Ok(None);
         }
-        if self.ended {
+        if self.ended && self.form == Form::OpenMetrics {
             return Err(Expected("nothing behind # EOF".into(), rest.0));
         }
         if let Some(comment) = rest.0.strip_prefix('#') {

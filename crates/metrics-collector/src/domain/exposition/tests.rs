@@ -1,10 +1,21 @@
 use super::*;
 use proptest::prelude::*;
 
+fn parse(body: &[u8], form: Form) -> (Vec<Sample<'_>>, Faults) {
+    let (mut samples, mut faults) = (Vec::new(), Faults::default());
+    for sample in Samples::of(body, form) {
+        match sample {
+            Ok(sample) => samples.push(sample),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    (samples, faults)
+}
+
 /// What was read of one line, or what is wrong with it.
 #[track_caller]
 fn check(form: Form, text: &str, expected: &str) {
-    let (samples, faults) = parse(text.as_bytes(), form, 100).expect("few");
+    let (samples, faults) = parse(text.as_bytes(), form);
     let mut got: Vec<String> = samples
         .iter()
         .map(|sample| {
@@ -229,7 +240,7 @@ fn faults_name_the_line_and_what_was_expected() {
         &format!("a{{{}}} 1", many.join(",")),
         "Line 1: expected at most 64 labels, found \"l64=\\\"\\\"} 1\"",
     );
-    let (samples, faults) = parse(b"a 1\n\xff 2\nb 3", Form::Text, 10).expect("few");
+    let (samples, faults) = parse(b"a 1\n\xff 2\nb 3", Form::Text);
     assert_eq!((samples.len(), samples[1].line), (2, 3));
     assert_eq!(
         faults.first[0].to_string(),
@@ -243,14 +254,9 @@ fn faults_name_the_line_and_what_was_expected() {
 }
 
 #[test]
-fn samples_and_faults_are_bounded() {
-    assert_eq!(
-        parse(b"a 1\nb 2\n\nc 3", Form::Text, 2)
-            .expect_err("is refused")
-            .to_string(),
-        "Line 4: expected at most 2 samples"
-    );
-    let (_, faults) = parse("!\n".repeat(500).as_bytes(), Form::Text, 2).expect("few");
+fn faults_are_counted_and_the_first_are_kept() {
+    let body = "!\n".repeat(500);
+    let (_, faults) = parse(body.as_bytes(), Form::Text);
     assert_eq!((faults.count, faults.first.len()), (500, MOST_FAULTS));
 }
 
@@ -303,10 +309,11 @@ proptest! {
     #[test]
     fn no_bytes_are_too_strange(body in any_exposition()) {
         for form in [Form::Text, Form::OpenMetrics] {
-            let (samples, mut faults) = parse(&body, form, 1000).expect("few");
+            let (samples, faults) = parse(&body, form);
             let lines = body.split(|&byte| byte == b'\n').count();
             prop_assert!(samples.len() + faults.count <= lines + 1);
-            let readings = crate::domain::exposed::read(samples, &[], 1_700_000_000_000, &mut faults);
+            let all = crate::domain::exposed::read(Samples::of(&body, form), 1000, &[], 1_700_000_000_000);
+            let (readings, _) = all.expect("few");
             for reading in readings.all {
                 prop_assert!((0..=1_700_086_400_000).contains(&reading.at_ms));
             }
@@ -319,7 +326,7 @@ proptest! {
         prop_assume!(!number.is_nan());
         let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let text = format!("a{{x=\"{escaped}\"}} {number:?}");
-        let (samples, faults) = parse(text.as_bytes(), Form::Text, 1).expect("few");
+        let (samples, faults) = parse(text.as_bytes(), Form::Text);
         prop_assert_eq!(faults.count, 0);
         prop_assert_eq!(&*samples[0].labels[0].1, value.as_str());
         prop_assert_eq!(samples[0].value, number);

@@ -180,6 +180,11 @@ impl Sketch {
         read_side(&mut bits, &mut self.negative)
     }
 
+    /// Whether nothing was counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.zeros == 0 && self.positive.is_empty() && self.negative.is_empty()
+    }
+
     /// Forgets everything, but keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.zeros = 0;
@@ -314,13 +319,14 @@ fn read_side(bits: &mut BitReader<'_>, side: &mut Vec<Bucket>) -> Result<(), Dam
     bits.check()
 }
 
-/// Counts many values one by one, in any order: a sketch whose buckets lie side by side, so that none has to be looked for.
+/// Counts many values, or merges many sketches, in any order: a sketch whose buckets lie side by side, so that none has to be
+/// looked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
     /// Index of the first of `side`.
     first: i32,
     side: Vec<u32>,
-    /// What is not positive, or too far from the others.
+    /// What is not positive, too far from the others, or too often.
     rest: Sketch,
 }
 
@@ -334,13 +340,7 @@ impl Counts {
     pub(crate) fn add(&mut self, value: f64) {
         if value > 0.0 {
             let index = index_of(value);
-            let place = i64::from(index) - i64::from(self.first);
-            let known = usize::try_from(place).ok();
-            let count = match known.and_then(|place| self.side.get_mut(place)) {
-                Some(count) => Some(count),
-                None => self.grow(index),
-            };
-            if let Some(count) = count
+            if let Some(count) = self.place_of(index)
                 && *count < u32::MAX
             {
                 *count += 1;
@@ -350,35 +350,80 @@ impl Counts {
         self.rest.add(value);
     }
 
+    /// Adds the counts of a sketch.
+    pub(crate) fn merge(&mut self, sketch: &Sketch) {
+        let Sketch {
+            zeros,
+            positive,
+            negative,
+        } = sketch;
+        self.rest.zeros += zeros;
+        merge_side(&mut self.rest.negative, negative);
+        for bucket in positive {
+            if let Ok(new) = u32::try_from(bucket.count)
+                && let Some(count) = self.place_of(bucket.index)
+                && let Some(sum) = count.checked_add(new)
+            {
+                *count = sum;
+            } else {
+                merge_side(&mut self.rest.positive, &[*bucket]);
+            }
+        }
+    }
+
+    #[inline]
+    fn place_of(&mut self, index: i32) -> Option<&mut u32> {
+        let place = i64::from(index) - i64::from(self.first);
+        let known = usize::try_from(place).is_ok_and(|place| place < self.side.len());
+        if !known {
+            self.grow(index)?;
+        }
+        let place = i64::from(index) - i64::from(self.first);
+        self.side.get_mut(usize::try_from(place).ok()?)
+    }
+
     /// Makes room for an index; `None` when it is too far away.
-    fn grow(&mut self, index: i32) -> Option<&mut u32> {
-        let (from, to) = (index - Self::ROOM, index + Self::ROOM);
+    #[cold]
+    fn grow(&mut self, index: i32) -> Option<()> {
+        let (from, to) = (
+            index.checked_sub(Self::ROOM)?,
+            index.checked_add(Self::ROOM)?,
+        );
         if self.side.is_empty() {
             self.first = from;
         }
         let end = self.first + self.side.len() as i32;
         let (first, end) = (self.first.min(from), end.max(to));
-        if end - first > Self::MOST {
+        if i64::from(end) - i64::from(first) > i64::from(Self::MOST) {
             return None;
         }
         let before = (self.first - first) as usize;
         self.side.splice(..0, std::iter::repeat_n(0, before));
         self.side.resize((end - first) as usize, 0);
         self.first = first;
-        self.side.get_mut((index - first) as usize)
+        Some(())
+    }
+
+    /// Whether nothing was counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.side.is_empty() && self.rest.is_empty()
     }
 
     /// The sketch of all values.
     pub(crate) fn into_sketch(self) -> Sketch {
-        let counted = self.side.into_iter().zip(self.first..);
-        let mut sketch = Sketch {
-            positive: counted
-                .filter(|&(count, _)| count > 0)
-                .map(|(count, index)| Bucket {
+        let used = self.side.iter().filter(|&&count| count > 0).count();
+        let mut positive = Vec::with_capacity(used);
+        let counted = self.side.iter().zip(self.first..);
+        positive.extend(
+            counted
+                .filter(|&(&count, _)| count > 0)
+                .map(|(&count, index)| Bucket {
                     index,
                     count: u64::from(count),
-                })
-                .collect(),
+                }),
+        );
+        let mut sketch = Sketch {
+            positive,
             ..Sketch::default()
         };
         sketch.merge(&self.rest);
@@ -427,6 +472,26 @@ mod tests {
             }
             prop_assert!(counts.side.len() <= Counts::MOST as usize);
             prop_assert_eq!(counts.into_sketch(), Sketch::of(&values));
+            let mut counts = Counts::default();
+            for part in values.chunks(7) {
+                counts.merge(&Sketch::of(part));
+            }
+            prop_assert!(counts.side.len() <= Counts::MOST as usize);
+            prop_assert_eq!(counts.is_empty(), values.is_empty());
+            prop_assert_eq!(counts.into_sketch(), Sketch::of(&values));
+        }
+
+        #[test]
+        fn counts_of_any_size_are_added(counts in prop::collection::vec((0..3, 1_u64..1 << 40), 0..20)) {
+            let mut sum = Sketch::default();
+            let mut side_by_side = Counts::default();
+            for (value, count) in counts {
+                let mut one = Sketch::default();
+                one.add_many(f64::from(value), count);
+                sum.merge(&one);
+                side_by_side.merge(&one);
+            }
+            prop_assert_eq!(side_by_side.into_sketch(), sum);
         }
 
         #[test]

@@ -11,8 +11,7 @@ use super::ids::IdMap;
 use super::rows::Sketches;
 use crate::domain::block::{self, BlockPoint, Entry};
 use crate::domain::counted_block::{self, Counted};
-use crate::domain::rollup::{Point, Rollup};
-use crate::domain::sketch::Counts;
+use crate::domain::rollup::{Point, Rollup, Total};
 
 /// Bits of a block's id below the minute.
 const SEQUENCE_BITS: u32 = 28;
@@ -148,47 +147,7 @@ enum Slot {
     #[default]
     Empty,
     Held(Vec<Point>),
-    Summed(Box<Sum>),
-}
-
-/// What is left of points that were summed up: values that come one by one are counted beside the rollup, which is faster.
-struct Sum {
-    rollup: Rollup,
-    values: Counts,
-}
-
-impl From<Rollup> for Sum {
-    fn from(rollup: Rollup) -> Self {
-        Self {
-            rollup,
-            values: Counts::default(),
-        }
-    }
-}
-
-impl Sum {
-    fn of(points: &[Point]) -> Option<Self> {
-        let (first, others) = points.split_first()?;
-        let mut sum = Self::from(Rollup::without_sketch(*first));
-        sum.values.add(first.value);
-        for point in others {
-            sum.add(*point, true);
-        }
-        Some(sum)
-    }
-
-    fn add(&mut self, point: Point, percentiles: bool) {
-        self.rollup.add_without_sketch(point);
-        if percentiles {
-            self.values.add(point.value);
-        }
-    }
-
-    fn finish(self) -> Rollup {
-        let mut rollup = self.rollup;
-        rollup.sketch.merge(&self.values.into_sketch());
-        rollup
-    }
+    Summed(Box<Total>),
 }
 
 impl Fold {
@@ -211,17 +170,17 @@ impl Fold {
     fn merge(&mut self, group: u32, rollup: Rollup) {
         let slot = self.slot(group);
         let merged = match std::mem::take(slot) {
-            Slot::Empty => Sum::from(rollup),
+            Slot::Empty => Total::from(rollup),
             Slot::Held(mut points) => match Rollup::of(&mut points) {
                 Some(mut known) => {
                     known.merge(&rollup);
                     self.held -= points.len();
-                    Sum::from(known)
+                    Total::from(known)
                 }
-                None => Sum::from(rollup),
+                None => Total::from(rollup),
             },
             Slot::Summed(mut known) => {
-                known.rollup.merge(&rollup);
+                known.merge(&rollup);
                 *known
             }
         };
@@ -233,7 +192,7 @@ impl Fold {
         match self.slot(group) {
             Slot::Summed(sum) => sum.add(point, percentiles),
             slot @ Slot::Empty if !percentiles => {
-                let sum = Sum::from(Rollup::without_sketch(point));
+                let sum = Total::from(Rollup::without_sketch(point));
                 *slot = Slot::Summed(Box::new(sum));
             }
             slot @ Slot::Empty => {
@@ -253,8 +212,12 @@ impl Fold {
     fn sum_up(&mut self) {
         for slot in &mut self.groups {
             if let Slot::Held(points) = slot
-                && let Some(sum) = Sum::of(points)
+                && let Some((first, others)) = points.split_first()
             {
+                let mut sum = Total::from(Rollup::of_one(*first));
+                for point in others {
+                    sum.add(*point, true);
+                }
                 *slot = Slot::Summed(Box::new(sum));
             }
         }

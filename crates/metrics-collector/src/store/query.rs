@@ -16,7 +16,7 @@ use crate::domain::label_filter::LabelFilter;
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Rollup, add_to};
+use crate::domain::rollup::{Rollup, Total};
 
 /// About how many rows of an answer are held at once, and how many with their sketches.
 const ROWS_HELD: usize = 4000;
@@ -382,7 +382,7 @@ pub(crate) fn read(
     to: i64,
 ) -> Result<Vec<AnswerRow>, StoreError> {
     let pieces = plan(conn, from, to.min(question.to), question.buckets.tier)?;
-    let mut rows: BTreeMap<(i64, Group), Option<Rollup>> = BTreeMap::new();
+    let mut rows: BTreeMap<(i64, Group), Option<Total>> = BTreeMap::new();
     scan(
         conn,
         &pieces,
@@ -390,13 +390,13 @@ pub(crate) fn read(
         question.sketches,
         |at, group, rollup| {
             let bucket = question.buckets.bucket_of(at);
-            add_to(rows.entry((bucket, group)).or_default(), rollup);
+            Total::merge_into(rows.entry((bucket, group)).or_default(), rollup);
         },
     )?;
     Ok(rows
         .into_iter()
         .filter_map(|((bucket, group), rollup)| {
-            let rollup = rollup?;
+            let rollup = rollup?.finish();
             Some(AnswerRow {
                 bucket,
                 group,

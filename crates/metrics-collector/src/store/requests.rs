@@ -18,7 +18,7 @@ use super::{MINUTE_MS, series};
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Rollup, add_to};
+use crate::domain::rollup::{Rollup, Total, add_to};
 
 const REQUESTS: &str = "http_requests_total";
 const DURATIONS: &str = "http_request_duration_seconds";
@@ -382,14 +382,14 @@ fn sum(
     groups: usize,
     open: &mut Minutes,
 ) -> Result<Vec<Option<Rollup>>, StoreError> {
-    let mut sums: Vec<Option<Rollup>> = vec![None; groups];
+    let mut sums: Vec<Option<Total>> = vec![None; groups];
     let add = |_, group: Group, rollup: &Rollup| {
         if let Some(sum) = sums.get_mut(group as usize) {
-            add_to(sum, rollup);
+            Total::merge_into(sum, rollup);
         }
     };
     scan_with(conn, pieces, selection, sketches, Some(open), add)?;
-    Ok(sums)
+    Ok(sums.into_iter().map(|sum| sum.map(Total::finish)).collect())
 }
 
 /// Requests by bucket.

@@ -11,7 +11,7 @@ use super::scan::{Group, Minutes, Selection, scan_with};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Rollup, add_to};
+use crate::domain::rollup::{Rollup, Total};
 
 /// Groups whose sketches are held at the same time; more are gone through in passes.
 const SKETCHES_HELD: usize = 1000;
@@ -162,12 +162,17 @@ fn sum(
     open: Option<&mut Minutes>,
     sums: &mut [Option<Rollup>],
 ) -> Result<(), StoreError> {
+    let mut totals: Vec<Option<Total>> = vec![None; sums.len()];
     let add = |_, group: Group, rollup: &Rollup| {
-        if let Some(sum) = sums.get_mut(group as usize) {
-            add_to(sum, rollup);
+        if let Some(total) = totals.get_mut(group as usize) {
+            Total::merge_into(total, rollup);
         }
     };
-    scan_with(conn, pieces, selection, sketches, open, add)
+    scan_with(conn, pieces, selection, sketches, open, add)?;
+    for (sum, total) in sums.iter_mut().zip(totals) {
+        *sum = total.map(Total::finish);
+    }
+    Ok(())
 }
 
 /// A selection with other numbers for its groups, and without those that get none.

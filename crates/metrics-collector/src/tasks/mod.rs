@@ -13,8 +13,8 @@ use evaluate::Evaluator;
 
 /// A minute is left alone for so long after its end, so that the last points of clients that collect come in first.
 const LONGEST_GRACE: Duration = Duration::from_secs(15);
-/// How long the last rollup may take when the service ends.
-const LAST_RUN: Duration = Duration::from_secs(3);
+/// How long the last rollup may take when the service ends: half of what tasks have, as the bucket it is at is finished.
+const LAST_RUN: Duration = Duration::from_secs(2);
 const RETENTION_INTERVAL: Duration = Duration::from_mins(10);
 
 /// Rules look at the clock of the day at least this often: it may step.

@@ -65,7 +65,7 @@ impl Plan {
         Self {
             time: Duration::from_secs(seconds),
             rate: number("SOAK_RATE", 800),
-            life: Duration::from_secs((seconds / 4).clamp(2, 17)),
+            life: Duration::from_secs(number("SOAK_LIFE", (seconds / 4).clamp(2, 17))),
             settles: seconds >= 120,
         }
     }
@@ -356,8 +356,7 @@ fn live(soak: &Soak, database: &Path) -> (Process, [u32; 2]) {
         if is_kill {
             process.kill();
         } else {
-            let status = process.terminate();
-            assert!(status.success(), "{status}");
+            process.terminate();
         }
         ends[usize::from(is_kill)] += 1;
         soak.address.lock().expect("sound").clear();

@@ -486,17 +486,17 @@ pub(crate) fn looked(conn: &Connection) -> Result<Looked, StoreError> {
     Ok(looked)
 }
 
-/// Notes up to when rules looked, and forgets some of the events that are too old or too many: how many, and how many
-/// are left.
-pub(crate) fn finish(
-    conn: &Connection,
-    looked: Looked,
-    now_ms: i64,
-) -> Result<[i64; 2], StoreError> {
+/// Notes up to when rules looked.
+pub(crate) fn finish(conn: &Connection, looked: Looked) -> Result<(), StoreError> {
     conn.prepare_cached(
         "UPDATE alert_clock SET looked_ms = ?1, outage_from_ms = ?2, outage_until_ms = ?3",
     )?
     .execute((looked.at_ms, looked.outage.from_ms, looked.outage.until_ms))?;
+    Ok(())
+}
+
+/// Forgets some of the events that are too old or too many: how many, and how many are left.
+pub(crate) fn forget(conn: &Connection, now_ms: i64) -> Result<[i64; 2], StoreError> {
     let forgotten = conn
         .prepare_cached(
             "DELETE FROM alert_events WHERE id IN (SELECT id FROM alert_events ORDER BY id LIMIT ?1)

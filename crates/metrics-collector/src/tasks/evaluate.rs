@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use monlight_shared::store::{Lane, StoreError};
+use rusqlite::Connection;
 
 use crate::domain::reading::{Outage, Reading};
 use crate::domain::rule_state::{Phase, step};
@@ -71,8 +72,11 @@ impl Evaluator {
             .read(|conn| Ok((rules::looked(conn)?, rules::all(conn)?)))
             .await?;
         let is_idle = !all.iter().any(|stored| stored.rule.enabled);
-        if known.at_ms == Some(end_ms) || is_idle && known.at_ms.is_none() {
+        if known.at_ms == Some(end_ms) {
             return Ok(());
+        }
+        if is_idle && known.at_ms.is_none() {
+            return self.forget(now_ms).await;
         }
         let looked = if is_idle {
             // Nobody looks, so time that passes is no outage.
@@ -203,13 +207,11 @@ impl Evaluator {
 
     async fn finish(&self, all: &[StoredRule], looked: Looked, now_ms: i64) -> anyhow::Result<()> {
         let state = &self.state;
-        let ([forgotten, left], counts) = state
+        let counts = state
             .store
             .write(Lane::Upkeep, 0, move |conn| {
-                Ok((
-                    rules::finish(conn, looked, now_ms)?,
-                    rules::group_counts(conn)?,
-                ))
+                rules::finish(conn, looked)?;
+                rules::group_counts(conn)
             })
             .await?;
         let told = state.rules.told();
@@ -221,9 +223,21 @@ impl Evaluator {
             .set(counts.values().map(|[pending, _]| pending).sum());
         told.firing
             .set(counts.values().map(|[_, firing]| firing).sum());
-        told.events_forgotten.add(forgotten.unsigned_abs());
-        told.events.set(left);
-        Ok(())
+        self.forget(now_ms).await
+    }
+
+    /// Forgets events that are too old or too many.
+    async fn forget(&self, now_ms: i64) -> anyhow::Result<()> {
+        let (store, told) = (&self.state.store, self.state.rules.told());
+        loop {
+            let forget = move |conn: &Connection| rules::forget(conn, now_ms);
+            let [forgotten, left] = store.write(Lane::Upkeep, 0, forget).await?;
+            told.events_forgotten.add(forgotten.unsigned_abs());
+            told.events.set(left);
+            if forgotten == 0 {
+                return Ok(());
+            }
+        }
     }
 }
 

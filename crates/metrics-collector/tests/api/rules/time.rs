@@ -172,3 +172,43 @@ async fn a_rule_that_cannot_be_understood_is_left_out() {
     let listed = collector.get(RULES).await;
     assert_eq!(listed["rules"].as_array().map(Vec::len), Some(1));
 }
+
+#[tokio::test]
+async fn the_history_has_an_end() {
+    let collector = Collector::new(&[]);
+    collector.advance(30_000);
+    let rule = collector.rule(sum_above(5.0)).await;
+    // Ten years ago, and too many of now.
+    let events = move |conn: &Connection| {
+        let add =
+            "INSERT INTO alert_events (rule, happened, labels, time_ms, since_ms, reason, spec)
+            WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT ?1)
+            SELECT ?2, 1, '[]', ?3, ?3, 0, (SELECT spec FROM alert_rules) FROM n";
+        conn.execute(add, (700, rule, START_MS - 10 * 365 * 24 * HOUR))?;
+        conn.execute(add, (11_000, rule, START_MS))?;
+        Ok(())
+    };
+    let store = &collector.service.ctx.store;
+    store.write(Lane::Ingest, 0, events).await.expect("stored");
+    collector.minute(1.0).await;
+    let left = "SELECT count(*) FROM alert_events";
+    assert_eq!(collector.number(left).await, 10_000);
+    assert_eq!(
+        collector.metric("monlight_metrics_alert_events").await,
+        10_000.0
+    );
+    assert_eq!(
+        collector
+            .metric("monlight_metrics_alert_events_deleted_total")
+            .await,
+        1700.0
+    );
+    // What is young enough goes when it is old enough, also when there is no rule any more.
+    let path = format!("{RULES}/{rule}");
+    let removed = collector.send(Method::DELETE, &path, &Value::Null).await;
+    removed.expect(204);
+    collector.minute(1.0).await;
+    collector.advance(91 * 24 * HOUR);
+    collector.look().await;
+    assert_eq!(collector.number(left).await, 0);
+}

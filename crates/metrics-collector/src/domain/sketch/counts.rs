@@ -1,0 +1,154 @@
+//! A sketch that is being made: its buckets lie side by side, so that none has to be looked for.
+
+use super::{Bucket, Sketch, index_of, merge_side};
+
+/// Counts many values, or merges many sketches, in any order: a sketch whose buckets lie side by side, so that none has to be
+/// looked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    /// Index of the first of `side`.
+    first: i32,
+    side: Vec<u32>,
+    /// What is not positive, too far from the others, or too often.
+    rest: Sketch,
+}
+
+impl Counts {
+    /// Buckets side by side at most: four decades and a half, 2 KB.
+    const MOST: i32 = 512;
+    /// There is room for so many more when it grows.
+    const ROOM: i32 = 16;
+
+    /// Counts one finite value.
+    pub(crate) fn add(&mut self, value: f64) {
+        if value > 0.0 {
+            let index = index_of(value);
+            if let Some(count) = self.place_of(index)
+                && *count < u32::MAX
+            {
+                *count += 1;
+                return;
+            }
+        }
+        self.rest.add(value);
+    }
+
+    /// Adds the counts of a sketch.
+    pub(crate) fn merge(&mut self, sketch: &Sketch) {
+        let Sketch {
+            zeros,
+            positive,
+            negative,
+        } = sketch;
+        self.rest.zeros += zeros;
+        merge_side(&mut self.rest.negative, negative);
+        for bucket in positive {
+            if let Ok(new) = u32::try_from(bucket.count)
+                && let Some(count) = self.place_of(bucket.index)
+                && let Some(sum) = count.checked_add(new)
+            {
+                *count = sum;
+            } else {
+                merge_side(&mut self.rest.positive, &[*bucket]);
+            }
+        }
+    }
+
+    #[inline]
+    fn place_of(&mut self, index: i32) -> Option<&mut u32> {
+        let place = i64::from(index) - i64::from(self.first);
+        let known = usize::try_from(place).is_ok_and(|place| place < self.side.len());
+        if !known {
+            self.grow(index)?;
+        }
+        let place = i64::from(index) - i64::from(self.first);
+        self.side.get_mut(usize::try_from(place).ok()?)
+    }
+
+    /// Makes room for an index; `None` when it is too far away.
+    #[cold]
+    fn grow(&mut self, index: i32) -> Option<()> {
+        let (from, to) = (
+            index.checked_sub(Self::ROOM)?,
+            index.checked_add(Self::ROOM)?,
+        );
+        if self.side.is_empty() {
+            self.first = from;
+        }
+        let end = self.first + self.side.len() as i32;
+        let (first, end) = (self.first.min(from), end.max(to));
+        if i64::from(end) - i64::from(first) > i64::from(Self::MOST) {
+            return None;
+        }
+        let before = (self.first - first) as usize;
+        self.side.splice(..0, std::iter::repeat_n(0, before));
+        self.side.resize((end - first) as usize, 0);
+        self.first = first;
+        Some(())
+    }
+
+    /// Whether nothing was counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.side.is_empty() && self.rest.is_empty()
+    }
+
+    /// The sketch of all values.
+    pub(crate) fn into_sketch(self) -> Sketch {
+        let used = self.side.iter().filter(|&&count| count > 0).count();
+        let mut positive = Vec::with_capacity(used);
+        let counted = self.side.iter().zip(self.first..);
+        positive.extend(
+            counted
+                .filter(|&(&count, _)| count > 0)
+                .map(|(&count, index)| Bucket {
+                    index,
+                    count: u64::from(count),
+                }),
+        );
+        let mut sketch = Sketch {
+            positive,
+            ..Sketch::default()
+        };
+        sketch.merge(&self.rest);
+        sketch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::sketch::tests::any_value;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn counted_side_by_side_it_is_the_same_sketch(values in prop::collection::vec(prop_oneof![1 => any_value(), 3 => 0.001..3.0], 0..300)) {
+            let mut counts = Counts::default();
+            for &value in &values {
+                counts.add(value);
+            }
+            prop_assert!(counts.side.len() <= Counts::MOST as usize);
+            prop_assert_eq!(counts.into_sketch(), Sketch::of(&values));
+            let mut counts = Counts::default();
+            for part in values.chunks(7) {
+                counts.merge(&Sketch::of(part));
+            }
+            prop_assert!(counts.side.len() <= Counts::MOST as usize);
+            prop_assert_eq!(counts.is_empty(), values.is_empty());
+            prop_assert_eq!(counts.into_sketch(), Sketch::of(&values));
+        }
+
+        #[test]
+        fn counts_of_any_size_are_added(counts in prop::collection::vec((0..3, 1_u64..1 << 40), 0..20)) {
+            let mut sum = Sketch::default();
+            let mut side_by_side = Counts::default();
+            for (value, count) in counts {
+                let mut one = Sketch::default();
+                one.add_many(f64::from(value), count);
+                sum.merge(&one);
+                side_by_side.merge(&one);
+            }
+            prop_assert_eq!(side_by_side.into_sketch(), sum);
+        }
+    }
+}

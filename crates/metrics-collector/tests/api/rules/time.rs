@@ -77,6 +77,26 @@ async fn nothing_is_lost_or_doubled_by_a_restart() {
 }
 
 #[tokio::test]
+async fn points_that_come_late_are_in_the_windows_that_reach_back_to_them() {
+    let collector = Collector::new(&[]);
+    collector.advance(30_000);
+    let of_minutes = |minutes: i64| with(sum_above(5.0), json!({"window_seconds": minutes * 60}));
+    let short = collector.rule(of_minutes(1)).await;
+    let long = collector.rule(of_minutes(3)).await;
+    collector.minute(1.0).await;
+    collector.roll_up().await;
+    // Its minute is rolled up and was looked at.
+    let late = collector.now_ms() - 50_000;
+    collector.minute_of(json!([counter("r", 7.0, late)])).await;
+    assert_eq!(collector.state_of(short).await["last_value"], 0.0);
+    assert_eq!(collector.state_of(long).await["last_value"], 8.0);
+    collector.roll_up().await;
+    collector.minute_of(json!([])).await;
+    assert_eq!(collector.state_of(long).await["last_value"], 8.0);
+    assert_eq!(collector.state_of(long).await["firing"], 1);
+}
+
+#[tokio::test]
 async fn an_outage_of_the_service_is_no_absence() {
     let collector = Collector::new(&[]);
     collector.advance(30_000);

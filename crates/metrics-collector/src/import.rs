@@ -34,6 +34,8 @@ pub(crate) struct Exposition<'b> {
     /// Whether what is good of it is stored when something else is wrong.
     pub(crate) partial: bool,
     pub(crate) key: Option<Key>,
+    /// Totals that began so short a time ago are counted whole when they are first read, milliseconds.
+    pub(crate) new_ms: i64,
 }
 
 /// What became of it.
@@ -133,8 +135,15 @@ async fn store(
     now_ms: i64,
 ) -> Result<Stored, ApiError> {
     let epoch = state.dictionary.epoch();
-    let project = labels::project(exposed.project).into_owned();
-    let (import, keys) = look_up(state, project, readings, epoch, now_ms);
+    let empty = Import {
+        now_ms,
+        epoch,
+        project: labels::project(exposed.project).into_owned(),
+        new_ms: exposed.new_ms,
+        readings: Vec::with_capacity(readings.len()),
+        new: Vec::new(),
+    };
+    let (import, keys) = look_up(state, empty, readings);
     let bytes = import
         .readings
         .iter()
@@ -175,21 +184,12 @@ async fn store(
     Ok(Stored::Done(done))
 }
 
-/// Looks up the series of readings; also the keys of those that are new.
+/// Adds readings to an import; also the keys of series that are new.
 fn look_up(
     state: &AppState,
-    project: String,
+    mut import: Import,
     readings: Vec<Exposed>,
-    epoch: u64,
-    now_ms: i64,
 ) -> (Import, Vec<Box<[u8]>>) {
-    let mut import = Import {
-        now_ms,
-        epoch,
-        project,
-        readings: Vec::with_capacity(readings.len()),
-        new: Vec::new(),
-    };
     let mut places: HashMap<Box<[u8]>, usize> = HashMap::new();
     let mut keys: Vec<Box<[u8]>> = Vec::new();
     let mut key = Vec::new();
@@ -205,7 +205,7 @@ fn look_up(
                 .filter(|name: &Cow<'_, str>| !name.is_empty()),
         };
         write_key(&item, &mut key);
-        let series = if let Some(id) = state.dictionary.find(epoch, &key) {
+        let series = if let Some(id) = state.dictionary.find(import.epoch, &key) {
             SeriesRef::Known(id)
         } else if let Some(&place) = places.get(key.as_slice()) {
             SeriesRef::New(place)

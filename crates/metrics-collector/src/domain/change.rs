@@ -6,8 +6,8 @@
 
 use super::buckets::Buckets;
 
-/// A total that began at most so long before its first reading is counted whole.
-const JUST_BEGUN_MS: i64 = 300_000;
+/// A total that began at most so long before its first reading is counted whole, where readings are not further apart.
+pub(crate) const JUST_BEGUN_MS: i64 = 300_000;
 /// Times of creation that differ by less are the same: some senders compute them from their uptime.
 const SAME_BEGIN_MS: i64 = 1_000;
 /// More values between two readings are not plausible, and their sums would not fit.
@@ -47,12 +47,12 @@ pub(crate) enum Change {
 }
 
 /// Compares a reading with the one before. `timed` says whether its time is the sender's: only such a reading can be an
-/// old one.
-pub(crate) fn change(before: Option<&Known>, now: &Known, timed: bool) -> Change {
+/// old one. A first reading of what began within `new_ms` is counted whole.
+pub(crate) fn change(before: Option<&Known>, now: &Known, timed: bool, new_ms: i64) -> Change {
     let Some(before) = before else {
         let just_begun = now
             .created_ms
-            .is_some_and(|created| (now.at_ms - created).abs() <= JUST_BEGUN_MS);
+            .is_some_and(|created| (now.at_ms - created).abs() <= new_ms);
         return match (just_begun, plausible(&now.totals)) {
             (true, true) => Change::Added(now.totals.clone()),
             _ => Change::First,
@@ -121,7 +121,10 @@ mod tests {
 
     #[track_caller]
     fn check(before: Option<Known>, now: Known, timed: bool, expected: Change) {
-        assert_eq!(change(before.as_ref(), &now, timed), expected);
+        assert_eq!(
+            change(before.as_ref(), &now, timed, JUST_BEGUN_MS),
+            expected
+        );
     }
 
     fn added(total: f64) -> Change {
@@ -152,6 +155,8 @@ mod tests {
         check(None, known(day, Some(day - 1000), 5.0), false, added(5.0));
         check(None, known(day, Some(day + 1000), 5.0), false, added(5.0));
         check(None, known(day, Some(0), 5.0), false, Change::First);
+        let hourly = change(None, &known(day, Some(0), 5.0), false, day);
+        assert_eq!(hourly, added(5.0));
         let before = Some(known(day, Some(1000), 5.0));
         // It has counted more than before already.
         check(
@@ -174,7 +179,7 @@ mod tests {
     fn histograms_are_compared() {
         let before = histogram(10, &[(1.0, 5), (2.0, 8)]);
         let now = histogram(14, &[(1.0, 6), (2.0, 10)]);
-        let Change::Added(Totals::Buckets(added)) = change(Some(&before), &now, false) else {
+        let Change::Added(Totals::Buckets(added)) = change(Some(&before), &now, false, 0) else {
             panic!("is added")
         };
         assert_eq!((added.count, added.sum), (4, Some(4.0)));
@@ -223,7 +228,7 @@ mod tests {
                 } else if restarted {
                     expected += total;
                 }
-                match change(before.as_ref(), &now, true) {
+                match change(before.as_ref(), &now, true, JUST_BEGUN_MS) {
                     Change::Added(Totals::Number(n)) | Change::Reset(Totals::Number(n)) => got += n,
                     Change::First | Change::None => {}
                     other => prop_assert!(false, "{:?}", other),

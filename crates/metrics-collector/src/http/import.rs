@@ -7,6 +7,7 @@ use monlight_shared::http::{ApiBytes, ApiError, RawParams, json};
 use monlight_shared::idempotency::RequestKey;
 use serde::Serialize;
 
+use crate::domain::change::JUST_BEGUN_MS;
 use crate::domain::exposition::{Fault, Faults, Form};
 use crate::import::{self, Exposition, Outcome, Report};
 use crate::state::AppState;
@@ -31,6 +32,7 @@ pub(super) async fn post(
         extra: &extra,
         partial: matches!(params.last("partial"), Some("1" | "true")),
         key,
+        new_ms: JUST_BEGUN_MS,
     };
     if body.trim_ascii().is_empty() {
         return Err(ApiError::invalid("Expected at least one line of metrics"));

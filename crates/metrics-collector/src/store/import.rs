@@ -27,6 +27,8 @@ pub(crate) struct Import {
     pub(crate) epoch: u64,
     /// Empty for none.
     pub(crate) project: String,
+    /// Totals that began so short a time ago are counted whole when they are first read, milliseconds.
+    pub(crate) new_ms: i64,
     /// Those of a series by time.
     pub(crate) readings: Vec<(SeriesRef, Exposed)>,
     /// What [`SeriesRef::New`] points into.
@@ -83,6 +85,7 @@ pub(crate) fn store(
     let mut writer = Writer {
         conn,
         bounds,
+        new_ms: import.new_ms,
         shared: None,
         points: Vec::with_capacity(import.readings.len()),
         counted: Vec::new(),
@@ -110,6 +113,7 @@ pub(crate) fn store(
 struct Writer<'c> {
     conn: &'c Connection,
     bounds: Bounds,
+    new_ms: i64,
     /// How many baselines share a series, once somebody had to know.
     shared: Option<i64>,
     points: Vec<(i64, Point)>,
@@ -145,7 +149,7 @@ impl Writer<'_> {
             self.done.without_room += 1;
             return Ok(());
         }
-        let added = match change(before.as_ref(), &now, reading.timed) {
+        let added = match change(before.as_ref(), &now, reading.timed, self.new_ms) {
             Change::Old => {
                 self.done.old += 1;
                 return Ok(());

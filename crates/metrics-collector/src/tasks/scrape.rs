@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Target;
+use crate::domain::change::JUST_BEGUN_MS;
 use crate::domain::exposition::Form;
 use crate::import::{self, Exposition, Outcome};
 use crate::state::AppState;
@@ -76,6 +77,8 @@ async fn scrape_target(state: &AppState, place: usize, target: &Target) -> anyho
         extra: &extra,
         partial: false,
         key: None,
+        // What began since the scrape before.
+        new_ms: JUST_BEGUN_MS.max(scraping.interval.as_millis() as i64 * 2),
     };
     let levels = |up| [("up", up), ("scrape_duration_seconds", took.as_secs_f64())];
     let result = match answer {

@@ -169,3 +169,23 @@ async fn what_goes_wrong_is_said_and_is_down() {
         "{metrics}"
     );
 }
+
+#[tokio::test]
+async fn what_began_since_the_scrape_before_counts_whole() {
+    let created = monlight_shared::testing::TEST_START_SECONDS - 6_000;
+    let target = Receiver::start(
+        "200 OK",
+        "",
+        &format!("# TYPE c counter\nc_total 5\nc_created {created}\n# EOF\n"),
+    );
+    for (interval, expected) in [("30", 0.0), ("3600", 5.0)] {
+        let collector = Collector::new(&[
+            ("SCRAPE_TARGETS", &format!("a={}", target.url("/"))),
+            ("SCRAPE_INTERVAL", interval),
+        ]);
+        collector.tasks.scrape().await.expect("scrapes");
+        let answer = collector.get("/api/metrics?name=c_total").await;
+        let found = answer["data"][0]["sum"].as_f64().unwrap_or_default();
+        assert_eq!(found, expected, "{answer}");
+    }
+}

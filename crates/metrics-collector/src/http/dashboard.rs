@@ -11,7 +11,7 @@ use crate::domain::range::Period;
 use crate::domain::rollup::Rollup;
 use crate::domain::vitals::Vital;
 use crate::state::AppState;
-use crate::store::dashboard::{self, Dashboard, OfVitals, Scope, Top, Vitals};
+use crate::store::dashboard::{self, Dashboard, Figures, Scope, Top, Vitals};
 use crate::store::snapshot;
 
 pub(super) async fn get(
@@ -94,8 +94,8 @@ fn write_vitals(section: &mut Object<'_>, vitals: &Vitals) {
                 .zip(of_bucket)
                 .filter(|(vital, _)| vital.opens_the_section());
             let count = contract
-                .filter_map(|(_, sum)| sum.as_ref())
-                .map(|sum| sum.count)
+                .filter_map(|(_, measured)| measured.as_ref())
+                .map(|measured| measured.count)
                 .sum();
             text::object(out, |row| {
                 row.time("bucket", *bucket);
@@ -107,7 +107,7 @@ fn write_vitals(section: &mut Object<'_>, vitals: &Vitals) {
     section.array("by_page", &vitals.pages, |out, (page, of_page)| {
         text::object(out, |row| {
             row.text("page", page);
-            write_figures(row, of_page);
+            write_figures(row, &dashboard::figures(of_page));
             row.object("shares", |row| {
                 for (vital, sum) in Vital::ALL.into_iter().zip(of_page) {
                     write_shares(row, vital.key(), vital, sum.as_ref());
@@ -150,14 +150,14 @@ fn write_shares(out: &mut Object<'_>, key: &str, vital: Vital, sum: Option<&Roll
 }
 
 /// The mean of each vital, and beside them their p75.
-fn write_figures(row: &mut Object<'_>, vitals: &OfVitals) {
-    let all = || Vital::ALL.iter().zip(vitals);
-    for (vital, sum) in all() {
-        row.optional(vital.key(), sum.as_ref().map(Rollup::mean));
+fn write_figures(row: &mut Object<'_>, figures: &Figures) {
+    let all = || Vital::ALL.iter().zip(figures);
+    for (vital, measured) in all() {
+        row.optional(vital.key(), measured.map(|measured| measured.mean));
     }
     row.object("p75", |row| {
-        for (vital, sum) in all() {
-            row.optional(vital.key(), sum.as_ref().map(|sum| sum.percentile(75)));
+        for (vital, measured) in all() {
+            row.optional(vital.key(), measured.map(|measured| measured.p75));
         }
     });
 }

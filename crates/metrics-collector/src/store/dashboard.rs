@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::ids::IdMap;
 use super::plan::plan;
+use super::query::earliest;
 use super::requests::{self, Requests};
 use super::rows::Sketches;
 use super::scan::{Group, Minutes, Selection, scan_with, sums};
@@ -21,6 +22,8 @@ use crate::domain::vitals::Vital;
 const TOP: usize = 10;
 /// Pages in the list by views.
 const PAGES: usize = 20;
+/// Buckets of the vitals whose sketches are held at once.
+const BUCKETS_HELD: i64 = 100;
 /// How many vitals there are.
 const VITALS: usize = Vital::ALL.len();
 
@@ -63,9 +66,32 @@ pub(crate) struct Top {
 #[derive(Debug)]
 pub(crate) struct Vitals {
     pub(crate) summary: OfVitals,
-    pub(crate) over_time: Vec<(i64, OfVitals)>,
+    pub(crate) over_time: Vec<(i64, Figures)>,
     /// Most viewed first.
     pub(crate) pages: Vec<(String, OfVitals)>,
+}
+
+/// What is shown of a vital in a bucket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    pub(crate) count: u64,
+    pub(crate) mean: f64,
+    pub(crate) p75: f64,
+}
+
+/// One for each of [`Vital::ALL`].
+pub(crate) type Figures = [Option<Measured>; VITALS];
+
+/// The figures of some vitals.
+pub(crate) fn figures(of: &OfVitals) -> Figures {
+    of.each_ref().map(|sum| {
+        let sum = sum.as_ref()?;
+        Some(Measured {
+            count: sum.count,
+            mean: sum.mean(),
+            p75: sum.percentile(75),
+        })
+    })
 }
 
 /// Reads everything in one go.
@@ -248,9 +274,13 @@ fn over_time(
     to: i64,
     browser: BrowserSeries,
     open: &mut Minutes,
-) -> Result<Vec<(i64, OfVitals)>, StoreError> {
-    let pieces = plan(conn, scope.from_ms, to, scope.resolution)?;
-    let mut buckets: BTreeMap<i64, OfVitals> = BTreeMap::new();
+) -> Result<Vec<(i64, Figures)>, StoreError> {
+    let tier = scope.resolution;
+    let whole = browser.whole_names.iter().map(|&(name, _)| name);
+    let names = whole.chain(browser.other_names.iter().copied());
+    let Some(earliest) = earliest(conn, tier, names)? else {
+        return Ok(Vec::new());
+    };
     let selections = [
         Selection::Totals(browser.whole_names),
         Selection::Series {
@@ -258,20 +288,24 @@ fn over_time(
             groups: browser.other_series,
         },
     ];
-    for selection in &selections {
-        scan_with(
-            conn,
-            &pieces,
-            selection,
-            Sketches::Always,
-            Some(open),
-            |at, vital, rollup| {
-                let bucket = buckets.entry(scope.resolution.bucket_of(at)).or_default();
-                if let Some(sum) = bucket.get_mut(vital as usize) {
-                    add_to(sum, rollup);
-                }
-            },
-        )?;
+    let mut rows = Vec::new();
+    let mut from = scope.from_ms.max(earliest);
+    while from < to {
+        let end = to.min(tier.bucket_of(from) + BUCKETS_HELD * tier.step_ms());
+        let pieces = plan(conn, from, end, tier)?;
+        let mut buckets: BTreeMap<i64, OfVitals> = BTreeMap::new();
+        let mut add = |at, vital: Group, rollup: &Rollup| {
+            let bucket = buckets.entry(tier.bucket_of(at)).or_default();
+            if let Some(sum) = bucket.get_mut(vital as usize) {
+                add_to(sum, rollup);
+            }
+        };
+        for selection in &selections {
+            let (always, known) = (Sketches::Always, Some(&mut *open));
+            scan_with(conn, &pieces, selection, always, known, &mut add)?;
+        }
+        rows.extend(buckets.iter().map(|(&at, of)| (at, figures(of))));
+        from = end;
     }
-    Ok(buckets.into_iter().collect())
+    Ok(rows)
 }

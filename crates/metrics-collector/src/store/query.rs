@@ -343,7 +343,7 @@ fn sketches(question: &Question, found: &Found) -> Sketches {
 }
 
 /// The first bucket in which any of the names can have data.
-fn earliest(
+pub(super) fn earliest(
     conn: &Connection,
     resolution: Resolution,
     names: impl Iterator<Item = i64>,

@@ -1,7 +1,8 @@
 //! Clients that send again what was not answered, late points, points ahead, questions meanwhile, and a process that is
 //! restarted and killed all the time. In the end every answer equals what is computed from the acknowledged points alone.
 //!
-//! Some seconds at a modest rate by default, for an unoptimized build; `make soak` runs it for half an hour.
+//! Some seconds at a modest rate by default, for an unoptimized build; `make soak` runs it for half an hour. `SOAK_LIFE` is
+//! for how many seconds a process lives.
 #![expect(
     clippy::disallowed_methods,
     reason = "senders keep a pace by the clock of the machine, and which minutes are rolled up is looked at in the file itself"

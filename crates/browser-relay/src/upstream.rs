@@ -238,22 +238,35 @@ impl Upstream {
         let request = self
             .post(&self.0.url, document)
             .header(idempotency::HEADER, key.to_string());
-        self.measured(request, LONGEST_ANSWER).await
+        self.measured(request, LONGEST_ANSWER, Ok).await
     }
 
-    /// Sends several documents at once; the answer says what became of each.
-    pub(crate) async fn send_batch(&self, body: Vec<u8>) -> Result<Vec<ItemAnswer>, Rejected> {
+    /// Sends `count` documents at once; the answer says what became of each.
+    pub(crate) async fn send_batch(
+        &self,
+        body: Vec<u8>,
+        count: usize,
+    ) -> Result<Vec<ItemAnswer>, Rejected> {
         let url = format!("{}/batch", self.0.url);
         let request = self.post(&url, body.into()).timeout(BATCH_TIMEOUT);
-        let accepted = self.measured(request, LONGEST_BATCH_ANSWER).await?;
-        let answer: Result<BatchAnswer, _> = serde_json::from_slice(&accepted.body);
-        answer.map(|answer| answer.results).map_err(|fault| {
-            tracing::warn!(upstream = self.0.name, %fault, "the answer to a batch cannot be read");
-            Rejected::Upstream {
+        self.measured(request, LONGEST_BATCH_ANSWER, |accepted| {
+            let answer: Result<BatchAnswer, _> = serde_json::from_slice(&accepted.body);
+            let trouble = match answer {
+                Ok(answer) if answer.results.len() == count => return Ok(answer.results),
+                Ok(answer) => format!("{} results for {count} events", answer.results.len()),
+                Err(fault) => fault.to_string(),
+            };
+            tracing::warn!(
+                upstream = self.0.name,
+                trouble,
+                "the answer to a batch cannot be used"
+            );
+            Err(Rejected::Upstream {
                 failure: Failure::Unexpected,
                 retry_after: None,
-            }
+            })
         })
+        .await
     }
 
     fn post(&self, url: &str, body: Bytes) -> RequestBuilder {
@@ -265,13 +278,15 @@ impl Upstream {
             .body(body)
     }
 
-    async fn measured(
+    /// An answer counts as one only if `understood` makes something of it.
+    async fn measured<T>(
         &self,
         request: RequestBuilder,
         longest: usize,
-    ) -> Result<Accepted, Rejected> {
+        understood: impl FnOnce(Accepted) -> Result<T, Rejected>,
+    ) -> Result<T, Rejected> {
         let began = self.0.clock.monotonic();
-        let result = self.attempt(request, longest).await;
+        let result = self.attempt(request, longest).await.and_then(understood);
         let took = self.0.clock.monotonic().saturating_sub(began);
         self.0.requests.inc();
         self.0

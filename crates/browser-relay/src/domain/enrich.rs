@@ -11,7 +11,7 @@ use super::user_agent::Client;
 
 /// The report for the error tracker's `POST /api/errors`.
 ///
-/// `traceback` is the stack, readable or as it came. `user_id` and `release` are the tracker's own fields and stay in
+/// `traceback` is the stack, readable or as it came. `user_id`, `release` and `environment` are the tracker's own fields and stay in
 /// `extra` as well, where the original put them. What is known about the browser goes into `tags`.
 pub(crate) fn error_report(
     project: &str,
@@ -31,6 +31,7 @@ pub(crate) fn error_report(
     report.optional("request_url", url.as_deref());
     report.optional("user_id", event.user_id.as_deref());
     report.optional("release", event.release.as_deref());
+    report.optional("environment", event.environment.as_deref());
     if *client != Client::default() {
         let mut tags = report.object("tags");
         tags.optional("browser", client.browser);
@@ -60,7 +61,7 @@ pub(crate) fn error_report(
 ///
 /// Every metric gets the project, both as the collector's own field and as a label, `source`, and `page`, the
 /// [pattern](page_url::pattern) of its own `page`, else of the path of the batch's URL. `session_id` is dropped from the labels: it made a series per
-/// visitor.
+/// visitor. Secrets in addresses within other labels are taken out.
 pub(crate) fn metric_batch(project: &str, batch: &Batch) -> String {
     let pattern = |page: &str| page_url::pattern(page_url::path_of(page));
     let page = batch.url.as_deref().map(pattern);
@@ -84,6 +85,9 @@ pub(crate) fn metric_batch(project: &str, batch: &Batch) -> String {
             match label {
                 _ if matches!(key.as_str(), "project" | "source" | "session_id") => {}
                 Label::Text(text) if key == "page" => labels.text(key, &pattern(text)),
+                Label::Text(text) if text.contains(['?', '#', '@']) => {
+                    labels.text(key, &page_url::scrubbed(text));
+                }
                 Label::Text(text) => labels.text(key, text),
                 Label::Literal(literal) => labels.raw(key, literal),
                 Label::Null => labels.raw(key, "null"),
@@ -215,6 +219,13 @@ mod tests {
                 &json!({"url": "https://shop.example/cart?x=1#y"}),
             ),
             r#"{"project":"web","source":"browser","page":"/cart","n":1,"plan":"pro"}"#,
+        );
+        check_labels(
+            &batch(
+                &json!({"to": "https://api.example/v1?token=abc&x=1"}),
+                &json!({}),
+            ),
+            r#"{"project":"web","source":"browser","to":"https://api.example/v1?token=[redacted]&x=1"}"#,
         );
         check_labels(
             &batch(&json!({"project": "evil", "source": "x"}), &json!({})),

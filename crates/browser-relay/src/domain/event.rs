@@ -28,12 +28,14 @@ pub(crate) struct BrowserError {
     pub(crate) context: Option<String>,
     /// `context.user_id`, where the SDK puts the user, when it is a text or a number.
     pub(crate) user_id: Option<String>,
+    /// `context.environment`, where the SDK puts it, when it is a text.
+    pub(crate) environment: Option<String>,
     /// Of the scripts in the stack.
     pub(crate) debug_ids: DebugIds,
 }
 
-/// Longest user id that goes to the tracker's own field, in characters; a longer one stays in the context.
-const LONGEST_USER_ID: usize = 200;
+/// Longest user id and environment that go to the tracker's own fields, in characters; a longer one stays in the context.
+const LONGEST_NAME: usize = 200;
 
 /// Checks that a body is one strict JSON object and returns a reader at its beginning.
 ///
@@ -87,7 +89,9 @@ impl BrowserError {
         event.error_type = error_type.ok_or(Refusal("Missing required field: type"))?;
         event.message = message.ok_or(Refusal("Missing required field: message"))?;
         event.stack = stack.ok_or(Refusal("Missing required field: stack"))?;
-        event.user_id = event.context.as_deref().and_then(user_id);
+        if let Some((user_id, environment)) = event.context.as_deref().and_then(names) {
+            (event.user_id, event.environment) = (user_id, environment);
+        }
         Ok(event)
     }
 }
@@ -112,26 +116,25 @@ fn object(json: &mut Json<&[u8]>) -> Result<Option<String>, Refusal> {
     value.map_err(|_| INVALID_JSON)
 }
 
-fn user_id(context: &str) -> Option<String> {
+/// User id and environment of a context.
+fn names(context: &str) -> Option<(Option<String>, Option<String>)> {
     let mut json = Json::new(
         context.as_bytes(),
         Duplicates::Ignore,
         LoneSurrogate::Replace,
     );
+    let (mut user_id, mut environment) = (None, None);
     let mut members = json.open_object().ok()?;
     while let Some(key) = json.next_member(&mut members).ok()? {
-        if key != "user_id" {
-            json.skip().ok()?;
-            continue;
+        match (key.as_str(), json.kind().ok()?) {
+            ("user_id", Kind::String) => user_id = json.string().ok(),
+            ("user_id", Kind::Number) => user_id = json.number().ok(),
+            ("environment", Kind::String) => environment = json.string().ok(),
+            _ => json.skip().ok()?,
         }
-        let id = match json.kind().ok()? {
-            Kind::String => json.string().ok()?,
-            Kind::Number => json.number().ok()?,
-            _ => return None,
-        };
-        return (!id.is_empty() && id.chars().count() <= LONGEST_USER_ID).then_some(id);
     }
-    None
+    let fits = |name: &String| !name.is_empty() && name.chars().count() <= LONGEST_NAME;
+    Some((user_id.filter(fits), environment.filter(fits)))
 }
 
 #[cfg(test)]
@@ -216,25 +219,38 @@ mod tests {
                 timestamp: some("t"),
                 context: some(r#"{"user_id":"u-42","n":1.0,"big":123456789012345678901234567890}"#),
                 user_id: some("u-42"),
+                environment: None,
                 debug_ids: DebugIds::read(&mut ids).unwrap(),
             })
         );
     }
 
     #[test]
-    fn user_ids() {
-        for (context, expected) in [
-            (r#"{"user_id":"u"}"#, Some("u")),
-            (r#"{"a":{"user_id":"x"},"user_id":42}"#, Some("42")),
-            (r#"{"user_id":""}"#, None),
-            (r#"{"user_id":null}"#, None),
-            ("{}", None),
+    fn what_the_context_names() {
+        let long = "x".repeat(201);
+        for (context, user_id, environment) in [
+            (r#"{"user_id":"u"}"#.to_owned(), Some("u"), None),
+            (
+                r#"{"a":{"user_id":"x"},"user_id":42,"environment":"prod"}"#.to_owned(),
+                Some("42"),
+                Some("prod"),
+            ),
+            (r#"{"user_id":"","environment":""}"#.to_owned(), None, None),
+            (
+                r#"{"environment":["prod"],"user_id":null}"#.to_owned(),
+                None,
+                None,
+            ),
+            (
+                format!("{{\"user_id\":\"{long}\",\"environment\":\"{long}\"}}"),
+                None,
+                None,
+            ),
+            ("{}".to_owned(), None, None),
         ] {
-            assert_eq!(user_id(context).as_deref(), expected, "{context}");
+            let (found_id, found_environment) = names(&context).unwrap();
+            assert_eq!(found_id.as_deref(), user_id, "{context}");
+            assert_eq!(found_environment.as_deref(), environment, "{context}");
         }
-        assert_eq!(
-            user_id(&format!("{{\"user_id\":\"{}\"}}", "x".repeat(201))),
-            None
-        );
     }
 }

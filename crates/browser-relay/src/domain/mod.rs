@@ -18,6 +18,7 @@ pub(crate) mod function_scopes;
 pub(crate) mod source_map;
 
 pub(crate) mod page_url;
+pub(crate) mod percent;
 pub(crate) mod user_agent;
 
 pub(crate) mod deobfuscate;

@@ -1,5 +1,7 @@
 //! Addresses of pages: what may be kept of them, and what pages are alike.
 
+use super::percent;
+
 /// Bytes of a page's pattern, as many as the collector keeps of a label. It stands in every metric of a batch, so a long
 /// one would make megabytes of a small batch.
 const LONGEST_PATTERN: usize = 500;
@@ -14,7 +16,7 @@ const SHORTEST_TAIL: usize = 3;
 /// What stands in the place of a secret.
 const REDACTED: &str = "[redacted]";
 /// Parts of names of secret parameters, and whole names.
-const SECRET_PARTS: [&str; 11] = [
+const SECRET_PARTS: [&str; 15] = [
     "token",
     "secret",
     "passw",
@@ -26,10 +28,17 @@ const SECRET_PARTS: [&str; 11] = [
     "apikey",
     "api_key",
     "api-key",
+    "csrf",
+    "xsrf",
+    "oobcode",
+    "samlresponse",
 ];
 const SECRET_NAMES: [&str; 9] = [
     "key", "code", "pwd", "pass", "sig", "sid", "otp", "pin", "jwt",
 ];
+
+/// Addresses within the parameters of addresses that are looked into, as in `?back=%2Flogin%3Fcode%3D…`.
+const MOST_NESTED: usize = 3;
 
 /// The path of a URL, without query and fragment; a text without a host is taken as a path.
 pub(crate) fn path_of(url: &str) -> &str {
@@ -45,7 +54,7 @@ pub(crate) fn path_of(url: &str) -> &str {
 }
 
 /// What a path has in common with those of pages of its kind: numbers, UUIDs, hashes and ids become `:id`, `:uuid` and
-/// `:hash`. Cut when it is too long.
+/// `:hash`; parameters within the path (`/cart;jsessionid=…`) go. Cut when it is too long.
 pub(crate) fn pattern(path: &str) -> String {
     let end = path.floor_char_boundary(LONGEST_PATTERN);
     let path = path.get(..end).unwrap_or_default();
@@ -54,7 +63,7 @@ pub(crate) fn pattern(path: &str) -> String {
         if number > 0 {
             out.push('/');
         }
-        push_segment(&mut out, segment);
+        push_segment(&mut out, segment.split(';').next().unwrap_or_default());
     }
     out.truncate(out.floor_char_boundary(LONGEST_PATTERN));
     out
@@ -96,9 +105,13 @@ fn is_uuid(text: &str) -> bool {
             .all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
-/// A URL whose secrets are taken out: the values of parameters with such names, in the query and in the fragment, and a
-/// name and password before the host.
+/// A URL whose secrets are taken out: the values of parameters with such names, in the query and in the fragment, values
+/// that are an encoded URL with such secrets, and a name and password before the host.
 pub(crate) fn scrubbed(url: &str) -> String {
+    scrubbed_to(url, MOST_NESTED)
+}
+
+fn scrubbed_to(url: &str, nested: usize) -> String {
     let mut out = String::with_capacity(url.len());
     let (address, parameters) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
     push_address(&mut out, address);
@@ -109,7 +122,7 @@ pub(crate) fn scrubbed(url: &str) -> String {
         let (parameter, next) = after.split_at(end);
         out.push(mark);
         match parameter.split_once('=') {
-            Some((name, value)) if !value.is_empty() && is_secret(name) => {
+            Some((name, value)) if !value.is_empty() && hides(name, value, nested) => {
                 out.push_str(name);
                 out.push('=');
                 out.push_str(REDACTED);
@@ -119,6 +132,15 @@ pub(crate) fn scrubbed(url: &str) -> String {
         rest = next;
     }
     out
+}
+
+/// Whether the value of a parameter is a secret or holds one.
+fn hides(name: &str, value: &str, nested: usize) -> bool {
+    let decoded = |text: &str| percent::decoded(text, |_| true);
+    if is_secret(name) || decoded(name).is_some_and(|name| is_secret(&name)) {
+        return true;
+    }
+    nested > 0 && decoded(value).is_some_and(|url| scrubbed_to(&url, nested - 1) != url)
 }
 
 fn push_address(out: &mut String, address: &str) {
@@ -188,6 +210,7 @@ mod tests {
             ("/day/2024-05-01", "/day/:id"),
             ("/order-1042", "/order-:id"),
             ("/order_1042", "/order_:id"),
+            ("/cart;jsessionid=1A2B/7;v=2", "/cart/:id"),
             ("/v2/mp3", "/v2/mp3"),
             (
                 "/users/550e8400-E29B-41d4-a716-446655440000",
@@ -251,11 +274,34 @@ mod tests {
                 "https://a.example/?token=&monkey=1&key=[redacted];sid=[redacted]",
             ),
             ("/relative?pin=1234", "/relative?pin=[redacted]"),
+            (
+                "https://a.example/?tok%65n=abc&%78=1",
+                "https://a.example/?tok%65n=[redacted]&%78=1",
+            ),
+            (
+                "/login?back=https%3A%2F%2Fb.example%2F%3Fcode%3Dabc&next=%2Fcart%3Fx%3D1",
+                "/login?back=[redacted]&next=%2Fcart%3Fx%3D1",
+            ),
+            (
+                "/login?back=%2Fa%3Fb%3D%252Fc%253Fcode%253Dabc",
+                "/login?back=[redacted]",
+            ),
+            ("/?u=https%3A%2F%2Fbob:pw@b.example", "/?u=[redacted]"),
+            (
+                "/?oobCode=abc&SAMLResponse=def",
+                "/?oobCode=[redacted]&SAMLResponse=[redacted]",
+            ),
             ("mailto:bob@mail.example", "mailto:bob@mail.example"),
             ("", ""),
         ] {
             assert_eq!(scrubbed(url), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn an_address_within_addresses_without_end_is_given_up() {
+        let url = format!("/?a=%{}3Fcode%3D1", "25".repeat(30_000));
+        assert_eq!(scrubbed(&url), url);
     }
 
     proptest! {

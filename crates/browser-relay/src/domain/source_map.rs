@@ -18,9 +18,10 @@ pub(crate) mod survey;
 mod tokens;
 mod vlq;
 
+use std::borrow::Cow;
 use std::io;
 
-use super::json;
+use super::{json, percent};
 
 /// What every refusal begins with; the contract's text.
 const INVALID: &str = "Invalid source map format";
@@ -118,6 +119,20 @@ pub(crate) fn lookup_path(file: &str) -> &str {
             .and_then(|slash| rest.get(slash..))
             .unwrap_or("/"),
         None => file,
+    }
+}
+
+/// The [`lookup_path`] of a file as maps are found by it: what is percent-encoded is read, as a build writes `[id].js` where
+/// a browser says `%5Bid%5D.js`. The query stays as it is, and so do characters that would mean something else then.
+pub(crate) fn plain_path(file: &str) -> Cow<'_, str> {
+    let path = lookup_path(file);
+    let (bare, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let decoded = percent::decoded(bare, |byte| {
+        !byte.is_ascii_control() && !b"/?#%".contains(&byte)
+    });
+    match decoded {
+        Some(decoded) => Cow::Owned(decoded + query),
+        None => Cow::Borrowed(path),
     }
 }
 

@@ -23,13 +23,14 @@ pub(crate) struct Client {
 }
 
 /// Marks of browsers; the version follows the mark.
-const BROWSERS: [(&str, &str); 30] = [
+const BROWSERS: [(&str, &str); 31] = [
     ("EdgA/", "Edge"),
     ("EdgiOS/", "Edge"),
     ("Edg/", "Edge"),
     ("Edge/", "Edge"),
     ("OPR/", "Opera"),
     ("OPT/", "Opera"),
+    ("Opera Mini/", "Opera Mini"),
     ("Opera/", "Opera"),
     ("SamsungBrowser/", "Samsung Internet"),
     ("YaBrowser/", "Yandex Browser"),
@@ -57,13 +58,14 @@ const BROWSERS: [(&str, &str); 30] = [
 ];
 
 /// Marks of operating systems; a version follows where the mark ends in a blank.
-const SYSTEMS: [(&str, &str); 15] = [
+const SYSTEMS: [(&str, &str); 16] = [
     ("Windows Phone ", "Windows Phone"),
     ("Windows NT ", "Windows"),
     ("Windows", "Windows"),
     ("iPad", "iPadOS"),
     ("iPhone", "iOS"),
     ("iPod", "iOS"),
+    ("OpenHarmony", "HarmonyOS"),
     ("Android ", "Android"),
     ("Android", "Android"),
     ("CrOS", "ChromeOS"),
@@ -75,7 +77,7 @@ const SYSTEMS: [(&str, &str); 15] = [
     ("BSD", "BSD"),
 ];
 
-const BOTS: [&str; 7] = [
+const BOTS: [&str; 11] = [
     "crawler",
     "spider",
     "slurp",
@@ -83,9 +85,22 @@ const BOTS: [&str; 7] = [
     "lighthouse",
     "headlesschrome",
     "phantomjs",
+    "google-inspectiontool",
+    "google-read-aloud",
+    "page speed insights",
+    "ptst/",
 ];
-const TELEVISIONS: [&str; 6] = [
-    "smart-tv", "smarttv", "appletv", "googletv", "web0s", "bravia",
+/// `aft` begins the names of Fire TVs, `crkey` is Chromecast.
+const TELEVISIONS: [&str; 9] = [
+    "smart-tv",
+    "smarttv",
+    "appletv",
+    "googletv",
+    "androidtv",
+    "web0s",
+    "bravia",
+    "; aft",
+    "crkey/",
 ];
 
 impl Client {
@@ -122,7 +137,12 @@ fn browser(text: &str) -> Named {
         } else {
             name
         };
-        return (Some(name), first_number(rest));
+        // Opera has said 9.80 since its tenth version, and the true one behind.
+        let version = match rest.split_once("Version/") {
+            Some((_, version)) if mark == "Opera/" => version,
+            _ => rest,
+        };
+        return (Some(name), first_number(version));
     }
     let apple = text.contains("AppleWebKit/");
     match text.split_once("Version/") {
@@ -172,8 +192,12 @@ fn device(text: &str, os: Option<&'static str>) -> Option<&'static str> {
     if has(&TELEVISIONS) {
         return Some("tv");
     }
-    let mobile = text.contains("Mobile");
-    if has(&["ipad", "tablet"]) || (os == Some("Android") && !mobile) {
+    let mobile = ["Mobile", "Opera Mini/", "Opera Mobi/"]
+        .iter()
+        .any(|mark| text.contains(mark));
+    // Internet Explorer says `Tablet PC` on any Windows that could be one.
+    let tablet = has(&["ipad"]) || (has(&["tablet"]) && os != Some("Windows"));
+    if tablet || (os == Some("Android") && !mobile) {
         return Some("tablet");
     }
     match os? {
@@ -305,6 +329,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_easily_taken_for_something_else() {
+        check(
+            "Opera/9.80 (Android; Opera Mini/36.2.2254/119.132; U; en) Presto/2.12.423 Version/12.16",
+            ["Opera Mini", "36", "Android", "-", "mobile"],
+        );
+        check(
+            "Opera/9.80 (Windows NT 6.1; WOW64) Presto/2.12.388 Version/12.18",
+            ["Opera", "12", "Windows", "7", "desktop"],
+        );
+        check(
+            "Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; Touch; Tablet PC 2.0; rv:11.0) like Gecko",
+            ["Internet Explorer", "11", "Windows", "-", "desktop"],
+        );
+        check(
+            "Mozilla/5.0 (Phone; OpenHarmony 5.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0.0.0 Safari/537.36 ArkWeb/4.1.6.1 Mobile",
+            ["Chrome", "114", "HarmonyOS", "-", "mobile"],
+        );
+        check(
+            "Mozilla/5.0 (Android 13; Tablet; rv:126.0) Gecko/126.0 Firefox/126.0",
+            ["Firefox", "126", "Android", "13", "tablet"],
+        );
+    }
+
+    #[test]
     fn bots_televisions_and_junk() {
         check(
             &format!(
@@ -322,6 +370,26 @@ mod tests {
             "Mozilla/5.0 (SMART-TV; LINUX; Tizen 6.0) AppleWebKit/537.36 (KHTML, like Gecko) 76.0.3809.146/6.0 TV Safari/537.36",
             ["-", "-", "Tizen", "-", "tv"],
         );
+        for (agent, expected) in [
+            (
+                "Mozilla/5.0 (Linux; Android 5.1; AFTT Build/LVY48F; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/70.0.3538.110 Mobile Safari/537.36",
+                ["Android WebView", "70", "Android", "5", "tv"],
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux armv7l) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/90.0.4430.225 Safari/537.36 CrKey/1.56.500000",
+                ["Chrome", "90", "Linux", "-", "tv"],
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 PTST/240",
+                ["Chrome", "126", "Linux", "-", "bot"],
+            ),
+            (
+                "Mozilla/5.0 (compatible; Google-InspectionTool/1.0;)",
+                ["-", "-", "-", "-", "bot"],
+            ),
+        ] {
+            check(agent, expected);
+        }
         check("curl/8.5.0", ["-", "-", "-", "-", "-"]);
         check("", ["-", "-", "-", "-", "-"]);
         check("Chrome/", ["Chrome", "-", "-", "-", "-"]);

@@ -12,7 +12,7 @@ use super::map_rows::{self, DirectSink};
 use crate::domain::dsn::{LONGEST_KEY, LONGEST_PROJECT};
 use crate::domain::source_map::decode::{DecodeFault, Summary, decode};
 use crate::domain::source_map::survey::survey;
-use crate::domain::source_map::{MapFault, file_name, lookup_path};
+use crate::domain::source_map::{MapFault, file_name, plain_path};
 
 /// Takes over the schemas 1 to 3 of the original; the first has no maps, the third only adds indexes.
 pub(crate) const TAKE_OVER: TakeOver = TakeOver {
@@ -175,6 +175,7 @@ fn take_map(
         [cells.text(1)?, cells.text(2)?, cells.text(3)?].map(Option::unwrap_or_default);
     let uploaded_at = cells.time(4)?;
     let Summary { tokens, lines } = summary;
+    let path = plain_path(&file_url);
     let inserted = import
         .into
         .prepare_cached(
@@ -187,8 +188,8 @@ fn take_map(
             project,
             release,
             file_url,
-            lookup_path(&file_url),
-            file_name(lookup_path(&file_url)),
+            path,
+            file_name(&path),
             map_set,
             lines,
             tokens as i64,

@@ -4,7 +4,7 @@ use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::source_map::decode::Summary;
-use crate::domain::source_map::{file_name, lookup_path};
+use crate::domain::source_map::{file_name, plain_path};
 use crate::domain::upload::Names;
 
 /// A row of the list.
@@ -97,7 +97,7 @@ pub(crate) fn put(conn: &Connection, map: &NewMap, now_ms: i64) -> Result<i64, S
         .execute(params![id, map.map_set, lines, tokens as i64, map.size_bytes, now_ms, debug_id])?;
         return Ok(id);
     }
-    let path = file_url.as_deref().map(lookup_path);
+    let path = file_url.as_deref().map(plain_path);
     conn.prepare_cached(
         "INSERT INTO source_maps
            (project, release, file_url, path, file_name, debug_id, map_set, lines, tokens, size_bytes, uploaded_at)
@@ -108,7 +108,7 @@ pub(crate) fn put(conn: &Connection, map: &NewMap, now_ms: i64) -> Result<i64, S
         release,
         file_url,
         path,
-        path.map(file_name),
+        path.as_deref().map(file_name),
         debug_id,
         map.map_set,
         lines,

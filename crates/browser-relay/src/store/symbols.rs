@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::domain::debug_id::DebugId;
 use crate::domain::deobfuscate::{Found, LINES_AROUND, Outcome, Query, Unmapped};
 use crate::domain::source_map::names::{self, NAMES_PER_CHUNK};
-use crate::domain::source_map::{Original, block, content, file_name, is_suffix, lookup_path};
+use crate::domain::source_map::{
+    Original, block, content, file_name, is_suffix, lookup_path, plain_path,
+};
 
 /// Maps of one file name that are looked at; more fit as little as two.
 const MOST_OF_NAME: usize = 200;
@@ -134,7 +136,33 @@ impl Finder<'_> {
     }
 
     fn by_file(&self, release: &str, file: &str) -> Result<Result<Map, Unmapped>, StoreError> {
-        let path = lookup_path(file);
+        let plain = plain_path(file);
+        // Maps taken in before paths were decoded lie under what was uploaded.
+        let written = Some(lookup_path(file)).filter(|path| *path != plain);
+        for path in [&*plain].into_iter().chain(written) {
+            let found = self.by_path(release, file, path)?;
+            if found != Err(Unmapped::NoMapForFile) {
+                return Ok(found);
+            }
+        }
+        let any = self
+            .conn
+            .prepare_cached("SELECT 1 FROM source_maps WHERE project = ?1 AND release = ?2")?
+            .exists([self.project, release])?;
+        Ok(Err(if any {
+            Unmapped::NoMapForFile
+        } else {
+            Unmapped::NoMapForRelease
+        }))
+    }
+
+    /// The map of a path or, when there is none, of its end.
+    fn by_path(
+        &self,
+        release: &str,
+        file: &str,
+        path: &str,
+    ) -> Result<Result<Map, Unmapped>, StoreError> {
         let map = self
             .conn
             .prepare_cached(
@@ -143,22 +171,10 @@ impl Finder<'_> {
             )?
             .query_row(params![self.project, release, path, file], Map::read)
             .optional()?;
-        if let Some(map) = map {
-            return Ok(Ok(map));
+        match map {
+            Some(map) => Ok(Ok(map)),
+            None => self.by_suffix(release, path),
         }
-        let found = self.by_suffix(release, path)?;
-        if found != Err(Unmapped::NoMapForFile) {
-            return Ok(found);
-        }
-        let any = self
-            .conn
-            .prepare_cached("SELECT 1 FROM source_maps WHERE project = ?1 AND release = ?2")?
-            .exists([self.project, release])?;
-        Ok(if any {
-            found
-        } else {
-            Err(Unmapped::NoMapForRelease)
-        })
     }
 
     /// The latest of the maps whose path fits, if they all have the same one.

@@ -89,11 +89,11 @@ async fn batch(state: &State, kind: EventKind, most: usize) -> Result<Step> {
         state.outbox.woken(kind).await;
         return Ok(Step::Went);
     }
-    match state.upstream(kind).send_batch(body(&waiting)).await {
-        Ok(answers) if answers.len() == waiting.len() => {
-            settle(state, kind, &waiting, &answers).await
-        }
-        Ok(_) => Ok(Step::Failed(LONGEST_PAUSE)),
+    let sent = state
+        .upstream(kind)
+        .send_batch(body(&waiting), waiting.len());
+    match sent.await {
+        Ok(answers) => settle(state, kind, &waiting, &answers).await,
         Err(Rejected::Event { detail }) if waiting.len() == 1 => {
             let answer = ItemAnswer {
                 status: 400,

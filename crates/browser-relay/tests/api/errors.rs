@@ -12,7 +12,7 @@ async fn an_error_arrives_as_the_tracker_wants_it() {
     let body = json!({
         "type": "TypeError", "message": "boom", "stack": "TypeError: boom", "url": "https://shop.example/cart?step=2#pay",
         "user_agent": "UA/1.0", "session_id": "sess-1", "release": "1.2.3", "timestamp": "2026-01-02T03:04:05.678Z",
-        "context": {"user_id": "u-42", "deep": {"a": [1, null, true, "é"]}},
+        "context": {"user_id": "u-42", "environment": "prod", "deep": {"a": [1, null, true, "é"]}},
         "project": "spoofed", "request_method": "GET", "user_id": "spoofed",
     });
     let headers = [
@@ -36,7 +36,7 @@ async fn an_error_arrives_as_the_tracker_wants_it() {
     }
     assert_eq!(
         String::from_utf8_lossy(&received.body),
-        r#"{"project":"web","exception_type":"TypeError","message":"boom","traceback":"TypeError: boom","request_method":"BROWSER","request_url":"https://shop.example/cart?step=2#pay","user_id":"u-42","release":"1.2.3","extra":{"user_agent":"UA/1.0","session_id":"sess-1","release":"1.2.3","timestamp":"2026-01-02T03:04:05.678Z","context":{"deep":{"a":[1,null,true,"é"]},"user_id":"u-42"}}}"#
+        r#"{"project":"web","exception_type":"TypeError","message":"boom","traceback":"TypeError: boom","request_method":"BROWSER","request_url":"https://shop.example/cart?step=2#pay","user_id":"u-42","release":"1.2.3","environment":"prod","extra":{"user_agent":"UA/1.0","session_id":"sess-1","release":"1.2.3","timestamp":"2026-01-02T03:04:05.678Z","context":{"deep":{"a":[1,null,true,"é"]},"environment":"prod","user_id":"u-42"}}}"#
     );
 }
 

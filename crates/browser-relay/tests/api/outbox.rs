@@ -258,6 +258,31 @@ async fn a_batch_that_is_refused_whole_is_cut() {
 }
 
 #[tokio::test]
+async fn a_service_that_does_not_say_what_became_of_events_is_in_trouble() {
+    let world = World::with(&[NO_LIMIT]);
+    for answer in [r#"{"results":[]}"#, r#"{"results":[{"status":"x"}]}"#] {
+        world.tracker.break_down(true);
+        queued(&world, ERRORS, WEB, &event()).await;
+        for _ in 0..100 {
+            world
+                .tracker
+                .next(Reply::Answer("200 OK", answer.to_owned()));
+        }
+        world
+            .outbox_says("trouble", &json!("gives unexpected answers"))
+            .await;
+        let health = world.relay.get("/health").await.json();
+        assert_eq!(
+            health["upstreams"]["error-tracker"],
+            "gives unexpected answers"
+        );
+        world.tracker.forget_replies();
+        world.tracker.break_down(false);
+        world.outbox_empty().await;
+    }
+}
+
+#[tokio::test]
 async fn the_room_is_bounded_and_one_key_gets_three_quarters() {
     let world = World::with(&[("OUTBOX_MAX_EVENTS", "4")]);
     for _ in 0..100 {

@@ -96,19 +96,28 @@ impl World {
 
     /// Waits until nothing is left in the outbox. Needs `RATE_LIMIT=0`.
     pub(crate) async fn outbox_empty(&self) {
-        let empty = async {
+        self.outbox(|sides| sides.iter().all(|side| side["events"] == 0))
+            .await;
+    }
+
+    /// Waits until the outbox says this of the tracker.
+    pub(crate) async fn outbox_says(&self, field: &str, value: &Value) {
+        self.outbox(|sides| sides[0][field] == *value).await;
+    }
+
+    async fn outbox(&self, is_so: impl Fn(&[Value]) -> bool) {
+        let becomes_so = async {
             loop {
                 let shown = self.relay.get("/api/outbox").await.json();
-                let sides = shown["upstreams"].as_array().unwrap();
-                if sides.iter().all(|side| side["events"] == 0) {
+                if is_so(shown["upstreams"].as_array().unwrap()) {
                     return;
                 }
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, empty)
+        tokio::time::timeout(PATIENCE, becomes_so)
             .await
-            .expect("an empty outbox");
+            .expect("another state of the outbox");
     }
 
     /// The only report that the tracker got.
@@ -234,6 +243,11 @@ impl Fake {
     /// What the next request gets.
     pub(crate) fn next(&self, reply: Reply) {
         self.shared.script.lock().unwrap().replies.push_back(reply);
+    }
+
+    /// Takes back what [`Fake::next`] was given.
+    pub(crate) fn forget_replies(&self) {
+        self.shared.script.lock().unwrap().replies.clear();
     }
 
     /// Whether it fails whatever has no reply of its own.

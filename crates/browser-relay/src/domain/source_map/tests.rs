@@ -394,3 +394,19 @@ fn lookup_paths() {
         assert_eq!(lookup_path(file), path, "{file}");
     }
 }
+
+#[test]
+fn plain_paths() {
+    for (file, path) in [
+        ("https://a.example/js/app.js?v=%31", "/js/app.js?v=%31"),
+        (
+            "https://a.example/p/%5Bid%5D%20\u{e9}.js?v=%31",
+            "/p/[id] \u{e9}.js?v=%31",
+        ),
+        ("/p/[id]%20%C3%A9.js", "/p/[id] \u{e9}.js"),
+        ("/a%2Fb%3Fc%23d%2541%00.js", "/a%2Fb%3Fc%23d%2541%00.js"),
+        ("/%ff.js", "/%ff.js"),
+    ] {
+        assert_eq!(plain_path(file), path, "{file}");
+    }
+}

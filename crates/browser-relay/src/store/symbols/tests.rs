@@ -327,6 +327,34 @@ fn the_end_of_a_path_is_enough_when_only_one_map_fits() {
 }
 
 #[test]
+fn a_path_is_found_however_it_is_escaped() {
+    let conn = database();
+    for (release, file_url) in [
+        ("plain", "/p q/[id] \u{e9}.js"),
+        ("escaped", "https://a.example/p%20q/%5Bid%5D%20%C3%A9.js"),
+        ("half", "/p%20q/[id]%20%c3%a9.js"),
+        ("end", "[id] \u{e9}.js"),
+        ("before", "/before"),
+    ] {
+        upload(&conn, "web", release, file_url, &plain_map("a.ts", ""));
+    }
+    // As it was stored before.
+    conn.execute(
+        "UPDATE source_maps SET path = '/p%20q/%5Bid%5D%20%C3%A9.js', file_name = '%5Bid%5D%20%C3%A9.js'
+         WHERE release = 'before'",
+        [],
+    )
+    .unwrap();
+    let file = "https://b.example/p%20q/%5Bid%5D%20%C3%A9.js";
+    for release in ["plain", "escaped", "half", "end", "before"] {
+        let found = outcome(&conn, Some(release), file, None);
+        assert_eq!(found, Ok("a.ts".to_owned()), "{release}");
+    }
+    let found = outcome(&conn, Some("plain"), "/p q/[id] \u{e9}.js:x", None);
+    assert_eq!(found, Err(Unmapped::NoMapForFile));
+}
+
+#[test]
 fn a_line_says_where_its_mappings_begin() {
     let conn = database();
     // One token behind column 4, none, one without a source, one behind column 2.

@@ -165,8 +165,6 @@ pub(crate) async fn outage(options: &Options, report: &mut Report) -> anyhow::Re
         ("METRICS_COLLECTOR_URL", format!("http://{address}")),
         ("METRICS_COLLECTOR_API_KEY", KEY.to_owned()),
         ("DSN_KEYS", format!("shop:{KEY}")),
-        // Of errors of 2 KB the usual 512 MB hold less; of one key three quarters.
-        ("OUTBOX_MAX_MB", "1024".to_owned()),
     ];
     let relay = Target::start(options, SERVICE, &more)?;
     let headers = [("X-Monlight-Key", KEY)];

@@ -72,7 +72,7 @@ static OUTBOX_MAX_EVENTS: Var = Var::with_default(
 );
 static OUTBOX_MAX_MB: Var = Var::with_default(
     "OUTBOX_MAX_MB",
-    "512",
+    "1024",
     "whole number, 1 to 1048576",
     "The most that such events take, in millions of bytes.",
 );

@@ -144,7 +144,7 @@ async fn one_service_does_not_hold_up_the_other() {
             &shown["max_bytes"],
             &shown["max_age_seconds"]
         ),
-        (&json!(250_000), &json!(512_000_000), &json!(86_400))
+        (&json!(250_000), &json!(1_024_000_000), &json!(86_400))
     );
     let plain = world.plain(Method::GET, "/api/outbox", WEB, &[]).await;
     assert_eq!(plain.status.as_u16(), 401);

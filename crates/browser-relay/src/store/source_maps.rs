@@ -1,7 +1,7 @@
 //! The list of source maps.
 
 use monlight_shared::store::StoreError;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::domain::source_map::decode::Summary;
 use crate::domain::source_map::{file_name, plain_path};
@@ -67,6 +67,9 @@ pub(crate) fn list(
 
 /// Stores a map or replaces the one of the same project, release and file, which keeps its id; one that lacks release or
 /// file replaces the one that lacks the same and has the same debug id. The rows of a replaced map are left to upkeep.
+///
+/// A map of another debug id is of another build, whose scripts may still be in caches, or of another script that is called
+/// the same: it is not replaced but only loses release and file, so that it is found by its id.
 pub(crate) fn put(conn: &Connection, map: &NewMap, now_ms: i64) -> Result<i64, StoreError> {
     let Names {
         project,
@@ -76,20 +79,29 @@ pub(crate) fn put(conn: &Connection, map: &NewMap, now_ms: i64) -> Result<i64, S
     } = &map.names;
     let debug_id = debug_id.map(|id| id.to_string());
     // Not INSERT … ON CONFLICT: that would use up an id each time.
-    let known: Option<i64> = if release.is_some() && file_url.is_some() {
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let known: Option<(i64, Option<String>)> = if release.is_some() && file_url.is_some() {
         conn.prepare_cached(
-            "SELECT id FROM source_maps WHERE project = ?1 AND release = ?2 AND file_url = ?3",
+            "SELECT id, debug_id FROM source_maps WHERE project = ?1 AND release = ?2 AND file_url = ?3",
         )?
-        .query_row(params![project, release, file_url], |row| row.get(0))
+        .query_row(params![project, release, file_url], read)
     } else {
         conn.prepare_cached(
-            "SELECT id FROM source_maps WHERE project = ?1 AND debug_id = ?2 AND release IS ?3 AND file_url IS ?4",
+            "SELECT id, debug_id FROM source_maps
+             WHERE project = ?1 AND debug_id = ?2 AND release IS ?3 AND file_url IS ?4",
         )?
-        .query_row(params![project, debug_id, release, file_url], |row| row.get(0))
+        .query_row(params![project, debug_id, release, file_url], read)
     }
     .optional()?;
     let Summary { tokens, lines } = map.summary;
-    if let Some(id) = known {
+    let replaced = match known {
+        Some((id, Some(other))) if debug_id.as_ref() != Some(&other) => {
+            keep_by_debug_id(conn, project, id, &other)?;
+            None
+        }
+        known => known.map(|(id, _)| id),
+    };
+    if let Some(id) = replaced {
         conn.prepare_cached(
             "UPDATE source_maps SET map_set = ?2, lines = ?3, tokens = ?4, size_bytes = ?5, uploaded_at = ?6, debug_id = ?7
              WHERE id = ?1",
@@ -117,6 +129,24 @@ pub(crate) fn put(conn: &Connection, map: &NewMap, now_ms: i64) -> Result<i64, S
         now_ms
     ])?;
     Ok(conn.last_insert_rowid())
+}
+
+/// Takes release and file from a map with a debug id, and deletes the one that was left with the same id before.
+fn keep_by_debug_id(
+    conn: &Connection,
+    project: &str,
+    id: i64,
+    debug_id: &str,
+) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "DELETE FROM source_maps WHERE project = ?1 AND debug_id = ?2 AND release IS NULL AND file_url IS NULL",
+    )?
+    .execute([project, debug_id])?;
+    conn.prepare_cached(
+        "UPDATE source_maps SET release = NULL, file_url = NULL, path = NULL, file_name = NULL WHERE id = ?1",
+    )?
+    .execute([id])?;
+    Ok(())
 }
 
 /// Deletes a map; false when there is none. Its rows are left to upkeep.

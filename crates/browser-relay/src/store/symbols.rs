@@ -109,7 +109,7 @@ impl Finder<'_> {
             return Ok(Ok(map));
         }
         let found = match self.release {
-            Some(release) => self.by_file(release, &query.file)?,
+            Some(release) => self.by_file(release, query)?,
             None => Err(Unmapped::NoRelease),
         };
         Ok(found.map_err(|unmapped| match unmapped {
@@ -135,12 +135,15 @@ impl Finder<'_> {
         Ok(map)
     }
 
-    fn by_file(&self, release: &str, file: &str) -> Result<Result<Map, Unmapped>, StoreError> {
+    fn by_file(&self, release: &str, query: &Query) -> Result<Result<Map, Unmapped>, StoreError> {
+        let file = query.file.as_str();
+        // A map with another debug id than the script's is of another build: better none than a wrong one.
+        let any_id = query.debug_id.is_none();
         let plain = plain_path(file);
         // Maps taken in before paths were decoded lie under what was uploaded.
         let written = Some(lookup_path(file)).filter(|path| *path != plain);
         for path in [&*plain].into_iter().chain(written) {
-            let found = self.by_path(release, file, path)?;
+            let found = self.by_path(release, file, path, any_id)?;
             if found != Err(Unmapped::NoMapForFile) {
                 return Ok(found);
             }
@@ -162,32 +165,43 @@ impl Finder<'_> {
         release: &str,
         file: &str,
         path: &str,
+        any_id: bool,
     ) -> Result<Result<Map, Unmapped>, StoreError> {
         let map = self
             .conn
             .prepare_cached(
-                "SELECT map_set, lines FROM source_maps WHERE project = ?1 AND release = ?2 AND path = ?3
+                "SELECT map_set, lines FROM source_maps
+                 WHERE project = ?1 AND release = ?2 AND path = ?3 AND (?5 OR debug_id IS NULL)
                  ORDER BY file_url = ?4 DESC, uploaded_at DESC, id DESC LIMIT 1",
             )?
-            .query_row(params![self.project, release, path, file], Map::read)
+            .query_row(
+                params![self.project, release, path, file, any_id],
+                Map::read,
+            )
             .optional()?;
         match map {
             Some(map) => Ok(Ok(map)),
-            None => self.by_suffix(release, path),
+            None => self.by_suffix(release, path, any_id),
         }
     }
 
     /// The latest of the maps whose path fits, if they all have the same one.
-    fn by_suffix(&self, release: &str, path: &str) -> Result<Result<Map, Unmapped>, StoreError> {
+    fn by_suffix(
+        &self,
+        release: &str,
+        path: &str,
+        any_id: bool,
+    ) -> Result<Result<Map, Unmapped>, StoreError> {
         let name = file_name(path);
         if name.is_empty() {
             return Ok(Err(Unmapped::NoMapForFile));
         }
         let mut statement = self.conn.prepare_cached(
-            "SELECT map_set, lines, path FROM source_maps WHERE project = ?1 AND release = ?2 AND file_name = ?3
+            "SELECT map_set, lines, path FROM source_maps
+             WHERE project = ?1 AND release = ?2 AND file_name = ?3 AND (?4 OR debug_id IS NULL)
              ORDER BY uploaded_at DESC, id DESC",
         )?;
-        let mut rows = statement.query(params![self.project, release, name])?;
+        let mut rows = statement.query(params![self.project, release, name, any_id])?;
         let mut fitting: Option<(Map, String)> = None;
         let mut seen = 0;
         while let Some(row) = rows.next()? {

@@ -532,12 +532,20 @@ async fn the_debug_id_of_the_field_wins_over_that_of_the_map() {
         (&answer["debug_id"], &answer["release"]),
         (&json!(other), &json!("1"))
     );
-    // The same release and file again, without any id.
+    // The same release and file again, without any id: the one before keeps only its own.
     let answer = world.upload(&small_map("b.ts")).await.json();
     assert_eq!(answer["debug_id"], Value::Null);
     let listed = world.relay.get(PATH).await.json();
-    assert_eq!(listed["total"], 1);
-    assert_eq!(listed["source_maps"][0].get("debug_id"), None);
+    assert_eq!(listed["total"], 2);
+    let [before, after] = [0, 1].map(|index| &listed["source_maps"][index]);
+    assert_eq!(
+        (&before["debug_id"], &before["release"], &before["file_url"]),
+        (&json!(other), &Value::Null, &Value::Null)
+    );
+    assert_eq!(
+        (after.get("debug_id"), &after["release"]),
+        (None, &json!("1"))
+    );
 }
 
 #[tokio::test]

@@ -287,6 +287,51 @@ fn a_debug_id_finds_its_map_before_all_else() {
 }
 
 #[test]
+fn a_map_of_another_debug_id_is_neither_used_nor_lost() {
+    let conn = database();
+    let names = Names {
+        project: "web".to_owned(),
+        release: Some("1".to_owned()),
+        file_url: Some("/app.js".to_owned()),
+        debug_id: None,
+    };
+    let with_id = |source: &str, id: &str| plain_map(source, &format!(",\"debugId\":\"{id}\""));
+    let listed = || {
+        let (maps, _) = source_maps::list(&conn, None, 10, 0).unwrap();
+        let row = |map: source_maps::SourceMap| (map.id, map.file_url, map.debug_id);
+        maps.into_iter().map(row).collect::<Vec<_>>()
+    };
+    let url = || Some("/app.js".to_owned());
+    let some = |id: &str| Some(id.to_owned());
+    let ok = |source: &str| Ok(source.to_owned());
+    let (app, deep) = ("https://shop.example/app.js", "/deep/app.js");
+    // Again and again, as builds do that change back and forth.
+    for round in 0..3 {
+        put(&conn, names.clone(), &with_id("old.ts", ID));
+        put(&conn, names.clone(), &with_id("new.ts", OTHER_ID));
+        for release in [Some("1"), Some("2"), None] {
+            assert_eq!(outcome(&conn, release, app, Some(ID)), ok("old.ts"));
+            assert_eq!(outcome(&conn, release, app, Some(OTHER_ID)), ok("new.ts"));
+        }
+        assert_eq!(outcome(&conn, Some("1"), app, None), ok("new.ts"));
+        assert_eq!(listed().len(), if round == 0 { 2 } else { 3 });
+    }
+    let unknown = Some("00000000-0000-4000-8000-000000000000");
+    for file in [app, deep] {
+        let found = outcome(&conn, Some("1"), file, unknown);
+        assert_eq!(found, Err(Unmapped::NoMapForDebugId), "{file}");
+    }
+    // One without an id takes the name, too; one with the same id replaces.
+    put(&conn, names.clone(), &plain_map("plain.ts", ""));
+    assert_eq!(outcome(&conn, Some("1"), app, unknown), ok("plain.ts"));
+    assert_eq!(outcome(&conn, None, app, Some(OTHER_ID)), ok("new.ts"));
+    put(&conn, names, &with_id("newer.ts", OTHER_ID));
+    let last = listed().pop().unwrap();
+    assert_eq!((last.1, last.2), (url(), some(OTHER_ID)));
+    assert_eq!(outcome(&conn, None, app, Some(OTHER_ID)), ok("newer.ts"));
+}
+
+#[test]
 fn the_end_of_a_path_is_enough_when_only_one_map_fits() {
     let conn = database();
     for (file_url, source) in [

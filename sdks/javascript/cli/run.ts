@@ -45,6 +45,7 @@ export async function run(options: Options, { say, complain }: Output): Promise<
   };
 
   const ready: Ready[] = [];
+  const owners = new Map<string, string>();
   for (const bundle of build.bundles) {
     if (bundle.refused !== undefined) refuse(bundle.path, bundle.refused);
     else if (bundle.map === undefined) without(`no map       ${shown(bundle.path)}: ${shown(bundle.without ?? "")}`);
@@ -52,11 +53,24 @@ export async function run(options: Options, { say, complain }: Output): Promise<
   }
   for (const orphan of build.orphans) without(`no bundle    ${shown(orphan)}: a map that no bundle names`);
 
+  /** Without debug ids, of two maps for one URL the relay keeps the one that comes last. */
+  function takeUrl({ path, urlPath }: Bundle): void {
+    const url = urlOf(options.urlPrefix, urlPath);
+    const other = owners.get(url);
+    if (other !== undefined) {
+      throw new Refused(`would be at ${url} like ${other}: upload their folders one by one, each with its --url-prefix`);
+    }
+    owners.set(url, path);
+  }
+
   /** Injects where that is wanted; answers whether the pair can be used. */
   async function prepare(bundle: Bundle, mapPath: string): Promise<boolean> {
     try {
       const [code, map] = [await readText(bundle.path), await readText(mapPath)];
-      if (!options.inject) return Boolean(parseMap(map));
+      if (!options.inject) {
+        if (debugIdOf(parseMap(map)) === undefined) takeUrl(bundle);
+        return true;
+      }
       const injected = inject(code, map);
       const would = options.dryRun ? "would inject" : "injected    ";
       if (injected.changed && !options.dryRun) {

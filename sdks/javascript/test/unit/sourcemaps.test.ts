@@ -169,6 +169,28 @@ test("no release is needed with debug ids, and no debug id with a release", asyn
   assert.match(requests[1]!.body.debug_id, /^[\da-f-]{36}$/);
 });
 
+test("without debug ids, two maps for one URL are refused", async () => {
+  const id = "85314830-023f-4cf1-a267-535f4e37bb17";
+  write({
+    "client/app.js": "a=1;",
+    "client/app.js.map": map("a.ts"),
+    "server/app.js": "b=1;",
+    "server/app.js.map": map("b.ts"),
+    "worker/app.js": `c=1;\n//# debugId=${id}\n`,
+    "worker/app.js.map": JSON.stringify({ ...JSON.parse(map("own.ts")), debug_id: id }),
+  });
+  const folders = ["client", "server", "worker"].map((name) => join(folder, name));
+  const both = (...more: string[]) =>
+    command(["upload", "--project", "shop", "--url", url, "--release", "r", ...more, ...folders], { MONLIGHT_API_KEY: KEY });
+  const { status, out, err } = await both("--no-inject");
+  assert.equal(status, 1);
+  assert.match(err, /^refused {6}\S*server\/app\.js: would be at \/app\.js like \S*client\/app\.js: upload their folders/m);
+  assert.match(out, /^shop, release r: 2 uploaded\.$/m);
+  assert.deepEqual(requests.map(({ body }) => JSON.parse(body.map_content).sources[0]).sort(), ["a.ts", "own.ts"]);
+  assert.equal((await both()).status, 0);
+  assert.equal(requests.length, 5);
+});
+
 test("a dry run needs no relay and does nothing", async () => {
   write({ "app.js": "a=1;", "app.js.map": map("a.ts") });
   const { status, out } = await command(["upload", "--project", "shop", "--dry-run", folder]);

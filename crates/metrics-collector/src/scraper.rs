@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use monlight_shared::metrics::{Counter, Registry};
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Certificate, Client, redirect};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
@@ -172,6 +172,11 @@ impl Scraper {
         let mut response = request.send().await.map_err(failed)?;
         if response.status() != 200 {
             return Err(format!("it answered {}", response.status()));
+        }
+        if let Some(encoding) = response.headers().get(CONTENT_ENCODING)
+            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            return Err("its answer is compressed, which was not asked for".to_owned());
         }
         let content_type = response.headers().get(CONTENT_TYPE);
         let content_type = content_type.and_then(|value| Some(value.to_str().ok()?.to_owned()));

@@ -1,7 +1,7 @@
 //! From the lines of an exposition to what the collector counts: levels, totals, and histograms put together.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::buckets::Buckets;
 use super::change::Totals;
@@ -60,7 +60,7 @@ pub(crate) struct AllExposed {
     pub(crate) all: Vec<Exposed>,
     /// Lines with a value.
     pub(crate) samples: u64,
-    /// Values that are no number, infinite or, in a counter, below zero.
+    /// Values that are no number, infinite or, in a counter, below zero; histograms of which a line is wrong.
     pub(crate) skipped: u64,
     /// Times that cannot be meant; those are read as now.
     pub(crate) replaced: u64,
@@ -74,7 +74,7 @@ pub(crate) type Extra = [(String, String)];
 /// # Errors
 /// The sample that is too many.
 pub(crate) fn read(
-    samples: Samples<'_>,
+    mut samples: Samples<'_>,
     most: u64,
     extra: &Extra,
     now_ms: i64,
@@ -85,10 +85,11 @@ pub(crate) fn read(
         created: HashMap::new(),
         places: HashMap::new(),
         histograms: Vec::new(),
+        incomplete: HashSet::new(),
         found: AllExposed::default(),
     };
     let mut faults = Faults::default();
-    for sample in samples {
+    for sample in &mut samples {
         let line = match &sample {
             Ok(sample) => sample.line,
             Err(fault) => fault.line,
@@ -102,6 +103,7 @@ pub(crate) fn read(
             faults.push(fault);
         }
     }
+    reader.incomplete.extend(samples.incomplete());
     let found = reader.finish(&mut faults);
     faults.first.sort_by_key(|fault| fault.line);
     Ok((found, faults))
@@ -136,6 +138,8 @@ struct Reader<'e> {
     /// Positions in `histograms`, by family, labels and time.
     places: HashMap<(String, String, i64), usize>,
     histograms: Vec<Histogram>,
+    /// Families of histograms of which something is missing: what is left would be compared as if it were all.
+    incomplete: HashSet<String>,
     found: AllExposed,
 }
 
@@ -191,9 +195,11 @@ impl Reader<'_> {
                     .extend(created.map(|created| ((family, labels), created)));
             }
             Role::Bucket => {
-                let limit = limit(&sample.labels).ok_or_else(|| {
-                    Fault::new(line, "expected the label le with the limit of a bucket")
-                })?;
+                let Some(limit) = limit(&sample.labels) else {
+                    self.incomplete.insert(family);
+                    let reason = "expected the label le with the limit of a bucket";
+                    return Err(Fault::new(line, reason));
+                };
                 let labels = self.labels(sample.labels, Some(LIMIT));
                 let histogram = self.histogram(family, labels, line, (at_ms, timed));
                 histogram.bucket(limit, value, line)?;
@@ -274,6 +280,10 @@ impl Reader<'_> {
             let Some(histogram) = histograms[place].take() else {
                 continue;
             };
+            if self.incomplete.contains(&name) {
+                found.skipped += 1;
+                continue;
+            }
             let (line, at_ms, timed) = (histogram.line, histogram.at_ms, histogram.timed);
             match histogram.buckets() {
                 Ok(Some(buckets)) => found.all.push(Exposed {
@@ -491,13 +501,19 @@ mod tests {
                 "h_bucket{le=\"NaN\"} 2",
                 "expected the label le with the limit of a bucket",
             ),
-            ("h_count 4", "expected each part of a histogram once"),
         ] {
             check(
                 &format!("# TYPE h histogram\nh_count 3\n{line}"),
-                &["h 3 values of None in []", &format!("Line 3: {reason}")],
+                &[&format!("Line 3: {reason}"), "1 skipped"],
             );
         }
+        check(
+            "# TYPE h histogram\nh_count 3\nh_count 4",
+            &[
+                "h 3 values of None in []",
+                "Line 3: expected each part of a histogram once",
+            ],
+        );
         check(
             "# TYPE h histogram\nh_count 3\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"1.0\"} 1",
             &["Line 2: expected each limit of this histogram once"],
@@ -508,6 +524,38 @@ mod tests {
         check(
             &format!("{long} 1"),
             &["Line 1: expected a name of at most 200 bytes"],
+        );
+    }
+
+    #[test]
+    fn a_histogram_with_a_wrong_line_is_left_out_whole() {
+        for (line, reason) in [
+            ("h_bucket{le=\"2\"} x", "expected a number, found \"x\""),
+            (
+                "{\"h_bucket\",le=\"2\" 1",
+                "expected , or } behind a label, found \"1\"",
+            ),
+            ("h_sum ", "expected a number, found the end of the line"),
+        ] {
+            check(
+                &format!(
+                    "# TYPE h histogram\n# TYPE i histogram\nh_bucket{{le=\"1\"}} 1\n{line}\nh_count 3\ni_count 2"
+                ),
+                &[
+                    "i 2 values of None in []",
+                    &format!("Line 4: {reason}"),
+                    "1 skipped",
+                ],
+            );
+        }
+        // What is no part of a histogram does it no harm.
+        check(
+            "# TYPE h histogram\nh_count 3\nh_other x\nx_sum x",
+            &[
+                "h 3 values of None in []",
+                "Line 3: expected a number, found \"x\"",
+                "Line 4: expected a number, found \"x\"",
+            ],
         );
     }
 

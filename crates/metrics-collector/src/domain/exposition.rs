@@ -7,7 +7,7 @@
 mod cursor;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use cursor::{Cursor, Expected, is_metric, is_metric_start};
@@ -159,6 +159,8 @@ pub(crate) struct Samples<'a> {
     line: usize,
     /// Whether a missing end was told.
     told: bool,
+    /// Histograms of which a line is wrong.
+    incomplete: HashSet<String>,
 }
 
 impl<'a> Samples<'a> {
@@ -173,7 +175,13 @@ impl<'a> Samples<'a> {
             lines: body.split(|&byte| byte == b'\n'),
             line: 0,
             told: false,
+            incomplete: HashSet::new(),
         }
+    }
+
+    /// The families of histograms that had a wrong line so far: what is left of them says too little.
+    pub(crate) fn incomplete(self) -> HashSet<String> {
+        self.incomplete
     }
 }
 
@@ -190,7 +198,11 @@ impl<'a> Iterator for Samples<'a> {
                     let line = self.line;
                     return Some(Ok(Sample { line, ..sample }));
                 }
-                Err(expected) => return Some(Err(Fault::new(self.line, expected))),
+                Err(expected) => {
+                    let fault = Fault::new(self.line, expected);
+                    self.incomplete.extend(self.reader.histogram_of(bytes));
+                    return Some(Err(fault));
+                }
             }
         }
         let cut_off = !self.reader.ended && !std::mem::replace(&mut self.told, true);
@@ -227,6 +239,21 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         self.sample(rest).map(Some)
+    }
+
+    /// The histogram that a wrong line is about, as far as its name can be read.
+    fn histogram_of(&self, bytes: &'a [u8]) -> Option<String> {
+        let mut rest = Cursor(bytes.utf8_chunks().next()?.valid());
+        rest.skip_blanks();
+        let mut name = rest.word(is_metric_start, is_metric).map(Cow::Borrowed);
+        if name.is_none() && rest.eat('{') {
+            // The line is wrong anyway; the name stands first.
+            drop(rest.labels(&mut name, &mut Vec::new()));
+        }
+        let name = name?;
+        let parts = ["_bucket", "_sum", "_count"];
+        let family = parts.iter().find_map(|part| name.strip_suffix(part))?;
+        (self.types.get(family) == Some(&Kind::Histogram)).then(|| family.to_owned())
     }
 
     fn comment(&mut self, mut rest: Cursor<'a>) -> Result<(), Expected<'a>> {

@@ -58,6 +58,9 @@ pub(crate) fn stored(text: &str, now_ms: i64) -> Option<i64> {
 fn parse(text: &str) -> Option<i64> {
     common_form(text.as_bytes()).or_else(|| {
         let text = text.trim();
+        if !has_plain_zone(text) {
+            return None;
+        }
         let at = text.parse::<jiff::Timestamp>().ok().or_else(|| {
             let local: jiff::civil::DateTime = text.parse().ok()?;
             local
@@ -67,6 +70,25 @@ fn parse(text: &str) -> Option<i64> {
         })?;
         i64::try_from(at.as_nanosecond().div_euclid(1_000_000)).ok()
     })
+}
+
+/// Whether a time says its zone as RFC 3339 does, or not at all. Jiff also reads offsets of a day and more, and passes
+/// over the name of a zone that stands without an offset: such a time would be hours wrong.
+fn has_plain_zone(text: &str) -> bool {
+    let Some((_, time)) = text.split_once(['T', 't', ' ']) else {
+        return true;
+    };
+    let (time, zone_name) = match time.split_once('[') {
+        Some((time, _)) => (time, true),
+        None => (time, false),
+    };
+    match time.rsplit_once(['+', '-']) {
+        Some((_, offset)) => {
+            let hours = offset.get(..2).and_then(|hours| digits(hours.as_bytes()));
+            hours.is_some_and(|hours| hours < 24)
+        }
+        None => !zone_name || time.ends_with(['Z', 'z']),
+    }
 }
 
 /// `YYYY-MM-DDTHH:MM:SS[.fraction](Z|±HH:MM)`, which is what nearly everybody sends.
@@ -187,6 +209,10 @@ mod tests {
         check("\"2025-01-20 09:59:30.5\"", NOW - 29_500);
         check("\"2025-01-20t09:59:30z\"", NOW - 30_000);
         check("\"2025-01-20\"", NOW - 10 * 3_600_000);
+        check("\"2025-01-20T15:29:30+0530\"", NOW - 30_000);
+        check("\"2025-01-20T11:59:30+02\"", NOW - 30_000);
+        check("\"2025-01-20T10:59:30+01:00[Europe/Berlin]\"", NOW - 30_000);
+        check("\"2025-01-20T09:59:30Z[Etc/GMT-0]\"", NOW - 30_000);
         check("\"1970-01-01T00:00:00Z\"", 0);
         check("\"1969-12-31T23:59:59.999Z\"", -1);
         check("1737367170000", NOW - 30_000);
@@ -227,6 +253,10 @@ mod tests {
             "\"2025-02-30T00:00:00Z\"",
             "\"2025-01-20T24:00:01Z\"",
             "\"2025-01-20T09:59:30.Z\"",
+            "\"2025-01-20T09:59:30+24:00\"",
+            "\"2025-01-20T09:59:30-25:00\"",
+            "\"2025-01-20T10:59:30[Europe/Berlin]\"",
+            "\"2025-01-20 10:59[America/Port-au-Prince]\"",
             "1e300",
             "99999999999999999999",
         ] {

@@ -61,7 +61,7 @@ pub(crate) struct Done {
     pub(crate) first: u64,
     /// Totals that have begun anew.
     pub(crate) resets: u64,
-    /// Totals that are no later than what was read before.
+    /// Totals that are no later than what was read before, and levels that were read already.
     pub(crate) old: u64,
     /// Totals of overflowing series beyond those whose last values are kept.
     pub(crate) without_room: u64,
@@ -127,9 +127,16 @@ impl Writer<'_> {
         let overflows = matches!(place, Resolved::Overflow(_));
         let totals = match reading.value {
             Value::Level(value) => {
+                let point = Point {
+                    at_ms: reading.at_ms,
+                    value,
+                };
+                if reading.timed && !overflows && self.is_known(series, point)? {
+                    self.done.old += 1;
+                    return Ok(());
+                }
                 self.done.overflow += u64::from(overflows);
-                let at_ms = reading.at_ms;
-                self.points.push((series, Point { at_ms, value }));
+                self.points.push((series, point));
                 return Ok(());
             }
             Value::Totals(totals) => totals,
@@ -176,6 +183,25 @@ impl Writer<'_> {
             self.add(series, now.at_ms, &added);
         }
         Ok(())
+    }
+
+    /// Whether a level that carries its own time is the one that was read last; if not, it is noted. Exporters with
+    /// times of their own, and files that are pushed again, show the same one until there is another.
+    fn is_known(&self, series: i64, point: Point) -> Result<bool, StoreError> {
+        let totals = Totals::Number(point.value);
+        let before = baseline::find(self.conn, series, "")?;
+        if let Some(before) = &before
+            && before.at_ms >= point.at_ms
+        {
+            return Ok(before.at_ms == point.at_ms && before.totals == totals);
+        }
+        let now = Known {
+            at_ms: point.at_ms,
+            created_ms: None,
+            totals,
+        };
+        baseline::write(self.conn, series, "", &now)?;
+        Ok(false)
     }
 
     fn add(&mut self, series: i64, at_ms: i64, added: &Totals) {

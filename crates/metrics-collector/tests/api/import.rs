@@ -400,6 +400,55 @@ async fn a_series_is_kept_while_it_is_read_and_forgotten_with_its_last_value() {
 }
 
 #[tokio::test]
+async fn a_level_with_its_own_time_counts_once() {
+    let collector = Collector::new(&[]);
+    let at = START_MS - 10_000;
+    let text = |value: f64, at: i64| format!("g {value} {at}\n");
+    assert_eq!(accept(&collector, &text(5.0, at)).await["points"], 1);
+    for _ in 0..2 {
+        collector.advance(MINUTE);
+        let again = accept(&collector, &text(5.0, at)).await;
+        assert_eq!(
+            (&again["points"], &again["skipped"]),
+            (&json!(0), &json!(1))
+        );
+    }
+    let collector = collector.restart().await;
+    accept(&collector, &text(5.0, at)).await;
+    assert_eq!(total(&collector, "g").await, (1, 5.0));
+    // Another time, another value of the same time, and what comes later than newer ones all count.
+    for (value, at) in [(5.0, at + 1), (6.0, at + 1), (7.0, at - 1), (5.0, at + 1)] {
+        accept(&collector, &text(value, at)).await;
+    }
+    assert_eq!(total(&collector, "g").await, (4, 23.0));
+    // Without a time each reading is one of its own.
+    accept(&collector, "u 1\n").await;
+    accept(&collector, "u 1\n").await;
+    assert_eq!(total(&collector, "u").await.0, 2);
+}
+
+#[tokio::test]
+async fn a_histogram_with_a_wrong_line_loses_nothing() {
+    let collector = Collector::new(&[]);
+    let text = |low: &str, count: u64| {
+        format!(
+            "# TYPE h histogram\nh_bucket{{le=\"1\"}} {low}\nh_bucket{{le=\"+Inf\"}} {count}\nh_sum {count}\nh_count {count}\n"
+        )
+    };
+    accept(&collector, &text("5", 10)).await;
+    let path = format!("{PATH}?partial=1");
+    let partly = push(&collector, &path, &format!("{}g 1\n", text("bad", 12))).await;
+    let partly = partly.expect(202).json();
+    assert_eq!(
+        (&partly["points"], &partly["rejected"], &partly["skipped"]),
+        (&json!(1), &json!(1), &json!(1)),
+        "{partly}"
+    );
+    accept(&collector, &text("7", 14)).await;
+    assert_eq!(total(&collector, "h").await, (4, 4.0));
+}
+
+#[tokio::test]
 async fn our_own_metrics_are_understood() {
     let collector = Collector::new(&[]);
     for _ in 0..2 {

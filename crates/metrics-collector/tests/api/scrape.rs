@@ -116,6 +116,7 @@ async fn what_goes_wrong_is_said_and_is_down() {
         "a 1\n",
     );
     let short = Receiver::raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\na 1\n".to_vec());
+    let packed = Receiver::start("200 OK", "content-encoding: gzip\r\n", "a 1\n");
     // Takes connections and never says a word.
     let mute = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let mute_url = format!("http://{}/", mute.local_addr().expect("an address"));
@@ -135,6 +136,7 @@ async fn what_goes_wrong_is_said_and_is_down() {
         ),
         (cut.url("/"), "Line 2: expected # EOF at the end"),
         (short.url("/"), "the connection broke"),
+        (packed.url("/"), "its answer is compressed, which was not"),
         (mute_url, "it did not answer in time"),
         (closed_url, "it cannot be connected to"),
     ];
@@ -165,7 +167,7 @@ async fn what_goes_wrong_is_said_and_is_down() {
     );
     let metrics = collector.service.get("/metrics").await.expect(200).text();
     assert!(
-        metrics.contains("\nmonlight_metrics_scrape_targets_down 8\n"),
+        metrics.contains("\nmonlight_metrics_scrape_targets_down 9\n"),
         "{metrics}"
     );
 }

@@ -6,6 +6,7 @@ use monlight_shared::config::{self, Reader, Var};
 use monlight_shared::notify;
 use monlight_shared::notify::service::AlertSettings;
 
+use crate::domain::range::Kept;
 use crate::store::series::Bounds;
 
 mod scrape;
@@ -131,6 +132,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// How long rows that come in several resolutions are kept.
+    pub(crate) const fn kept(&self) -> Kept {
+        Kept {
+            minute_ms: self.keep_minute_ms,
+            hour_ms: self.keep_hour_ms,
+        }
+    }
+
     pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
         let keep_raw_ms = reader.integer(&RETENTION_RAW, 1..=87_600) * HOUR_MS;
         let keep_minute_ms =

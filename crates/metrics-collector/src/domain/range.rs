@@ -58,6 +58,18 @@ impl Resolution {
         }
     }
 
+    /// The finest one that suits a stretch of time and is still kept for where it begins, `age_ms` ago.
+    pub(crate) const fn suiting(length_ms: i64, age_ms: i64, kept: Kept) -> Self {
+        // The first bucket need not be whole.
+        if length_ms <= MINUTES_UP_TO_MS && age_ms < kept.minute_ms + Self::Minute.step_ms() {
+            Self::Minute
+        } else if age_ms < kept.hour_ms + Self::Hour.step_ms() {
+            Self::Hour
+        } else {
+            Self::Day
+        }
+    }
+
     /// The start of the bucket that holds a time.
     pub(crate) const fn bucket_of(self, at_ms: i64) -> i64 {
         at_ms - at_ms.rem_euclid(self.step_ms())
@@ -73,8 +85,16 @@ pub(crate) struct Period {
 }
 
 const LONGEST_TEXT: usize = 10;
-/// Periods up to this one are shown by the minute.
-const MINUTES_UP_TO_SECONDS: i64 = 86_400;
+/// Stretches of time up to this one are shown by the minute.
+const MINUTES_UP_TO_MS: i64 = 86_400_000;
+
+/// How long rows are kept, milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) minute_ms: i64,
+    /// At least as long as those of minutes.
+    pub(crate) hour_ms: i64,
+}
 
 impl Default for Period {
     fn default() -> Self {
@@ -86,14 +106,6 @@ impl Default for Period {
 }
 
 impl Period {
-    /// A period of a length in seconds.
-    pub(crate) fn of_seconds(seconds: i64) -> Self {
-        Self {
-            text: format!("{seconds}s"),
-            seconds,
-        }
-    }
-
     /// `<digits><s|m|h|d>` of 2 to 10 characters, more than zero; a period too long to count is as long as can be.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.len() > LONGEST_TEXT {
@@ -127,15 +139,10 @@ impl Period {
             .max(YEAR_1_MS)
     }
 
-    /// The resolution that suits the period, where hours are kept for so long.
-    pub(crate) const fn resolution(&self, keep_hour_ms: i64) -> Resolution {
-        if self.seconds <= MINUTES_UP_TO_SECONDS {
-            Resolution::Minute
-        } else if self.seconds <= keep_hour_ms / 1000 {
-            Resolution::Hour
-        } else {
-            Resolution::Day
-        }
+    /// The resolution that suits the period that ends now.
+    pub(crate) const fn resolution(&self, kept: Kept) -> Resolution {
+        let length_ms = self.seconds.saturating_mul(1000);
+        Resolution::suiting(length_ms, length_ms, kept)
     }
 }
 
@@ -152,10 +159,42 @@ pub(crate) fn step_ms(text: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
+    const DAY_MS: i64 = 86_400_000;
+    const USUAL: Kept = Kept {
+        minute_ms: DAY_MS,
+        hour_ms: 30 * DAY_MS,
+    };
+
+    #[test]
+    fn what_is_shown_is_what_is_kept() {
+        use Resolution::{Day, Hour, Minute};
+        const HOUR_MS: i64 = DAY_MS / 24;
+        let short = Kept {
+            minute_ms: 2 * HOUR_MS,
+            hour_ms: DAY_MS,
+        };
+        for (kept, length_ms, age_ms, expected) in [
+            (USUAL, DAY_MS, DAY_MS, Minute),
+            (USUAL, DAY_MS, DAY_MS + 59_999, Minute),
+            (USUAL, HOUR_MS, 2 * DAY_MS, Hour),
+            (USUAL, HOUR_MS, 31 * DAY_MS, Day),
+            (USUAL, DAY_MS + 1, DAY_MS + 1, Hour),
+            (USUAL, 0, 0, Minute),
+            (short, HOUR_MS, HOUR_MS, Minute),
+            (short, 3 * HOUR_MS, 3 * HOUR_MS, Hour),
+            (short, DAY_MS, DAY_MS, Hour),
+            (short, 2 * DAY_MS, 2 * DAY_MS, Day),
+            (short, i64::MAX, i64::MAX, Day),
+        ] {
+            let found = Resolution::suiting(length_ms, age_ms, kept);
+            assert_eq!(found, expected, "{length_ms} {age_ms} {kept:?}");
+        }
+    }
+
     #[track_caller]
     fn check(text: &str, expected: Option<(i64, Resolution)>) {
         assert_eq!(
-            Period::parse(text).map(|period| (period.seconds, period.resolution(30 * 86_400_000))),
+            Period::parse(text).map(|period| (period.seconds, period.resolution(USUAL))),
             expected,
             "{text}"
         );

@@ -27,7 +27,7 @@ pub(super) async fn get(
         project: names::project(&query),
         from_ms: period.start_ms(now_ms),
         now_ms,
-        resolution: period.resolution(state.config.keep_hour_ms),
+        resolution: period.resolution(state.config.kept()),
     };
     let dashboard = state
         .store

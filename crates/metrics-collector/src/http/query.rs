@@ -20,7 +20,7 @@ pub(super) async fn get(
     State(state): State<AppState>,
     RawParams(params): RawParams,
 ) -> Result<Response, ApiError> {
-    let asked = Asked::read(&params, state.config.keep_hour_ms, state.clock.now_ms())?;
+    let asked = Asked::read(&params, state.config.kept(), state.clock.now_ms())?;
     let (prepared, room) = prepare(&state, &asked).await?;
     let head = head(&asked, &prepared);
     let rows = Rows::new(&state, asked.question, (prepared, room), Form::Json, head);
@@ -32,7 +32,7 @@ pub(super) async fn export(
     State(state): State<AppState>,
     RawParams(params): RawParams,
 ) -> Result<Response, ApiError> {
-    let asked = Asked::read(&params, state.config.keep_hour_ms, state.clock.now_ms())?;
+    let asked = Asked::read(&params, state.config.kept(), state.clock.now_ms())?;
     let format = params.last_nonempty("format").unwrap_or("ndjson");
     let (form, content_type, disposition) = match format {
         "ndjson" => (

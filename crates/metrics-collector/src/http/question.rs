@@ -10,7 +10,7 @@ use super::names;
 use crate::domain::aggregate::{self, Aggregate};
 use crate::domain::label_filter::LabelFilter;
 use crate::domain::labels;
-use crate::domain::range::{Period, Resolution, step_ms};
+use crate::domain::range::{Kept, Period, Resolution, step_ms};
 use crate::store::query::{Buckets, LabelSets, Limit, Question};
 
 /// The most groups that a limit can ask for.
@@ -29,7 +29,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn read(params: &Query, keep_hour_ms: i64, now_ms: i64) -> Result<Self, ApiError> {
+    pub(super) fn read(params: &Query, kept: Kept, now_ms: i64) -> Result<Self, ApiError> {
         let name = required(params, "name")?.to_owned();
         let group_by = params.last("group_by").map(labels::names).transpose();
         let group_by = group_by.map_err(ApiError::invalid)?;
@@ -39,7 +39,7 @@ impl Asked {
             Some(text) => LabelSets::Matching(filter(text)?),
         };
         let time = Time::read(params, now_ms)?;
-        let (tier, step) = time.steps(params, keep_hour_ms)?;
+        let (tier, step) = time.steps(params, kept, now_ms)?;
         let limit = limit(params)?;
         if limit.is_some() && group_by.is_none() {
             return Err(ApiError::invalid("limit: only together with group_by"));
@@ -136,7 +136,8 @@ impl Time {
     fn steps(
         &self,
         params: &Query,
-        keep_hour_ms: i64,
+        kept: Kept,
+        now_ms: i64,
     ) -> Result<(Resolution, Option<i64>), ApiError> {
         if let Some(text) = params.last_nonempty("step") {
             let step = step_ms(text).ok_or_else(|| {
@@ -148,12 +149,12 @@ impl Time {
             })?;
             return Ok((Resolution::dividing(step), Some(step)));
         }
-        let auto = match &self.period {
-            Some(period) => period.resolution(keep_hour_ms),
-            None => {
-                Period::of_seconds((self.until_ms - self.from_ms) / 1000).resolution(keep_hour_ms)
-            }
+        let length_ms = match &self.period {
+            // Its end may lie ahead, as that of a day.
+            Some(period) => period.seconds.saturating_mul(1000),
+            None => self.until_ms - self.from_ms,
         };
+        let auto = Resolution::suiting(length_ms, now_ms - self.from_ms, kept);
         let asked = last_valid(params, "resolution", |text| Resolution::parse(text, auto));
         Ok((asked.unwrap_or(auto), None))
     }

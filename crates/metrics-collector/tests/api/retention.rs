@@ -80,6 +80,49 @@ async fn tiers_are_kept_as_long_as_they_should_be() {
 }
 
 #[tokio::test]
+async fn what_is_older_than_minutes_are_kept_is_shown_by_the_hour_or_day() {
+    async fn check(collector: &Collector, question: &str, resolution: &str) {
+        let answer = collector
+            .get(&format!("/api/metrics?name=c&{question}"))
+            .await;
+        assert_eq!(answer["resolution"], resolution, "{question}");
+        assert_eq!(answer["data"][0]["count"], 1, "{question}: {answer}");
+    }
+    let later = async |collector: &Collector, step| {
+        collector.advance(step);
+        // The newest point holds the floors back.
+        collector
+            .accept(json!([counter("fresh", 1.0, collector.now_ms())]))
+            .await;
+        collector.advance(HOUR);
+        collector.roll_up().await;
+        collector.forget().await;
+    };
+    let of_that_hour = "start=2025-01-20T10:00:00Z&end=2025-01-20T11:59:59Z";
+    let collector = Collector::new(&[]);
+    collector.accept(json!([counter("c", 1.0, START_MS)])).await;
+    check(&collector, of_that_hour, "minute").await;
+    later(&collector, 71 * HOUR).await;
+    check(&collector, of_that_hour, "hour").await;
+    later(&collector, 40 * 24 * HOUR).await;
+    check(&collector, "start=2025-01-20&end=2025-01-20", "day").await;
+
+    let collector = Collector::new(&[("RETENTION_MINUTE", "2")]);
+    let counted = counter("http_requests_total", 1.0, START_MS);
+    collector
+        .accept(json!([counter("c", 1.0, START_MS), counted]))
+        .await;
+    check(&collector, "period=2h", "minute").await;
+    later(&collector, 4 * HOUR).await;
+    check(&collector, "period=6h", "hour").await;
+    check(&collector, "", "hour").await;
+    let dashboard = collector.get("/api/dashboard?period=6h").await;
+    let requests = &dashboard["requests"];
+    assert_eq!(requests["now"]["count"], 1.0);
+    assert_eq!(requests["timeseries"][0]["count"], 1.0, "{requests}");
+}
+
+#[tokio::test]
 async fn names_and_projects_live_as_long_as_their_rollups() {
     let collector = Collector::new(&[("RETENTION_DAILY", "30")]);
     let old = |name: &str| {

@@ -3,7 +3,7 @@ import { useEffect, useMemo } from "preact/hooks";
 import { percent, perTime, quantity } from "@kit/format";
 import { Share, Sparkline } from "@kit/strip";
 import { href, place, withQuery } from "@kit/url";
-import { type Endpoint, endpoints } from "./merge";
+import { type Endpoint, endpoints, STEP } from "./merge";
 import { DURATIONS, period, project, range, REQUESTS, seriesSource } from "./model";
 
 /** So many endpoints are listed. */
@@ -22,7 +22,7 @@ export function Endpoints({ turn }: { turn: number }) {
   }, [durations, period.value, project.value, turn]);
   const answer = durations.data.value;
   const answers = requests.data.value;
-  const list = useMemo(() => endpoints(answer?.data ?? [], answers?.data ?? [], hourly ? 3600 : 60), [answer, answers]);
+  const list = useMemo(() => endpoints(answer?.data ?? [], answers?.data ?? [], STEP[answer?.resolution ?? "minute"]), [answer, answers]);
   const named = list.filter(({ endpoint }) => endpoint);
   if (named.length === 0) return null;
   const times = (answer?.data ?? []).map(({ bucket }) => Date.parse(bucket) / 1000);

@@ -173,3 +173,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn any_text_is_written_as_a_string_that_reads_back_the_same() {
+    for text in [
+        "",
+        "plain",
+        "\"",
+        "\\",
+        "\\\"\\",
+        "line\nline\r\n\ttab",
+        "\u{0}\u{1f}\u{7f}\u{80}\u{2028}",
+        "ends in a quote\"",
+        "\u{1}ends and begins in a control\u{1f}",
+        "Grüße, 世界 🦀 \"zitiert\"",
+    ] {
+        let mut written = String::from("before ");
+        push_string(&mut written, text);
+        let written = written.strip_prefix("before ").unwrap();
+        let read: String = serde_json::from_str(written).unwrap();
+        assert_eq!(read, text, "{written}");
+    }
+}

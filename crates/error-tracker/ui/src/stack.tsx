@@ -101,26 +101,51 @@ function FrameRow({ frame, failing = false }: { frame: Frame; failing?: boolean 
           </span>
         )}
       </div>
-      {frame.code !== null && <SourceLine frame={frame} code={frame.code} failing={failing} />}
+      {frame.code !== null && <Source frame={frame} code={frame.code} failing={failing} />}
     </li>
   );
 }
 
-function SourceLine({ frame, code, failing }: { frame: Frame; code: string; failing: boolean }) {
+function Source({ frame, code, failing }: { frame: Frame; code: string; failing: boolean }) {
   const [from, to] = frame.mark ?? [0, 0];
+  const { line, before = [], after = [] } = frame;
   return (
-    <pre class="code" tabIndex={0} aria-label={`Source, line ${frame.line}`}>
-      <code class={`src ${failing ? "fail" : "call"}`}>
-        <span class="ln-no">{frame.line}</span>
-        <Hostile text={code.slice(0, from)} />
-        {to > from && (
-          <span class={failing ? "here" : "via"}>
-            <Hostile text={code.slice(from, to)} />
-          </span>
-        )}
-        <Hostile text={code.slice(to)} />
+    <pre class="code" tabIndex={0} aria-label={`Source, line ${line}`}>
+      <code>
+        {before.map((text, at) => (
+          <>
+            <SourceLine line={line - before.length + at} text={text} />
+            {"\n"}
+          </>
+        ))}
+        <span class={`src ${failing ? "fail" : "call"}`}>
+          <span class="ln-no">{line}</span>
+          <Hostile text={code.slice(0, from)} />
+          {to > from && (
+            <span class={failing ? "here" : "via"}>
+              <Hostile text={code.slice(from, to)} />
+            </span>
+          )}
+          <Hostile text={code.slice(to)} />
+        </span>
+        {after.map((text, at) => (
+          <>
+            {"\n"}
+            <SourceLine line={line + 1 + at} text={text} />
+          </>
+        ))}
       </code>
     </pre>
+  );
+}
+
+/** A line beside the one of the frame. */
+function SourceLine({ line, text }: { line: number; text: string }) {
+  return (
+    <span class="src">
+      <span class="ln-no">{line}</span>
+      <Hostile text={text} />
+    </span>
   );
 }
 

@@ -44,20 +44,38 @@ function readFrame(item: Json): Frame | null {
     return { fn: engineFn, file: bundle, line: bundleLine, column: bundleColumn, code: null, mark: null, lib: isLibrary(bundle), minified: null, unmapped: reason };
   }
   if (!isText(file) || !isNumber(line) || !isNumber(column)) return null;
-  const text = isText(source) ? source : "";
-  const code = text.trim();
+  const lines = linesAround(mapped, line) ?? { before: [], text: isText(source) ? source : "", after: [] };
+  // The least indentation of them all goes.
+  const indent = Math.min(...[...lines.before, lines.text, ...lines.after].filter((text) => text.trim()).map((text) => text.length - text.trimStart().length));
+  const cut = (text: string) => text.slice(indent).trimEnd();
+  const code = cut(lines.text);
   return {
     fn: isText(fn) ? fn : engineFn,
     file,
     line,
     column,
     code: code || null,
-    mark: markAt(code, column - 1 - (text.length - text.trimStart().length)),
+    mark: markAt(code, column - 1 - indent),
+    before: lines.before.map(cut),
+    after: lines.after.map(cut),
     // The source map may say it of files whose names do not.
     lib: inApp === false || isLibrary(file),
     minified: { file: bundle, line: bundleLine, column: bundleColumn, fn: engineFn },
     unmapped: null,
   };
+}
+
+interface Lines {
+  before: string[];
+  text: string;
+  after: string[];
+}
+
+/** `context`, which begins at line `context_line`, parted at the line of the frame; null when that is not in it. */
+function linesAround({ context, context_line: first }: Members, line: number): Lines | null {
+  if (!Array.isArray(context) || !isNumber(first) || !context.every((text) => typeof text === "string")) return null;
+  const text = context[line - first];
+  return text === undefined ? null : { before: context.slice(0, line - first), text, after: context.slice(line - first + 1) };
 }
 
 /** The word at a place of a line, or the one character that stands there. */
@@ -108,7 +126,7 @@ export function placeText({ file, line, column }: Pick<Frame, "file" | "line" | 
 export function framesText(raised: readonly Raised[]): string {
   const lines = raised.flatMap(({ title, link, frames }) => [
     ...(link || title ? [`${link ? `${link}: ` : ""}${title}`] : []),
-    ...frames.flatMap((frame) => [`    at ${frame.fn} (${placeText(frame)})${frame.unmapped ? `, not mapped: ${frame.unmapped}` : ""}`, ...(frame.code ? [`        ${frame.code}`] : [])]),
+    ...frames.flatMap((frame) => [`    at ${frame.fn} (${placeText(frame)})${frame.unmapped ? `, not mapped: ${frame.unmapped}` : ""}`, ...(frame.code ? [`        ${frame.code.trim()}`] : [])]),
   ]);
   return lines.join("\n");
 }

@@ -12,6 +12,9 @@ export interface Frame {
   code: string | null;
   /** The part of `code` that failed, as [start, end), when the text marks it. */
   mark: [number, number] | null;
+  /** The lines before `code` and those after it, indented as `code` is, when they are known. */
+  before?: readonly string[];
+  after?: readonly string[];
   /** Of a library or of the language, not of the app. */
   lib: boolean;
   /** Where it is in the code the browser ran, when this is the place in the source it was made from. */

@@ -21,6 +21,19 @@ test("a mapped frame: function, place and line of the source, with the minified 
   assert.equal(framesOf({ ...MAPPED, column: 900 })[0]?.mark, null, "a place after the part of the line that was kept");
 });
 
+test("the lines around are indented as the line of the frame, and only lines that belong to it", () => {
+  const context = ["  function lineTotal(entry) {", "    check(entry);", MAPPED.source, "", "  }"];
+  const [frame] = framesOf({ ...MAPPED, context, context_line: 23 });
+  assert.deepEqual([frame?.before, frame?.code, frame?.after], [["function lineTotal(entry) {", "  check(entry);"], "  return entry.offer.price * count;", ["", "}"]]);
+  assert.equal(frame?.code?.slice(...frame.mark!), "price");
+  assert.match(framesText(symbolicate("", framesOf({ ...MAPPED, context, context_line: 23 }))), /\n {8}return entry/);
+  // A context of another place, or of another form, is none.
+  for (const odd of [{ context, context_line: 26 }, { context, context_line: 1 }, { context }, { context: "x", context_line: 23 }, { context: [1, 2, 3], context_line: 23 }] as Json[]) {
+    const [plain] = framesOf({ ...MAPPED, ...(odd as { [key: string]: Json }) });
+    assert.deepEqual([plain?.before, plain?.code, plain?.after], [[], "return entry.offer.price * count;", []], JSON.stringify(odd));
+  }
+});
+
 test("a frame that was not mapped: the minified place, and why", () => {
   const [frame] = framesOf(UNMAPPED);
   assert.deepEqual([frame?.fn, frame?.file, frame?.line, frame?.column, frame?.unmapped, frame?.minified], ["r", "https://cdn.example/b.js", 1, 2, "no map for file", null]);

@@ -11,6 +11,20 @@ const TRACEBACK = `Traceback (most recent call last):
 psycopg.OperationalError: too many clients
 `;
 const STACK = "TypeError: Cannot read properties of undefined (reading 'price')\n    at lineTotal (https://shop.example/src/cart/total.ts:41:28)\n    at refresh (https://shop.example/src/cart/store.ts:90:8)";
+const SYMBOLICATION = {
+  frames: [
+    {
+      file: "https://shop.example/src/cart/total.ts",
+      line: 41,
+      column: 28,
+      function: "lineTotal",
+      source: "    const unit = offers[0].price;",
+      context_line: 39,
+      context: ["  if (line.bundle) {", "    // Bundles carry their own price.", "    const unit = offers[0].price;", "    return unit;", "  }"],
+      minified: { file: "https://shop.example/assets/app.4f2c9e17.js", line: 1, column: 48213, function: "n" },
+    },
+  ],
+};
 const HOSTILE = "<img src=x onerror=\"window.__broken=1\"> \u202Egnp.exe\u202C </script><script>window.__broken=1</script>";
 
 let service;
@@ -33,7 +47,7 @@ before(async () => {
       extra: { pool: { size: 15, waiting: turn } },
     });
   }
-  await report({ project: "shop-web", exception_type: "TypeError", message: "Cannot read properties of undefined (reading 'price')", traceback: STACK, request_url: "https://shop.example/cart", request_method: "BROWSER", extra: { session_id: "5ad8ba5d", user_agent: "Mozilla/5.0 Chrome/142.0", release: "2026.11.3" } });
+  await report({ project: "shop-web", exception_type: "TypeError", message: "Cannot read properties of undefined (reading 'price')", traceback: STACK, request_url: "https://shop.example/cart", request_method: "BROWSER", extra: { session_id: "5ad8ba5d", user_agent: "Mozilla/5.0 Chrome/142.0", release: "2026.11.3", symbolication: SYMBOLICATION } });
   await report({ project: "shop-web", exception_type: "RangeError", message: "Invalid time value", traceback: "RangeError: x\n    at formatDeliveryDate (https://shop.example/src/lib/date.ts:12:3)", request_method: "BROWSER", extra: { session_id: "5ad8ba5d" } });
   await report({ project: "worker", exception_type: "Hostile", message: HOSTILE, traceback: "", extra: { "<b>": HOSTILE } });
   for (let n = 0; n < 130; n += 1) {
@@ -159,6 +173,9 @@ test("an issue by its address: the failing line, the request, links to the sessi
   const { errors: browserErrors } = await service.api("/api/errors?project=shop-web");
   const typeError = browserErrors.find(({ exception_type: type }) => type === "TypeError");
   await page.goto(`${service.url}/errors/${typeError.id}`);
+  const source = page.getByLabel("Source, line 41");
+  assert.match(await source.innerText(), /^39\s?if \(line\.bundle\) \{\n40\s+\/\/ Bundles carry their own price\.\n41\s+const unit = offers\[0\]\.price;\n42\s+return unit;\n43\s?\}$/);
+  assert.equal(await source.locator(".fail .here").innerText(), "price");
   await page.getByTitle("All issues of this session").click();
   await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 2);
   await page.goto(`${service.url}/errors/999999`);

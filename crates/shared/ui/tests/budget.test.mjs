@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { build, SERVICES, total } from "../build.mjs";
 
 const FIRST_BUDGET = { "error-tracker": 28_000, "log-viewer": 31_000, "metrics-collector": 27_000 };
-const ALL_BUDGET = { "error-tracker": 41_000, "log-viewer": 36_000, "metrics-collector": 62_000 };
+const ALL_BUDGET = { "error-tracker": 42_000, "log-viewer": 36_000, "metrics-collector": 62_000 };
 const STYLE_BUDGET = 12_000;
 
 for (const service of SERVICES) {

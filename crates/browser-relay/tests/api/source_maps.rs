@@ -33,7 +33,7 @@ async fn traceback(world: &World, stack: &str) -> String {
 
 /// Waits until upkeep has removed the rows of all maps but `sets`.
 async fn swept(relay: &TestService, sets: i64) {
-    for _ in 0..100_000 {
+    for _ in 0..1_000_000 {
         let count = relay.ctx.store.read(|conn| {
             Ok(conn.query_row("SELECT COUNT(*) FROM map_sets", [], |row| {
                 row.get::<_, i64>(0)
@@ -249,7 +249,7 @@ async fn the_file_shrinks_when_maps_go() {
             .await
             .expect(200);
     }
-    for _ in 0..100_000 {
+    for _ in 0..1_000_000 {
         let (all, free) = pages().await;
         if all < before && free <= 1024 {
             return;

@@ -417,7 +417,7 @@ fn a_storm_is_collected() {
     }
     rig.told(&hook, 2);
     // Each request lets the tasks go on.
-    let collecting = (0..100_000).find_map(|_| {
+    let collecting = (0..1_000_000).find_map(|_| {
         let list = rig.json("/api/alerts");
         (list["collecting"]["alerts"] == 8 - 2).then_some(list)
     });

@@ -13,6 +13,8 @@ JS := sdks/javascript/node_modules/.installed
 E2E := sdks/e2e/node_modules/.installed
 
 export CARGO_TERM_COLOR ?= auto
+# Binaries are looked for here; with a directory from the environment older ones would be found.
+export CARGO_TARGET_DIR := $(CURDIR)/target
 
 .PHONY: help run stop demo test soak lint check-tools e2e bench ui release budgets docs deny fmt image test-rust test-ui test-js test-python clean
 

@@ -12,7 +12,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use monlight_shared::clock::Clock;
 use monlight_shared::idempotency::{self, BatchAnswer, ItemAnswer, Key};
 use monlight_shared::metrics::{Counter, Registry};
-use reqwest::{Certificate, Client, RequestBuilder, Response, redirect};
+use monlight_shared::outgoing;
+use reqwest::{Client, RequestBuilder, Response};
 use tokio::sync::Semaphore;
 
 use crate::config::Target;
@@ -145,29 +146,12 @@ struct Inner {
     last: Mutex<Option<Failure>>,
 }
 
-/// The client that both services share. TLS trusts the public roots that are built in, as an empty container image has
-/// none; they are loaded only when a target needs them.
+/// The client that both services share.
 pub(crate) fn client(targets: [&Target; 2]) -> anyhow::Result<Client> {
-    // Somebody may have installed it already, which is as good.
-    drop(rustls::crypto::ring::default_provider().install_default());
     let needs_tls = targets
         .iter()
         .any(|target| target.url.starts_with("https://"));
-    let roots: &[_] = if needs_tls {
-        webpki_root_certs::TLS_SERVER_ROOT_CERTS
-    } else {
-        &[]
-    };
-    let roots: Vec<Certificate> = roots
-        .iter()
-        .map(|root| Certificate::from_der(root))
-        .collect::<Result<_, _>>()
-        .context("cannot load the root certificates")?;
-    Client::builder()
-        .tls_certs_only(roots)
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
+    outgoing::trusting_client(needs_tls)?
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TOTAL_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use monlight_shared::metrics::{Counter, Registry};
+use monlight_shared::outgoing;
+use reqwest::Client;
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Certificate, Client, redirect};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{Login, Scraping, Target};
@@ -207,27 +208,9 @@ impl Scraper {
     }
 }
 
-/// TLS trusts the public roots that are built in, as an empty container image has none; they are loaded only when a target
-/// needs them.
 fn client(scraping: &Scraping) -> anyhow::Result<Client> {
-    // Somebody may have installed it already, which is as good.
-    drop(rustls::crypto::ring::default_provider().install_default());
     let mut schemes = scraping.targets.iter().map(|target| target.url.scheme());
-    let roots: &[_] = if schemes.any(|scheme| scheme == "https") {
-        webpki_root_certs::TLS_SERVER_ROOT_CERTS
-    } else {
-        &[]
-    };
-    let roots: Vec<Certificate> = roots
-        .iter()
-        .map(|root| Certificate::from_der(root))
-        .collect::<Result<_, _>>()
-        .context("cannot load the root certificates")?;
-    Client::builder()
-        .tls_certs_only(roots)
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
+    outgoing::trusting_client(schemes.any(|scheme| scheme == "https"))?
         // Between two scrapes most servers close the connection.
         .pool_max_idle_per_host(0)
         .user_agent(concat!(
@@ -240,7 +223,6 @@ fn client(scraping: &Scraping) -> anyhow::Result<Client> {
 
 /// Why no answer came. Addresses may hold secrets, so none is shown.
 fn failed(fault: reqwest::Error) -> String {
-    use std::error::Error as _;
     let what = if fault.is_timeout() {
         "it did not answer in time"
     } else if fault.is_connect() {
@@ -248,13 +230,5 @@ fn failed(fault: reqwest::Error) -> String {
     } else {
         "the connection broke"
     };
-    let fault = fault.without_url();
-    let mut cause = fault.source();
-    while let Some(deeper) = cause.and_then(std::error::Error::source) {
-        cause = Some(deeper);
-    }
-    match cause {
-        Some(cause) => format!("{what}: {cause}"),
-        None => what.to_owned(),
-    }
+    outgoing::with_cause(what, fault)
 }

@@ -4,10 +4,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Response, StatusCode, Url};
 
 use super::channel::{Failure, Scope};
 use super::{guard, tls};
+use crate::outgoing;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the first byte sent to the last one received.
@@ -92,11 +93,8 @@ impl Http {
 }
 
 fn build(allow_private: bool) -> anyhow::Result<Client> {
-    let builder = Client::builder()
+    let builder = outgoing::client()
         .tls_backend_preconfigured(tls::client(&[])?)
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TOTAL_TIMEOUT)
         // Alerts are rare; a connection is not kept for the next one.
@@ -117,7 +115,6 @@ fn retry_after(response: &Response) -> Option<Duration> {
 
 /// Why no answer came. URLs hold secrets, so none is ever shown.
 fn failed(fault: reqwest::Error) -> Failure {
-    use std::error::Error as _;
     let what = if fault.is_timeout() {
         "no answer in time"
     } else if fault.is_connect() {
@@ -125,15 +122,7 @@ fn failed(fault: reqwest::Error) -> Failure {
     } else {
         "the connection broke"
     };
-    let fault = fault.without_url();
-    let mut cause = fault.source();
-    while let Some(deeper) = cause.and_then(std::error::Error::source) {
-        cause = Some(deeper);
-    }
-    match cause {
-        Some(cause) => Failure::later(format!("{what}: {cause}")),
-        None => Failure::later(what),
-    }
+    Failure::later(outgoing::with_cause(what, fault))
 }
 
 impl Answer {

@@ -1,7 +1,8 @@
 //! The two services behind the relay: one HTTP client, bounded in time, in number and in what it reads.
 //!
-//! One attempt per event; those that fail go to the outbox, whose task sends them in batches. A refusal that the page is to blame for is told apart from one that the operator is, and both
-//! from an outage, because they need different answers and different counters.
+//! One attempt per event; those that fail go to the outbox, whose task sends them in batches. A refusal that the page is
+//! to blame for is told apart from one that the operator is, and both from an outage, because they need different answers
+//! and different counters.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -71,7 +72,7 @@ pub(crate) enum Failure {
     Busy,
     /// 401 or 403: our key is wrong.
     KeyRefused,
-    /// 429, 408 or 503.
+    /// 429, 408, 425 or 503.
     Overloaded,
     /// Any other 5xx.
     ServerError,
@@ -142,7 +143,7 @@ struct Inner {
     requests: Counter,
     seconds: Counter,
     failures: Vec<(Failure, Counter)>,
-    /// How the last request ended.
+    /// How the last request ended; of a batch, the worst that came of an event.
     last: Mutex<Option<Failure>>,
 }
 
@@ -222,10 +223,12 @@ impl Upstream {
         let request = self
             .post(&self.0.url, document)
             .header(idempotency::HEADER, key.to_string());
-        self.measured(request, LONGEST_ANSWER, Ok).await
+        let understood = |accepted| Ok((accepted, None));
+        self.measured(request, LONGEST_ANSWER, understood).await
     }
 
-    /// Sends `count` documents at once; the answer says what became of each.
+    /// Sends `count` documents at once; the answer says what became of each. One of them that has to come again is a
+    /// failure as if it had been sent by itself.
     pub(crate) async fn send_batch(
         &self,
         body: Vec<u8>,
@@ -236,7 +239,10 @@ impl Upstream {
         self.measured(request, LONGEST_BATCH_ANSWER, |accepted| {
             let answer: Result<BatchAnswer, _> = serde_json::from_slice(&accepted.body);
             let trouble = match answer {
-                Ok(answer) if answer.results.len() == count => return Ok(answer.results),
+                Ok(answer) if answer.results.len() == count => {
+                    let failure = worst(&answer.results);
+                    return Ok((answer.results, failure));
+                }
                 Ok(answer) => format!("{} results for {count} events", answer.results.len()),
                 Err(fault) => fault.to_string(),
             };
@@ -262,12 +268,12 @@ impl Upstream {
             .body(body)
     }
 
-    /// An answer counts as one only if `understood` makes something of it.
+    /// An answer counts as one only if `understood` makes something of it, which may still find a failure in it.
     async fn measured<T>(
         &self,
         request: RequestBuilder,
         longest: usize,
-        understood: impl FnOnce(Accepted) -> Result<T, Rejected>,
+        understood: impl FnOnce(Accepted) -> Result<(T, Option<Failure>), Rejected>,
     ) -> Result<T, Rejected> {
         let began = self.0.clock.monotonic();
         let result = self.attempt(request, longest).await.and_then(understood);
@@ -278,9 +284,10 @@ impl Upstream {
             .add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         self.note(match &result {
             Err(Rejected::Upstream { failure, .. }) => Some(*failure),
-            Ok(_) | Err(Rejected::Event { .. }) => None,
+            Ok((_, failure)) => *failure,
+            Err(Rejected::Event { .. }) => None,
         });
-        result
+        result.map(|(value, _)| value)
     }
 
     /// Counts a failure, and logs when trouble begins and ends: one line each, however many events it costs.
@@ -366,6 +373,50 @@ fn retry_after(response: &Response) -> Option<u64> {
         .ok()
 }
 
+/// What the answer to an event of a batch means for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Taken,
+    /// It is at fault itself.
+    Refused,
+    /// Not now.
+    Later(Failure),
+    /// Never, though it is not at fault.
+    Dead,
+}
+
+impl Verdict {
+    pub(crate) fn of(status: u16) -> Self {
+        match status {
+            200..=202 => Self::Taken,
+            400 | 413 | 422 => Self::Refused,
+            _ => passing(status).map_or(Self::Dead, Self::Later),
+        }
+    }
+}
+
+/// The failure that a status stands for that may be another one next time.
+fn passing(status: u16) -> Option<Failure> {
+    match status {
+        408 | 425 | 429 | 503 => Some(Failure::Overloaded),
+        500.. => Some(Failure::ServerError),
+        _ => None,
+    }
+}
+
+/// The failure among what became of the events of a batch: too much work rather than a fault, because it says to wait.
+fn worst(answers: &[ItemAnswer]) -> Option<Failure> {
+    let mut failures = answers
+        .iter()
+        .filter_map(|answer| match Verdict::of(answer.status) {
+            Verdict::Later(failure) => Some(failure),
+            Verdict::Taken | Verdict::Refused | Verdict::Dead => None,
+        });
+    let first = failures.next()?;
+    let overloaded = failures.find(|failure| *failure == Failure::Overloaded);
+    Some(overloaded.unwrap_or(first))
+}
+
 /// Sorts the answers of the other service.
 fn judge(
     status: StatusCode,
@@ -378,15 +429,16 @@ fn judge(
             retry_after,
         })
     };
-    match status.as_u16() {
-        200..=202 => Ok(Accepted { status, body }),
-        400 | 413 | 422 => Err(Rejected::Event {
+    match Verdict::of(status.as_u16()) {
+        Verdict::Taken => Ok(Accepted { status, body }),
+        Verdict::Refused => Err(Rejected::Event {
             detail: detail(&body),
         }),
-        401 | 403 => upstream(Failure::KeyRefused, None),
-        408 | 429 | 503 => upstream(Failure::Overloaded, retry_after),
-        500..=599 => upstream(Failure::ServerError, retry_after),
-        _ => upstream(Failure::Unexpected, None),
+        Verdict::Later(failure) => upstream(failure, retry_after),
+        Verdict::Dead if matches!(status.as_u16(), 401 | 403) => {
+            upstream(Failure::KeyRefused, None)
+        }
+        Verdict::Dead => upstream(Failure::Unexpected, None),
     }
 }
 
@@ -446,6 +498,28 @@ mod tests {
         check(429, "", "Overloaded None");
         check(500, "", "ServerError None");
         check(503, "", "Overloaded None");
+        check(425, "", "Overloaded None");
+        check(599, "", "ServerError None");
+    }
+
+    #[test]
+    fn a_batch_is_as_bad_as_its_worst_event() {
+        for (statuses, expected) in [
+            (&[201, 200, 400, 404][..], None),
+            (&[], None),
+            (&[201, 429], Some(Failure::Overloaded)),
+            (&[201, 500, 200], Some(Failure::ServerError)),
+            (&[500, 503], Some(Failure::Overloaded)),
+            (&[503, 500], Some(Failure::Overloaded)),
+            (&[999], Some(Failure::ServerError)),
+        ] {
+            let answer = |status: &u16| ItemAnswer {
+                status: *status,
+                detail: None,
+            };
+            let answers: Vec<_> = statuses.iter().map(answer).collect();
+            assert_eq!(worst(&answers), expected, "{statuses:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::outbox::Gone;
 use crate::state::State;
 use crate::store::outbox::{self as table, Fate, Waiting};
 use crate::telemetry::EventKind;
-use crate::upstream::Rejected;
+use crate::upstream::{Failure, Rejected, Verdict};
 
 /// Bytes of documents in one batch, unless a single one has more.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -51,34 +51,73 @@ pub(crate) fn start(lifecycle: &Lifecycle, state: &State) {
 
 /// Delivers for as long as the service runs.
 async fn deliver(state: &State, kind: EventKind, lifecycle: &Lifecycle) -> Result<()> {
-    let mut pause = FIRST_PAUSE;
-    let mut most = MOST_IN_BATCH;
+    let mut pace = Pace::default();
     loop {
         if !state.outbox.holds(kind) {
             state.outbox.woken(kind).await;
             continue;
         }
         state.outbox.expire(kind, Fate::Waits).await?;
-        match batch(state, kind, most).await? {
-            Step::Went => (pause, most) = (FIRST_PAUSE, MOST_IN_BATCH),
-            Step::TooMany(count) => most = (count / 2).max(1),
-            Step::Failed(retry_after) => {
-                if lifecycle.sleep(pause.max(retry_after)).await {
-                    return Ok(());
-                }
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
+        let step = batch(state, kind, pace.most).await?;
+        if let Some(pause) = pace.after(step)
+            && lifecycle.sleep(pause).await
+        {
+            return Ok(());
         }
     }
 }
 
 /// What came of an attempt.
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Went,
     /// So many at once were not accepted as a batch.
     TooMany(usize),
+    /// The service failed at some events and took the others.
+    Partly,
     /// Something is left that has to be tried again, after this time at the earliest.
     Failed(Duration),
+}
+
+/// How many events are sent at once, and how long the next pause is.
+struct Pace {
+    most: usize,
+    pause: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            most: MOST_IN_BATCH,
+            pause: FIRST_PAUSE,
+        }
+    }
+}
+
+impl Pace {
+    /// The pause that an attempt asks for.
+    fn after(&mut self, step: Step) -> Option<Duration> {
+        match step {
+            Step::Went => {
+                *self = Self::default();
+                None
+            }
+            Step::TooMany(count) => {
+                self.most = (count / 2).max(1);
+                None
+            }
+            // One event that the service always fails at must not slow the others down ever more.
+            Step::Partly => {
+                *self = Self::default();
+                Some(FIRST_PAUSE)
+            }
+            Step::Failed(retry_after) => {
+                let pause = self.pause.max(retry_after);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                Some(pause)
+            }
+        }
+    }
 }
 
 async fn batch(state: &State, kind: EventKind, most: usize) -> Result<Step> {
@@ -120,22 +159,28 @@ async fn settle(
 ) -> Result<Step> {
     let (mut delivered, mut refused, mut dead) = (Vec::new(), Vec::new(), Vec::new());
     let (mut why_refused, mut why_dead) = (String::new(), String::new());
+    let mut overloaded = false;
     for (event, answer) in waiting.iter().zip(answers) {
         let row = (event.id, event.key_id, event.document.len());
-        match answer.status {
-            200..=202 => delivered.push(row),
-            400 | 413 | 422 => {
+        match Verdict::of(answer.status) {
+            Verdict::Taken => delivered.push(row),
+            Verdict::Refused => {
                 refused.push(row);
                 why_refused = reason(answer);
             }
-            408 | 425 | 429 | 500.. => {}
-            _ => {
+            Verdict::Later(failure) => overloaded |= failure == Failure::Overloaded,
+            Verdict::Dead => {
                 dead.push(row);
                 why_dead = reason(answer);
             }
         }
     }
     let left = waiting.len() - delivered.len() - refused.len() - dead.len();
+    let step = match (left, delivered.is_empty()) {
+        (0, _) => Step::Went,
+        (_, false) if !overloaded => Step::Partly,
+        _ => Step::Failed(Duration::ZERO),
+    };
     let upstream = kind.upstream();
     if !delivered.is_empty() {
         state
@@ -163,11 +208,7 @@ async fn settle(
         );
         state.outbox.bury(kind, &dead, reason).await?;
     }
-    Ok(if left == 0 {
-        Step::Went
-    } else {
-        Step::Failed(Duration::ZERO)
-    })
+    Ok(step)
 }
 
 /// `404: Not found`, of a length that a log can bear.
@@ -193,4 +234,34 @@ fn body(waiting: &[Waiting]) -> Vec<u8> {
     }
     body.push(b']');
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_as_long_as_nothing_goes() {
+        let mut pace = Pace::default();
+        let millis = |pause: Option<Duration>| pause.map(|pause| pause.as_millis());
+        let seconds = Duration::from_secs;
+        for (step, pause, most) in [
+            (Step::Failed(Duration::ZERO), Some(250), 100),
+            (Step::Failed(Duration::ZERO), Some(500), 100),
+            (Step::Failed(seconds(7)), Some(7_000), 100),
+            (Step::TooMany(100), None, 50),
+            (Step::Failed(Duration::ZERO), Some(2_000), 50),
+            (Step::Partly, Some(250), 100),
+            (Step::Partly, Some(250), 100),
+            (Step::TooMany(1), None, 1),
+            (Step::Failed(Duration::ZERO), Some(250), 1),
+            (Step::Went, None, 100),
+            (Step::Failed(Duration::ZERO), Some(250), 100),
+        ] {
+            let found = (millis(pace.after(step)), pace.most);
+            assert_eq!(found, (pause, most), "{step:?}");
+        }
+        let last = (0..20).map(|_| pace.after(Step::Failed(Duration::ZERO)));
+        assert_eq!(last.last().flatten(), Some(LONGEST_PAUSE));
+    }
 }

@@ -190,6 +190,58 @@ async fn an_event_that_is_refused_later_is_counted_and_does_not_come_again() {
 }
 
 #[tokio::test]
+async fn a_service_that_fails_at_single_events_is_in_trouble() {
+    for (status, trouble, reason) in [
+        (429, "is overloaded", "overloaded"),
+        (500, "fails", "server_error"),
+    ] {
+        let world = World::with(&[NO_LIMIT]);
+        three_wait(&world).await;
+        let failures = async || {
+            let name =
+                "monlight_relay_upstream_failures_total{upstream=\"error-tracker\",reason=\"";
+            let metrics = world.relay.get("/metrics").await.text();
+            let value = metrics
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(reason));
+            value
+                .and_then(|value| value.strip_prefix("\"} ")?.parse::<u64>().ok())
+                .expect(reason)
+        };
+        // What was broken altogether until now failed with 500.
+        let before = failures().await;
+        for statuses in [&[status, 201, status][..], &[status, status]] {
+            let results: Vec<_> = statuses
+                .iter()
+                .map(|status| json!({"status": status}))
+                .collect();
+            let answer = json!({"results": results}).to_string();
+            world.tracker.next(Reply::Answer("200 OK", answer));
+        }
+        world.tracker.next(Reply::Wait);
+        world.tracker.break_down(false);
+        world.tracker.used_replies().await;
+        let shown = world.relay.get("/api/outbox").await.json();
+        let side = &shown["upstreams"][0];
+        assert_eq!((&side["events"], &side["dead"]), (&json!(2), &json!(0)));
+        assert_eq!(side["trouble"], trouble, "{status}");
+        let health = world.relay.get("/health").await.json();
+        assert_eq!(health["upstreams"]["error-tracker"], trouble);
+        assert!(failures().await >= before + 2, "{status}");
+        world.tracker.release();
+        world.outbox_empty().await;
+        let received = world.tracker.received();
+        let messages: Vec<_> = items(received.last().unwrap())
+            .iter()
+            .map(|(_, report)| report["message"].clone())
+            .collect();
+        assert_eq!(messages, ["0", "2"], "in their order");
+        let health = world.relay.get("/health").await.json();
+        assert_eq!(health["upstreams"], Value::Null);
+    }
+}
+
+#[tokio::test]
 async fn what_will_not_be_taken_is_dead_until_somebody_tries_it_again() {
     let world = World::with(&[NO_LIMIT]);
     three_wait(&world).await;

@@ -261,6 +261,21 @@ impl Fake {
         self.shared.changed.notify_all();
     }
 
+    /// Waits until all that [`Fake::next`] was given is used.
+    pub(crate) async fn used_replies(&self) {
+        let shared = Arc::clone(&self.shared);
+        let waiting = tokio::task::spawn_blocking(move || {
+            let script = shared.script.lock().unwrap();
+            let (script, timeout) = shared
+                .changed
+                .wait_timeout_while(script, PATIENCE, |script| !script.replies.is_empty())
+                .unwrap();
+            let left = script.replies.len();
+            assert!(!timeout.timed_out(), "{left} replies are left");
+        });
+        waiting.await.unwrap();
+    }
+
     /// Waits until there were so many requests, and answers all of them.
     pub(crate) async fn received_at_least(&self, count: usize) -> Vec<Received> {
         let this = Self {

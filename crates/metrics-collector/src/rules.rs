@@ -44,6 +44,7 @@ pub(crate) struct Told {
     pub(crate) firing: Gauge,
     pub(crate) left_out: Gauge,
     pub(crate) events: Gauge,
+    pub(crate) ends_waiting: Gauge,
     pub(crate) looks: Counter,
     pub(crate) look_seconds: Counter,
     pub(crate) failed: Counter,
@@ -123,6 +124,11 @@ impl Told {
             events: metrics.gauge(
                 "monlight_metrics_alert_events",
                 "Events in the history of alert rules; at most 10000.",
+                &[],
+            ),
+            ends_waiting: metrics.gauge(
+                "monlight_metrics_alert_ends_waiting",
+                "Ends of rules that were changed, switched off or deleted, which are told when quiet hours are over; at most as many as events.",
                 &[],
             ),
             looks: counter(

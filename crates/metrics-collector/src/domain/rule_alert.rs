@@ -136,6 +136,8 @@ fn told(rule: &Rule, value: Option<&str>) -> String {
 fn ended(event: &Event, value: Option<&str>, lasted: &str) -> String {
     match (event.reason, &event.rule.kind, value) {
         (Reason::Changed, ..) => format!("The rule was changed after {lasted}."),
+        (Reason::Disabled, ..) => format!("The rule was switched off after {lasted}."),
+        (Reason::Deleted, ..) => format!("The rule was deleted after {lasted}."),
         (Reason::Nothing, Kind::Absence, _) => {
             format!("After {lasted} it is not expected any more: it had no points for a day.")
         }
@@ -270,6 +272,16 @@ mod tests {
         );
         assert_eq!((gone.tone, gone.kind), (Tone::Calm, "resolved"));
         assert_eq!(gone.document["rule"]["reason"], "no_data");
+        let leads = [Reason::Changed, Reason::Disabled, Reason::Deleted]
+            .map(|reason| of(reason, None).lead);
+        assert_eq!(
+            leads,
+            [
+                "The rule was changed after 10 min.",
+                "The rule was switched off after 10 min.",
+                "The rule was deleted after 10 min."
+            ]
+        );
         let again = message(BASE, "i.1", &event(Happened::StillFiring));
         assert!(
             again.lead.starts_with("For 10 min now. The value"),

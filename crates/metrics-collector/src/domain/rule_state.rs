@@ -54,8 +54,12 @@ pub(crate) enum Reason {
     Fine = 0,
     /// There is nothing to read any more.
     Nothing = 1,
-    /// The rule looks for something else now, or not at all.
+    /// The rule looks for something else now.
     Changed = 2,
+    /// The rule does not look any more.
+    Disabled = 3,
+    /// There is no such rule any more.
+    Deleted = 4,
 }
 
 impl Reason {
@@ -64,6 +68,8 @@ impl Reason {
         match code {
             1 => Self::Nothing,
             2 => Self::Changed,
+            3 => Self::Disabled,
+            4 => Self::Deleted,
             _ => Self::Fine,
         }
     }
@@ -73,6 +79,8 @@ impl Reason {
             Self::Fine => "value",
             Self::Nothing => "no_data",
             Self::Changed => "rule_changed",
+            Self::Disabled => "rule_disabled",
+            Self::Deleted => "rule_deleted",
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::domain::rule_alert::{self, Happened};
 use crate::domain::rule_state::Phase;
 use crate::rules::Look;
 use crate::state::AppState;
+use crate::store::rule_ends;
 use crate::store::rule_preview::{self, Line, Preview, Span};
 use crate::store::rules::{self, StoredEvent, StoredGroup, StoredRule};
 use crate::store::{HOUR_MS, MINUTE_MS, snapshot};
@@ -205,7 +206,7 @@ pub(super) async fn update(
     ApiBytes(body): ApiBytes,
 ) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
-    let now_ms = state.clock.now_ms();
+    let (outbox, now_ms) = (state.rules.alerts().outbox.clone(), state.clock.now_ms());
     let change = move |conn: &Connection| {
         let Some(known) = rules::one(conn, id)? else {
             return Ok(Ok(None));
@@ -214,13 +215,14 @@ pub(super) async fn update(
             Ok(rule) => rule,
             Err(fault) => return Ok(Err(fault)),
         };
-        let changed = rules::replace(conn, &known, &rule, now_ms)?;
+        let changed = rules::replace(conn, &outbox, &known, &rule, now_ms)?;
         let groups = rules::groups(conn, id)?;
         Ok(Ok(changed.map(|changed| (changed, groups))))
     };
     let changed = state.store.write(Lane::Ingest, 0, change).await?;
     let changed = changed.map_err(ApiError::invalid)?;
-    let (changed, groups) = changed.ok_or_else(unknown)?;
+    let ((changed, ended), groups) = changed.ok_or_else(unknown)?;
+    state.rules.told().ended.add(ended);
     Ok(json(
         StatusCode::OK,
         &RuleJson::with(&state, &changed, &groups),
@@ -233,10 +235,10 @@ pub(super) async fn remove(
     PathText(id): PathText,
 ) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
-    let remove = move |conn: &Connection| rules::remove(conn, id);
-    if !state.store.write(Lane::Ingest, 0, remove).await? {
-        return Err(unknown());
-    }
+    let (outbox, now_ms) = (state.rules.alerts().outbox.clone(), state.clock.now_ms());
+    let remove = move |conn: &Connection| rule_ends::remove(conn, &outbox, id, now_ms);
+    let ended = state.store.write(Lane::Ingest, 0, remove).await?;
+    state.rules.told().ended.add(ended.ok_or_else(unknown)?);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -294,7 +296,7 @@ impl EventJson {
     }
 }
 
-/// `GET /api/alert-rules/{id}/history`: what happened, newest first.
+/// `GET /api/alert-rules/{id}/history`: what happened, newest first; also of a rule that was deleted.
 pub(super) async fn history(
     State(state): State<AppState>,
     PathText(id): PathText,
@@ -303,9 +305,15 @@ pub(super) async fn history(
     let most = number(&query, "limit", 1..=MOST_EVENTS)?.unwrap_or(USUAL_EVENTS);
     let before = number(&query, "before", 1..=usize::MAX >> 1)?;
     let before = before.map_or(i64::MAX, |before| before as i64);
-    let (stored, _) = find(&state, &id).await?;
-    let read = move |conn: &Connection| rules::history(conn, stored.id, before, most as i64 + 1);
-    let events = state.store.read(read).await?;
+    let id = parse_id(&id)?;
+    let read = move |conn: &Connection| {
+        snapshot(conn, |conn| {
+            let events = rules::history(conn, id, before, most as i64 + 1)?;
+            let is_known = !events.is_empty() || rules::one(conn, id)?.is_some();
+            Ok(is_known.then_some(events))
+        })
+    };
+    let events = state.store.read(read).await?.ok_or_else(unknown)?;
     let shown = events.get(..most).unwrap_or(&events);
     let history = HistoryJson {
         next: shown

@@ -33,6 +33,7 @@ pub(crate) mod measure;
 pub(crate) mod query;
 pub(crate) mod requests;
 pub(crate) mod rule_alerts;
+pub(crate) mod rule_ends;
 pub(crate) mod rule_preview;
 pub(crate) mod rules;
 pub(crate) mod top;
@@ -83,6 +84,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 108,
         name: "what imported totals were",
         sql: include_str!("migrations/0108_baselines.sql"),
+    },
+    Migration {
+        version: 120,
+        name: "ends that wait for the end of quiet hours",
+        sql: include_str!("migrations/0120_alert_ends.sql"),
     },
 ];
 

@@ -7,6 +7,7 @@ use monlight_shared::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
+use super::rule_ends::{Ending, end_groups};
 use crate::domain::reading::Outage;
 use crate::domain::rule::{MOST_RULES, Rule};
 use crate::domain::rule_alert::{Event, Happened};
@@ -44,7 +45,8 @@ pub(crate) struct StoredGroup {
     /// What was read last.
     pub(crate) value: Option<f64>,
     fired_event: Option<i64>,
-    ended_event: Option<i64>,
+    /// An end that somebody has still to hear of.
+    pub(super) ended_event: Option<i64>,
 }
 
 /// What becomes of a group.
@@ -66,12 +68,12 @@ pub(crate) struct Happenings {
 
 const COLUMNS: &str = "id, spec, revision, created_ms, updated_ms, fired, fired_ms";
 
-fn rule_of(spec: &str) -> Result<Rule, StoreError> {
+pub(super) fn rule_of(spec: &str) -> Result<Rule, StoreError> {
     Rule::read(spec.as_bytes())
         .map_err(|fault| StoreError::Job(format!("a stored rule cannot be understood: {fault}")))
 }
 
-fn spec_of(rule: &Rule) -> String {
+pub(super) fn spec_of(rule: &Rule) -> String {
     Value::from(rule.to_json()).to_string()
 }
 
@@ -132,17 +134,29 @@ pub(crate) fn add(
     one(conn, conn.last_insert_rowid())
 }
 
-/// Puts another rule in the place of one that was read as `known`. When it finds something else, its groups begin anew,
-/// and what fired ends in the history without a word.
+/// Puts another rule in the place of one that was read as `known`. When it finds something else, its groups begin anew, and
+/// what fired ends. Answers the rule, and how many groups fired.
 pub(crate) fn replace(
     conn: &Connection,
+    outbox: &Outbox,
     known: &StoredRule,
     rule: &Rule,
     now_ms: i64,
-) -> Result<Option<StoredRule>, StoreError> {
+) -> Result<Option<(StoredRule, u64)>, StoreError> {
     let anew = !rule.finds_like(&known.rule);
+    let mut ended = 0;
     if anew {
-        end_groups(conn, known, now_ms)?;
+        let ending = Ending {
+            id: known.id,
+            rule: &known.rule,
+            reason: if rule.enabled {
+                Reason::Changed
+            } else {
+                Reason::Disabled
+            },
+            quiet: rule.quiet,
+        };
+        ended = end_groups(conn, outbox, &ending, now_ms)?;
     }
     conn.prepare_cached(
         "UPDATE alert_rules SET spec = ?2, enabled = ?3, updated_ms = ?4, revision = revision + ?5 WHERE id = ?1",
@@ -154,32 +168,7 @@ pub(crate) fn replace(
         now_ms,
         i64::from(anew)
     ])?;
-    one(conn, known.id)
-}
-
-/// Removes a rule; `false` when there is none. What it has noted to tell is still told.
-pub(crate) fn remove(conn: &Connection, id: i64) -> Result<bool, StoreError> {
-    conn.execute("DELETE FROM alert_groups WHERE rule = ?1", [id])?;
-    Ok(conn.execute("DELETE FROM alert_rules WHERE id = ?1", [id])? > 0)
-}
-
-fn end_groups(conn: &Connection, known: &StoredRule, now_ms: i64) -> Result<(), StoreError> {
-    for stored in groups(conn, known.id)? {
-        if stored.group.phase == Phase::Firing {
-            let event = NewEvent {
-                rule: known.id,
-                happened: Happened::Resolved,
-                labels: &stored.labels,
-                value: stored.value,
-                time_ms: now_ms,
-                since_ms: stored.group.since_ms,
-                reason: Reason::Changed,
-            };
-            event.add(conn, &spec_of(&known.rule))?;
-        }
-    }
-    conn.execute("DELETE FROM alert_groups WHERE rule = ?1", [known.id])?;
-    Ok(())
+    Ok(one(conn, known.id)?.map(|changed| (changed, ended)))
 }
 
 fn labels_of(text: &str) -> Vec<String> {
@@ -306,15 +295,7 @@ fn act(
         };
         event.add(conn, spec)
     };
-    let tell = |happened: Happened, event: Option<i64>| -> Result<(), StoreError> {
-        let Some(event) = event.filter(|_| !outbox.channels().is_empty()) else {
-            return Ok(());
-        };
-        outbox.note(conn, happened as i64, event, now_ms)?;
-        conn.prepare_cached("UPDATE alert_events SET told_ms = ?2 WHERE id = ?1")?
-            .execute((event, now_ms))?;
-        Ok(())
-    };
+    let tell = |happened, event| tell(conn, outbox, happened, event, now_ms);
     for act in &change.step.acts {
         match act {
             Act::Fired => {
@@ -341,6 +322,23 @@ fn act(
         }
     }
     Ok(events)
+}
+
+/// Notes for the outbox what is to be told, unless there is nobody to be told.
+pub(super) fn tell(
+    conn: &Connection,
+    outbox: &Outbox,
+    happened: Happened,
+    event: Option<i64>,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let Some(event) = event.filter(|_| !outbox.channels().is_empty()) else {
+        return Ok(());
+    };
+    outbox.note(conn, happened as i64, event, now_ms)?;
+    conn.prepare_cached("UPDATE alert_events SET told_ms = ?2 WHERE id = ?1")?
+        .execute((event, now_ms))?;
+    Ok(())
 }
 
 fn save(conn: &Connection, rule: i64, change: &Change, events: Events) -> Result<(), StoreError> {
@@ -372,19 +370,19 @@ fn text_of(labels: &[String]) -> String {
 }
 
 /// An event that goes into the history.
-struct NewEvent<'e> {
-    rule: i64,
-    happened: Happened,
-    labels: &'e [String],
-    value: Option<f64>,
-    time_ms: i64,
-    since_ms: i64,
-    reason: Reason,
+pub(super) struct NewEvent<'e> {
+    pub(super) rule: i64,
+    pub(super) happened: Happened,
+    pub(super) labels: &'e [String],
+    pub(super) value: Option<f64>,
+    pub(super) time_ms: i64,
+    pub(super) since_ms: i64,
+    pub(super) reason: Reason,
 }
 
 impl NewEvent<'_> {
     /// Its number.
-    fn add(&self, conn: &Connection, spec: &str) -> Result<i64, StoreError> {
+    pub(super) fn add(&self, conn: &Connection, spec: &str) -> Result<i64, StoreError> {
         conn.prepare_cached(
             "INSERT INTO alert_events (rule, happened, labels, value, time_ms, since_ms, reason, spec)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -503,6 +501,11 @@ pub(crate) fn forget(conn: &Connection, now_ms: i64) -> Result<[i64; 2], StoreEr
              AND (time_ms < ?2 OR id <= (SELECT max(id) FROM alert_events) - ?3)",
         )?
         .execute((EVENTS_A_SLICE, now_ms - EVENTS_KEPT_MS, MOST_EVENTS))?;
+    // What is not in the history cannot be told.
+    conn.prepare_cached(
+        "DELETE FROM alert_ends WHERE event < coalesce((SELECT min(id) FROM alert_events), event + 1)",
+    )?
+    .execute([])?;
     // They have no gaps: only the oldest are ever deleted.
     let left: i64 = conn
         .prepare_cached("SELECT coalesce(max(id) - min(id) + 1, 0) FROM alert_events")?

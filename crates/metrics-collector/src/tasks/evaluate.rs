@@ -15,6 +15,7 @@ use crate::domain::rule_state::{Phase, step};
 use crate::rules::Look;
 use crate::state::AppState;
 use crate::store::measure::{Groups, MOST_LOOKED_AT};
+use crate::store::rule_ends;
 use crate::store::rules::{self, Change, Looked, StoredGroup, StoredRule};
 use crate::store::{MINUTE_MS, snapshot};
 
@@ -71,6 +72,8 @@ impl Evaluator {
             .store
             .read(|conn| Ok((rules::looked(conn)?, rules::all(conn)?)))
             .await?;
+        // Before what fires anew, so that the end is not the last that people hear.
+        self.tell_ends(end_ms, now_ms).await?;
         let is_idle = !all.iter().any(|stored| stored.rule.enabled);
         if known.at_ms == Some(end_ms) {
             return Ok(());
@@ -90,6 +93,23 @@ impl Evaluator {
         let took = state.clock.monotonic().saturating_sub(started);
         state.rules.told().look_seconds.add(took.as_nanos() as u64);
         self.finish(&all, looked, now_ms).await
+    }
+
+    /// Tells of the ends of rules that were changed in quiet hours that are over.
+    async fn tell_ends(&self, end_ms: i64, now_ms: i64) -> anyhow::Result<()> {
+        let state = &self.state;
+        let mut due = state.store.read(rule_ends::waiting).await?;
+        let all = due.len();
+        due.retain(|waiting| waiting.is_due(end_ms));
+        let waiting = all - due.len();
+        if !due.is_empty() {
+            let outbox = state.rules.alerts().outbox.clone();
+            let tell =
+                move |conn: &Connection| rule_ends::tell_waiting(conn, &outbox, &due, now_ms);
+            state.store.write(Lane::Upkeep, 0, tell).await?;
+        }
+        state.rules.told().ends_waiting.set(waiting as i64);
+        Ok(())
     }
 
     /// The time that goes on to a window's end; a pause that is too long is an outage.

@@ -95,8 +95,8 @@ budgets: ## Hold the release binaries to their budgets: static, size, memory, ti
 e2e: ui python-sdk $(E2E) $(JS) ## The whole path with real processes and a real browser, on the binaries in target/release
 	cd sdks/javascript && npm run --silent build
 	.dev/with-chromium.sh npm --prefix sdks/e2e test
-	BIN_DIR=$(CURDIR)/target/release sdks/e2e/alerts/run
-	BIN_DIR=$(CURDIR)/target/release sdks/e2e/exporters/run
+	BIN_DIR=$(CURDIR)/target/release sdks/e2e/suite alerts
+	BIN_DIR=$(CURDIR)/target/release sdks/e2e/suite exporters
 	BIN_DIR=$(CURDIR)/target/release .dev/with-chromium.sh npm --prefix crates run --silent e2e
 
 bench: release ## Throughput, latency, memory and disk, beside yardsticks of the same run; ARGS="--full" for all of it
@@ -131,4 +131,4 @@ deny: ## Licences, bans and advisories (needs cargo-deny: cargo install cargo-de
 
 clean:
 	cargo clean
-	rm -rf crates/node_modules crates/*/ui/dist sdks/*/node_modules sdks/javascript/dist sdks/python/.venv sdks/e2e/alerts/.venv sdks/e2e/exporters/.venv
+	rm -rf crates/node_modules crates/*/ui/dist sdks/*/node_modules sdks/javascript/dist sdks/python/.venv sdks/e2e/*/.venv

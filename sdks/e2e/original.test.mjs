@@ -2,28 +2,22 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { KEY, ROOT, Stack } from "./stack.mjs";
 
-const HERE = join(ROOT, "sdks/e2e");
-const PYTHON = join(HERE, ".venv-original/bin/python");
+const HERE = join(ROOT, "sdks/e2e/original");
 const stack = new Stack();
 
 before(async () => {
-  if (!existsSync(join(HERE, ".venv-original/installed"))) {
-    execFileSync("python3", ["-m", "venv", join(HERE, ".venv-original")]);
-    execFileSync(PYTHON, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "monlight[fastapi]==0.3.0"]);
-    execFileSync("touch", [join(HERE, ".venv-original/installed")]);
-  }
+  execFileSync(join(ROOT, "sdks/venv.sh"), [HERE, "requirements.txt", "--requirement", "requirements.txt"]);
   await stack.start();
 });
 after(() => stack.remove());
 
 test("the original's client reports errors and metrics, also by its FastAPI integration", async () => {
-  const said = execFileSync(PYTHON, [join(HERE, "original.py"), stack.url("error-tracker"), stack.url("metrics-collector"), KEY], {
+  const said = execFileSync(join(HERE, ".venv/bin/python"), [join(HERE, "client.py"), stack.url("error-tracker"), stack.url("metrics-collector"), KEY], {
     encoding: "utf8",
   });
   assert.equal(said, "status: 500\n");
@@ -32,7 +26,7 @@ test("the original's client reports errors and metrics, also by its FastAPI inte
   assert.deepEqual(errors.map((error) => error.exception_type).sort(), ["KeyError", "LookupError", "ValueError"]);
   const { id } = errors.find((error) => error.exception_type === "ValueError");
   const { occurrences, traceback } = await stack.get("error-tracker", `/api/errors/${id}`);
-  assert.match(traceback, /^Traceback \(most recent call last\):\n  File ".*original\.py", line \d+/);
+  assert.match(traceback, /^Traceback \(most recent call last\):\n  File ".*original\/client\.py", line \d+/);
   assert.deepEqual(
     { ...occurrences[0], id: 0, timestamp: "", timestamp_ms: 0, traceback: "" },
     {

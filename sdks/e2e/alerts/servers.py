@@ -10,16 +10,8 @@ import http.client
 import ipaddress
 import json
 import logging
-import os
-import re
-import signal
-import socket
 import ssl
-import subprocess
-import tempfile
 import threading
-import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -32,32 +24,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-ROOT = Path(__file__).resolve().parents[3]
-BINARY = Path(os.environ.get("BIN_DIR") or ROOT / "target" / "release") / "error-tracker"
-KEY = "e2e-api-key"
+from services import KEY, Service, free_port
+
 USER, PASSWORD = "monlight", "correct horse"
 
 # What the mail server says of clients that leave.
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)
-
-
-def eventually(what: str, probe: Callable[[], Any], seconds: float = 20) -> Any:
-    """Asks until the answer is truthy."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = probe()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what} (last: {found!r})")
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Certificates:
@@ -160,54 +132,11 @@ class Receiver:
         self.server.server_close()
 
 
-class Tracker:
+class Tracker(Service):
     """The error tracker with a database of its own."""
 
     def __init__(self, **settings: str) -> None:
-        self.directory = tempfile.TemporaryDirectory(prefix="monlight-alerts-")
-        self.settings = settings
-        self.log: list[str] = []
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-
-    def start(self) -> None:
-        environment = {
-            "API_KEY": KEY,
-            "HOST": "127.0.0.1",
-            "PORT": "0",
-            "RATE_LIMIT": "0",
-            "DATABASE_PATH": f"{self.directory.name}/errors.db",
-            "BASE_URL": "https://errors.example/",
-            **self.settings,
-        }
-        self.process = subprocess.Popen([BINARY], env=environment, stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.append(line)
-            if match := re.search(r"listening on \S*?:(\d+)\b", line):
-                self.port = int(match[1])
-                break
-        else:
-            self.process.stderr.close()
-            raise AssertionError(f"the tracker ended ({self.process.wait()}): {''.join(self.log)}")
-        self.reader = threading.Thread(target=self.log.extend, args=(self.process.stderr,), daemon=True)
-        self.reader.start()
-
-    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(how)
-        status = self.process.wait(20)
-        self.reader.join(5)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return status
-
-    def remove(self) -> None:
-        if self.process.poll() is None:
-            self.end(signal.SIGKILL)
-        self.directory.cleanup()
+        super().__init__("error-tracker", 0, **{"BASE_URL": "https://errors.example/", **settings})
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)

@@ -1,46 +1,19 @@
-"""Real processes: the binaries under test, and an exporter."""
+"""The collector as a process, and an exporter."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import math
-import os
-import re
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import threading
-import time
 import urllib.parse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from services import KEY, Service, eventually
+
 HERE = Path(__file__).resolve().parent
-BINARIES = Path(os.environ.get("BIN_DIR") or HERE.parents[2] / "target" / "release").resolve()
-KEY = "e2e-api-key"
-
-
-def eventually(what: str, probe: Callable[[], Any], seconds: float = 30) -> Any:
-    """Asks until the answer is truthy."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = probe()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what} (last: {found!r})")
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def request(port: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
@@ -53,62 +26,14 @@ def request(port: int, method: str, path: str, body: bytes | None = None, header
         connection.close()
 
 
-class Service:
-    """A binary with a database of its own."""
-
-    def __init__(self, name: str, port: int = 0, **settings: str) -> None:
-        self.name = name
-        self.directory = tempfile.TemporaryDirectory(prefix="monlight-exporters-")
-        self.settings = {
-            "API_KEY": KEY,
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "RATE_LIMIT": "0",
-            "DATABASE_PATH": f"{self.directory.name}/service.db",
-            **settings,
-        }
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen([BINARIES / self.name], env=self.settings, stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr is not None
-        log = []
-        for line in self.process.stderr:
-            log.append(line)
-            if match := re.search(r"listening on \S*?:(\d+)\b", line):
-                self.port = int(match[1])
-                break
-        else:
-            self.process.stderr.close()
-            raise AssertionError(f"{self.name} ended ({self.process.wait()}): {''.join(log)}")
-        self.reader = threading.Thread(target=self.process.stderr.read, daemon=True)
-        self.reader.start()
-
-    def end(self, how: signal.Signals) -> None:
-        self.process.send_signal(how)
-        self.process.wait(30)
-        self.reader.join(5)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-
-    def kill_and_start(self) -> None:
-        self.end(signal.SIGKILL)
-        self.start()
-
-    def remove(self) -> None:
-        if self.process.poll() is None:
-            self.end(signal.SIGKILL)
-        self.directory.cleanup()
+class Collector(Service):
+    def __init__(self, port: int = 0, **settings: str) -> None:
+        super().__init__("metrics-collector", port, AGGREGATION_INTERVAL="1", **settings)
 
     def ask(self, path: str) -> Any:
         status, body = request(self.port, "GET", path, headers={"X-API-Key": KEY})
         assert status == 200, (status, body)
         return json.loads(body)
-
-
-class Collector(Service):
-    def __init__(self, port: int = 0, **settings: str) -> None:
-        super().__init__("metrics-collector", port, AGGREGATION_INTERVAL="1", **settings)
 
     def push(self, body: bytes, content_type: str, query: str = "", **headers: str) -> dict[str, Any]:
         all_headers = {"X-API-Key": KEY, "Content-Type": content_type, **headers}

@@ -11,10 +11,12 @@ import unittest
 from collections import defaultdict
 from typing import Any
 
-from processes import KEY, Collector, Exporter, Service, free_port, nearest_rank
+from processes import Collector, Exporter, nearest_rank
 from prometheus_client import CONTENT_TYPE_LATEST as TEXT
 from prometheus_client import Histogram
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
+
+from services import KEY, Service, free_port
 
 LIMITS = list(Histogram.DEFAULT_BUCKETS)
 

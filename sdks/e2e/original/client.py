@@ -1,4 +1,4 @@
-"""The original's own client, monlight 0.3.0 from PyPI, against our services: original.py TRACKER_URL COLLECTOR_URL API_KEY.
+"""The original's own client, monlight 0.3.0 from PyPI, against our services: client.py TRACKER_URL COLLECTOR_URL API_KEY.
 
 Sends one error by each of its ways and some metrics, and lets its FastAPI integration report a request that fails. Prints
 every warning it logs; the test wants none.

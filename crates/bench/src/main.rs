@@ -1,6 +1,6 @@
 //! Drives the release binaries on loopback and compares them with yardsticks of the same run.
 //!
-//! `make bench`, or `cargo run --release -p bench -- [--seconds N] [--service NAME] [--full] [--against URL --key KEY]`. Writes
+//! `make bench`, or `cargo run --release -p bench -- [--seconds N] [--service NAME] [--load TEXT] [--full] [--against URL --key KEY]`. Writes
 //! `target/bench/report.json` and `target/bench/report.md`. The load generator shares the processors with the service, so
 //! a figure is a lower bound; ratios to the yardsticks, which share them in the same way, carry further.
 #![expect(
@@ -34,7 +34,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use load::Requests;
-use process::Process;
+use process::{Process, cpu_seconds};
 use report::{Report, Row};
 use target::Phase;
 
@@ -59,6 +59,8 @@ struct Options {
     time: Duration,
     /// Only this service.
     service: Option<String>,
+    /// Only the loads whose names have this text in them, where a service's loads do not need each other.
+    load: Option<String>,
     /// All of them, with the large database.
     full: bool,
     /// How many groups the large database has; five times as many reports.
@@ -76,6 +78,7 @@ impl Options {
         let mut options = Self {
             time: Duration::from_secs(5),
             service: None,
+            load: None,
             full: false,
             groups: 200_000,
             keep: None,
@@ -96,6 +99,7 @@ impl Options {
                     );
                 }
                 "--service" => options.service = Some(value()?),
+                "--load" => options.load = Some(value()?),
                 "--full" => options.full = true,
                 "--groups" => {
                     options.groups = value()?.parse().context("--groups takes a number")?;
@@ -105,7 +109,7 @@ impl Options {
                 "--key" => key = value()?,
                 "--bin-dir" => options.binaries = value()?.into(),
                 _ => bail!(
-                    "unknown argument {name}; expected --seconds N, --service NAME, --full, --groups N, --keep DIR, --bin-dir DIR, --against URL, --key KEY"
+                    "unknown argument {name}; expected --seconds N, --service NAME, --load TEXT, --full, --groups N, --keep DIR, --bin-dir DIR, --against URL, --key KEY"
                 ),
             }
         }
@@ -174,9 +178,12 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         seconds: options.time.as_secs_f64(),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         rows: Vec::new(),
+        only: options.load.clone(),
     };
     Report::print_head();
-    yardsticks(options, &mut report).await?;
+    if options.load.is_none() {
+        yardsticks(options, &mut report).await?;
+    }
     if options.wants("error-tracker") {
         errors::small(options, &mut report).await?;
     }
@@ -217,10 +224,10 @@ async fn yardsticks(options: &Options, report: &mut Report) -> anyhow::Result<()
         (8, "empty axum route, 8 connections"),
         (64, "empty axum route, 64 connections"),
     ] {
-        let before = server.cpu_seconds();
+        let before = cpu_seconds(server.id());
         let phase = Phase::reading("yardstick", name, "req", connections, options.time);
         let outcome = load::run(server.address, phase.pace, &requests).await?;
-        let cpu = (server.cpu_seconds() - before) * 1000.0 / outcome.accepted as f64;
+        let cpu = (cpu_seconds(server.id()) - before) * 1000.0 / outcome.accepted as f64;
         report.add(Row {
             cpu_s_per_1000: Some(cpu),
             ..phase.row(outcome, 1.0)

@@ -55,20 +55,9 @@ impl Process {
         Ok(Self { child, address })
     }
 
-    /// Seconds of processor time so far, user and system together.
-    pub(crate) fn cpu_seconds(&self) -> f64 {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let field = |index: usize| {
-            after_name
-                .split_whitespace()
-                .nth(index)
-                .and_then(|text| text.parse::<f64>().ok())
-                .unwrap_or(f64::NAN)
-        };
-        // Fields 14 and 15 of the whole line, in ticks of 10 ms (proc(5)).
-        (field(11) + field(12)) / 100.0
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Forgets the highest resident memory so far (proc(5), `clear_refs`).
@@ -111,6 +100,21 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Seconds of processor time that a process has used so far, user and system together.
+pub(crate) fn cpu_seconds(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let field = |index: usize| {
+        after_name
+            .split_whitespace()
+            .nth(index)
+            .and_then(|text| text.parse::<f64>().ok())
+            .unwrap_or(f64::NAN)
+    };
+    // Fields 14 and 15 of the whole line, in ticks of 10 ms (proc(5)).
+    (field(11) + field(12)) / 100.0
 }
 
 /// What all files in `directory` take on disk, in bytes.

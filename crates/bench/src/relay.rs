@@ -50,10 +50,16 @@ impl Stack {
             ("METRICS_COLLECTOR_API_KEY", KEY.to_owned()),
             ("DSN_KEYS", format!("shop:{KEY}")),
         ];
-        Ok(Self {
-            relay: Target::start(options, SERVICE, &more)?,
-            behind: vec![tracker, collector],
-        })
+        let mut relay = Target::start(options, SERVICE, &more)?;
+        let names = ["error-tracker", "metrics-collector"];
+        let behind = vec![tracker, collector];
+        for (name, target) in names.into_iter().zip(&behind) {
+            let process = target.process.as_ref();
+            relay
+                .beside
+                .extend(process.map(|process| (name, process.id())));
+        }
+        Ok(Self { relay, behind })
     }
 
     fn stop(self) -> anyhow::Result<()> {
@@ -101,16 +107,13 @@ pub(crate) async fn browser_relay(options: &Options, report: &mut Report) -> any
     };
     load.run(&stack.relay, options.time, report).await?;
 
-    let batches = stack.posts("/api/browser/metrics", &payload::browser_batches(500));
-    let mut phase = Phase::storing(
-        SERVICE,
-        "batches of 10 metrics, 64 connections",
-        "batch",
-        64,
-        options.time,
-    );
-    phase.goals = &[Goal::PerSecond(3_000.0), MEMORY];
-    report.add(stack.relay.measure(&phase, &batches, 1.0).await?);
+    let name = "batches of 10 metrics, 64 connections";
+    if report.wants(name) {
+        let batches = stack.posts("/api/browser/metrics", &payload::browser_batches(500));
+        let mut phase = Phase::storing(SERVICE, name, "batch", 64, options.time);
+        phase.goals = &[Goal::PerSecond(3_000.0), MEMORY];
+        report.add(stack.relay.measure(&phase, &batches, 1.0).await?);
+    }
 
     beside_uploads(options, &stack, &errors, report).await?;
     stack.stop()
@@ -123,15 +126,13 @@ async fn beside_uploads(
     errors: &Requests,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let name = "these errors, 64 connections, while four maps of 5 MiB are uploaded";
+    if !report.wants(name) {
+        return Ok(());
+    }
     let files = (0..UPLOADS).map(|n| stack.upload(&format!("/assets/chunk-{n}.js")));
     let uploads = Requests::from(files.collect::<Vec<_>>());
-    let mut phase = Phase::storing(
-        SERVICE,
-        "these errors, 64 connections, while four maps of 5 MiB are uploaded",
-        "event",
-        64,
-        options.time,
-    );
+    let mut phase = Phase::storing(SERVICE, name, "event", 64, options.time);
     phase.goals = &[MEMORY];
     let pace = Pace {
         connections: UPLOADS,

@@ -29,6 +29,9 @@ pub(crate) struct Row {
     /// Processor seconds of the service for 1,000 operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_s_per_1000: Option<f64>,
+    /// The same of others that worked for the same requests, the load generator among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cpu_beside_s_per_1000: Vec<(&'static str, f64)>,
     /// Peak resident memory of the service in MB, in this phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_rss_mb: Option<f64>,
@@ -97,9 +100,17 @@ pub(crate) struct Report {
     pub processors: usize,
     /// In the order of measuring.
     pub rows: Vec<Row>,
+    /// The text that the names of loads must have in them.
+    #[serde(skip)]
+    pub only: Option<String>,
 }
 
 impl Report {
+    /// Whether this load was asked for.
+    pub(crate) fn wants(&self, load: &str) -> bool {
+        self.only.as_ref().is_none_or(|text| load.contains(text))
+    }
+
     /// The rate of a load that was measured before.
     fn rate_of(&self, load: &str) -> Option<f64> {
         let row = self.rows.iter().find(|row| row.load == load);
@@ -142,7 +153,7 @@ impl Report {
     }
 }
 
-const HEAD: &str = "| service | load | per second | p50 ms | p95 ms | p99 ms | CPU s/1000 | peak RSS MB | disk B/op | ratio | refused | goals |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+const HEAD: &str = "| service | load | per second | p50 ms | p95 ms | p99 ms | CPU s/1000 | beside it | peak RSS MB | disk B/op | ratio | refused | goals |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 
 fn line(row: &Row) -> String {
     let number = |value: Option<f64>, digits: usize| {
@@ -152,13 +163,17 @@ fn line(row: &Row) -> String {
         (Some(ratio), Some(against)) => format!("{ratio:.3} of {against}"),
         _ => "–".to_owned(),
     };
+    let beside = row.cpu_beside_s_per_1000.iter();
+    let beside: Vec<_> = beside
+        .map(|(name, cpu)| format!("{name} {cpu:.4}"))
+        .collect();
     let goals = row.goals.iter().map(|goal| {
         let (reached, text) = goal.judge(row);
         format!("{text} {}", if reached { "✓" } else { "**missed**" })
     });
     let goals = goals.collect::<Vec<_>>().join(", ");
     format!(
-        "| {} | {} | {} {} | {} | {} | {} | {} | {} | {} | {ratio} | {} | {goals} |",
+        "| {} | {} | {} {} | {} | {} | {} | {} | {} | {} | {} | {ratio} | {} | {goals} |",
         row.service,
         row.load,
         thousands(row.per_second),
@@ -167,6 +182,7 @@ fn line(row: &Row) -> String {
         number(row.p95_ms, 2),
         number(row.p99_ms, 2),
         number(row.cpu_s_per_1000, 4),
+        beside.join(", "),
         number(row.peak_rss_mb, 1),
         number(row.disk_bytes_per_op, 1),
         row.refused,

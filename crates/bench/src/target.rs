@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::Options;
 use crate::load::{self, Outcome, Pace, Requests, Until};
-use crate::process::{Process, bytes_in};
+use crate::process::{Process, bytes_in, cpu_seconds};
 use crate::report::{Goal, Report, Row};
 
 /// What our own binaries are given as key.
@@ -19,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
     pub(crate) process: Option<Process>,
+    /// Others that work for the same requests, by name and process.
+    pub(crate) beside: Vec<(&'static str, u32)>,
     /// Where its database is.
     pub(crate) directory: PathBuf,
     /// Removes the directory in the end, unless the database is elsewhere.
@@ -39,6 +41,7 @@ impl Target {
                 address: *address,
                 key: key.clone(),
                 process: None,
+                beside: Vec::new(),
                 directory,
                 _temporary: temporary,
             });
@@ -54,6 +57,7 @@ impl Target {
             address: process.address,
             key: KEY.to_owned(),
             process: Some(process),
+            beside: vec![("load", std::process::id())],
             directory,
             _temporary: temporary,
         })
@@ -61,7 +65,9 @@ impl Target {
 
     /// Seconds of processor time so far; not a number for a server that was named.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        self.process.as_ref().map_or(f64::NAN, Process::cpu_seconds)
+        self.process
+            .as_ref()
+            .map_or(f64::NAN, |process| cpu_seconds(process.id()))
     }
 
     /// Ends our own binary in order.
@@ -80,14 +86,21 @@ impl Target {
             process.reset_peak()?;
         }
         let (cpu, disk) = (self.cpu_seconds(), bytes_in(&self.directory));
+        let beside = self.beside.iter();
+        let beside: Vec<_> = beside
+            .map(|(name, id)| (*name, *id, cpu_seconds(*id)))
+            .collect();
         let outcome = load::run(self.address, phase.pace, requests).await?;
         let operations = outcome.accepted as f64 * each;
+        let per_1000 =
+            |(name, id, before)| (name, (cpu_seconds(id) - before) * 1000.0 / operations);
         let written = bytes_in(&self.directory) as f64 - disk as f64;
         Ok(Row {
             cpu_s_per_1000: self
                 .process
                 .is_some()
                 .then(|| (self.cpu_seconds() - cpu) * 1000.0 / operations),
+            cpu_beside_s_per_1000: beside.into_iter().map(per_1000).collect(),
             peak_rss_mb: self.process.as_ref().map(Process::peak_mb),
             disk_bytes_per_op: (self.process.is_some() && phase.stores)
                 .then_some(written / operations),
@@ -211,6 +224,9 @@ impl Load<'_> {
         let widths = [8, 64].into_iter().zip(self.yardsticks).zip(self.goals);
         for ((connections, yardstick), goals) in widths {
             let name = format!("{}, {connections} connections", self.what);
+            if !report.wants(&name) {
+                continue;
+            }
             let phase = Phase {
                 against: Some(yardstick),
                 goals,
@@ -221,6 +237,9 @@ impl Load<'_> {
             report.add(row);
         }
         let name = format!("{}, open loop at half that rate", self.what);
+        if fastest == 0.0 || !report.wants(&name) {
+            return Ok(());
+        }
         let mut phase = Phase::storing(self.service, name, self.unit, 64, time);
         phase.pace.rate = Some(fastest / self.each / 2.0);
         report.add(target.measure(&phase, self.requests, self.each).await?);

@@ -85,7 +85,7 @@ pub(crate) fn metric_batch(project: &str, batch: &Batch) -> String {
             match label {
                 _ if matches!(key.as_str(), "project" | "source" | "session_id") => {}
                 Label::Text(text) if key == "page" => labels.text(key, &pattern(text)),
-                Label::Text(text) if text.contains(['?', '#', '@']) => {
+                Label::Text(text) if text.contains(['?', '#', '@', '/', '=', '.']) => {
                     labels.text(key, &page_url::scrubbed(text));
                 }
                 Label::Text(text) => labels.text(key, text),

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`dsn`], [`key_settings`] and [`origin`] decide who may speak, [`event`] and [`batch`] read what is said,
 //! [`stack`] finds the frames of an error, [`debug_id`] names their scripts, [`source_map`] says where they came from, [`deobfuscate`] writes the
-//! readable stack, [`user_agent`] and [`page_url`] say what is worth knowing of a browser and a page, [`enrich`] builds what is sent on.
+//! readable stack, [`user_agent`] and [`page_url`] say what is worth knowing of a browser and a page, [`secrets`] what of it may not be kept, [`enrich`] builds what is sent on.
 
 pub(crate) mod dsn;
 pub(crate) mod key_settings;
@@ -19,6 +19,7 @@ pub(crate) mod source_map;
 
 pub(crate) mod page_url;
 pub(crate) mod percent;
+mod secrets;
 pub(crate) mod user_agent;
 
 pub(crate) mod deobfuscate;

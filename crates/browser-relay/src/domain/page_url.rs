@@ -1,6 +1,7 @@
 //! Addresses of pages: what may be kept of them, and what pages are alike.
 
 use super::percent;
+use super::secrets::{self, Secrecy, announces_secret, holds_jwt, is_random};
 
 /// Bytes of a page's pattern, as many as the collector keeps of a label. It stands in every metric of a batch, so a long
 /// one would make megabytes of a small batch.
@@ -15,28 +16,6 @@ const SHORTEST_TAIL: usize = 3;
 
 /// What stands in the place of a secret.
 const REDACTED: &str = "[redacted]";
-/// Parts of names of secret parameters, and whole names.
-const SECRET_PARTS: [&str; 15] = [
-    "token",
-    "secret",
-    "passw",
-    "passphr",
-    "authoriz",
-    "credential",
-    "signature",
-    "session",
-    "apikey",
-    "api_key",
-    "api-key",
-    "csrf",
-    "xsrf",
-    "oobcode",
-    "samlresponse",
-];
-const SECRET_NAMES: [&str; 9] = [
-    "key", "code", "pwd", "pass", "sig", "sid", "otp", "pin", "jwt",
-];
-
 /// Addresses within the parameters of addresses that are looked into, as in `?back=%2Flogin%3Fcode%3D…`.
 const MOST_NESTED: usize = 3;
 
@@ -75,13 +54,16 @@ fn push_segment(out: &mut String, segment: &str) {
         |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b',' | b':' | b'_');
     let is_hex = segment.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_word = segment.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if figures(segment) == 0 {
+    if holds_jwt(segment) {
+        out.push_str(":hash");
+    } else if figures(segment) == 0 && !is_random(segment, secrets::LONG) {
         out.push_str(segment);
     } else if segment.bytes().all(numeric) {
         out.push_str(":id");
     } else if is_uuid(segment) {
         out.push_str(":uuid");
-    } else if (is_hex && segment.len() >= SHORTEST_HASH)
+    } else if is_random(segment, secrets::LONG)
+        || (is_hex && segment.len() >= SHORTEST_HASH)
         || (is_word && segment.len() >= SHORTEST_ID && figures(segment) >= FIGURES_OF_ID)
     {
         out.push_str(":hash");
@@ -105,8 +87,9 @@ fn is_uuid(text: &str) -> bool {
             .all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
-/// A URL whose secrets are taken out: the values of parameters with such names, in the query and in the fragment, values
-/// that are an encoded URL with such secrets, and a name and password before the host.
+/// A URL whose secrets are taken out: the values of parameters with such names in the path, the query and the fragment,
+/// values that are a URL with such secrets, encoded or not, JSON Web Tokens, what looks drawn behind words such as
+/// `reset` in a path, and a name and password before the host.
 pub(crate) fn scrubbed(url: &str) -> String {
     scrubbed_to(url, MOST_NESTED)
 }
@@ -114,39 +97,20 @@ pub(crate) fn scrubbed(url: &str) -> String {
 fn scrubbed_to(url: &str, nested: usize) -> String {
     let mut out = String::with_capacity(url.len());
     let (address, parameters) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
-    push_address(&mut out, address);
-    let mut rest = parameters;
-    while let Some(mark) = rest.chars().next() {
-        let after = rest.get(mark.len_utf8()..).unwrap_or_default();
-        let end = after.find(['?', '#', '&', ';']).unwrap_or(after.len());
-        let (parameter, next) = after.split_at(end);
-        out.push(mark);
-        match parameter.split_once('=') {
-            Some((name, value)) if !value.is_empty() && hides(name, value, nested) => {
-                out.push_str(name);
-                out.push('=');
-                out.push_str(REDACTED);
-            }
-            _ => out.push_str(parameter),
-        }
-        rest = next;
-    }
+    let path = push_host(&mut out, address);
+    push_path(&mut out, path, nested);
+    push_parameters(&mut out, parameters, nested);
     out
 }
 
-/// Whether the value of a parameter is a secret or holds one.
-fn hides(name: &str, value: &str, nested: usize) -> bool {
-    let decoded = |text: &str| percent::decoded(text, |_| true);
-    if is_secret(name) || decoded(name).is_some_and(|name| is_secret(&name)) {
-        return true;
-    }
-    nested > 0 && decoded(value).is_some_and(|url| scrubbed_to(&url, nested - 1) != url)
-}
-
-fn push_address(out: &mut String, address: &str) {
+/// Writes what is before the path, without name and password; answers the path.
+fn push_host<'a>(out: &mut String, address: &'a str) -> &'a str {
     let host_begins = address
         .find("//")
         .map_or(address.len(), |slashes| slashes + 2);
+    if host_begins == address.len() {
+        return address;
+    }
     let (scheme, rest) = address.split_at(host_begins);
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     out.push_str(scheme);
@@ -158,21 +122,92 @@ fn push_address(out: &mut String, address: &str) {
         }
         None => out.push_str(host),
     }
-    out.push_str(path);
+    path
 }
 
-fn is_secret(name: &str) -> bool {
-    // A fragment may be a route with parameters of its own: `#/reset?token=…` was split there, `#/reset/token=…` was not.
-    let name = name
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    // `auth` and `oauth_state`, not `author`.
-    let is_auth = name.matches("auth").count() > name.matches("author").count();
-    is_auth
-        || SECRET_NAMES.contains(&name.as_str())
-        || SECRET_PARTS.iter().any(|part| name.contains(part))
+/// Writes a path, part by part; a part may be a parameter (`/cart;jsessionid=…`).
+fn push_path(out: &mut String, path: &str, nested: usize) {
+    let mut announced = false;
+    let mut rest = path;
+    loop {
+        let (part, behind) = rest.split_at(rest.find(['/', ';']).unwrap_or(rest.len()));
+        if holds_jwt(part) || announced && is_random(part, secrets::LONG) {
+            out.push_str(REDACTED);
+        } else {
+            match secret_parameter(part, false, nested) {
+                Some(name) => push_redacted(out, name),
+                None => out.push_str(part),
+            }
+        }
+        announced = announced || announces_secret(part);
+        let Some(sign) = behind.chars().next() else {
+            return;
+        };
+        out.push(sign);
+        rest = behind.get(sign.len_utf8()..).unwrap_or_default();
+    }
+}
+
+/// Writes parameters, each with the sign before it.
+fn push_parameters(out: &mut String, parameters: &str, nested: usize) {
+    const SIGNS: [char; 4] = ['?', '#', '&', ';'];
+    let is_of_sign_in = |parameter: &str| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        secrets::is_of_sign_in(name)
+    };
+    let signs_in = parameters.split(SIGNS).any(is_of_sign_in);
+    let mut rest = parameters;
+    while let Some(sign) = rest.chars().next() {
+        let after = rest.get(sign.len_utf8()..).unwrap_or_default();
+        let (parameter, behind) = after.split_at(after.find(SIGNS).unwrap_or(after.len()));
+        out.push(sign);
+        // A fragment may be a route, with a path of its own.
+        match secret_parameter(parameter, signs_in, nested) {
+            Some(name) if name.contains('/') => {
+                push_path(out, name, nested);
+                push_redacted(out, "");
+            }
+            Some(name) => push_redacted(out, name),
+            None => push_path(out, parameter, nested),
+        }
+        rest = behind;
+    }
+}
+
+fn push_redacted(out: &mut String, name: &str) {
+    out.push_str(name);
+    out.push('=');
+    out.push_str(REDACTED);
+}
+
+/// The name of a parameter whose value is a secret or holds one.
+fn secret_parameter(parameter: &str, signs_in: bool, nested: usize) -> Option<&str> {
+    let (name, value) = parameter.split_once('=')?;
+    let decoded_name = percent::decoded(name, |_| true);
+    let secrecy = secrets::secrecy(decoded_name.as_deref().unwrap_or(name), signs_in);
+    let is_secret = match secrecy {
+        _ if value.is_empty() => false,
+        Secrecy::Yes => true,
+        Secrecy::IfRandom if is_random(value, secrets::SHORT) => true,
+        Secrecy::IfRandom | Secrecy::No => holds_secret(value, nested),
+    };
+    is_secret.then_some(name)
+}
+
+/// Whether a value is an address or a list of parameters with a secret in it.
+fn holds_secret(value: &str, nested: usize) -> bool {
+    if nested == 0 || !value.contains(['%', '/', '.', '=', '@']) {
+        return false;
+    }
+    let decoded = percent::decoded(value, |_| true);
+    let value = decoded.as_deref().unwrap_or(value);
+    if scrubbed_to(value, nested - 1) != value {
+        return true;
+    }
+    let parameters = format!("&{value}");
+    let mut scrubbed = String::with_capacity(parameters.len());
+    push_parameters(&mut scrubbed, &parameters, nested - 1);
+    scrubbed != parameters
 }
 
 #[cfg(test)]
@@ -227,10 +262,22 @@ mod tests {
             ),
             ("rel/5", "rel/:id"),
             ("/caf\u{e9}/12", "/caf\u{e9}/:id"),
+            ("/s/eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x", "/s/:hash"),
+            ("/x/kZ8vQ2xYt3WnB7cD-eF5gH_jK1mN4pR6", "/x/:hash"),
+            (
+                "/x/Donaudampfschifffahrtsgesellschaft",
+                "/x/Donaudampfschifffahrtsgesellschaft",
+            ),
         ] {
             assert_eq!(pattern(path), expected, "{path}");
         }
         assert_eq!(pattern(&"\u{e9}".repeat(600)).len(), 500);
+    }
+
+    #[track_caller]
+    fn check(url: &str, expected: &str) {
+        assert_eq!(scrubbed(url), expected, "{url}");
+        assert_eq!(scrubbed(expected), expected, "again");
     }
 
     #[test]
@@ -250,7 +297,7 @@ mod tests {
             ),
             (
                 "https://a.example/#access_token=abc&state=1",
-                "https://a.example/#access_token=[redacted]&state=1",
+                "https://a.example/#access_token=[redacted]&state=[redacted]",
             ),
             (
                 "https://a.example/#/reset?code=abc",
@@ -294,7 +341,114 @@ mod tests {
             ("mailto:bob@mail.example", "mailto:bob@mail.example"),
             ("", ""),
         ] {
-            assert_eq!(scrubbed(url), expected, "{url}");
+            check(url, expected);
+        }
+    }
+
+    #[test]
+    fn secrets_of_sign_ins_and_presigned_addresses() {
+        for (url, expected) in [
+            (
+                "https://a.example/cas?ticket=ST-1-aB3",
+                "https://a.example/cas?ticket=[redacted]",
+            ),
+            (
+                "https://a.example/cb?code=abc&state=xyz&scope=email",
+                "https://a.example/cb?code=[redacted]&state=[redacted]&scope=email",
+            ),
+            ("/shops?state=CA&city=LA", "/shops?state=CA&city=LA"),
+            ("/cb?state=af0ifjsldkj2n3m4k5", "/cb?state=[redacted]"),
+            (
+                "/login?client_id=web&redirect_uri=%2Fcb&state=x&code_challenge=y",
+                "/login?client_id=web&redirect_uri=%2Fcb&state=[redacted]&code_challenge=y",
+            ),
+            (
+                "/token?client_assertion=abc&client_assertion_type=urn",
+                "/token?client_assertion=[redacted]&client_assertion_type=[redacted]",
+            ),
+            (
+                "https://b.s3.amazonaws.com/o?X-Amz-Algorithm=A&X-Amz-Credential=AKIA%2F2&X-Amz-Date=20260101T0&X-Amz-Signature=f00",
+                "https://b.s3.amazonaws.com/o?X-Amz-Algorithm=A&X-Amz-Credential=[redacted]&X-Amz-Date=20260101T0&X-Amz-Signature=[redacted]",
+            ),
+            (
+                "https://x.blob.core.windows.net/c/o?sv=2026&sp=r&sig=a%2Bb%3D",
+                "https://x.blob.core.windows.net/c/o?sv=2026&sp=r&sig=[redacted]",
+            ),
+            (
+                "https://b.s3.amazonaws.com/o?AWSAccessKeyId=AKIA&Expires=1&Signature=x%3D",
+                "https://b.s3.amazonaws.com/o?AWSAccessKeyId=[redacted]&Expires=1&Signature=[redacted]",
+            ),
+            (
+                "/x?card[number]=4111&card%5Bcvc%5D=123&a=b",
+                "/x?card[number]=[redacted]&card%5Bcvc%5D=[redacted]&a=b",
+            ),
+        ] {
+            check(url, expected);
+        }
+    }
+
+    #[test]
+    fn secrets_in_paths_and_values() {
+        const HEX: &str = "9f86d081884c7d659a2feaa0c55ad015";
+        const JWT: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x";
+        for (url, expected) in [
+            (
+                "https://a.example/reset/HEX",
+                "https://a.example/reset/[redacted]",
+            ),
+            ("/password/edit/MQ/HEX/", "/password/edit/MQ/[redacted]/"),
+            ("/verify-email/HEX?x=1", "/verify-email/[redacted]?x=1"),
+            (
+                "/invitations/550e8400-e29b-41d4-a716-446655440000/accept",
+                "/invitations/[redacted]/accept",
+            ),
+            (
+                "https://a.example/#/magic-link/HEX",
+                "https://a.example/#/magic-link/[redacted]",
+            ),
+            ("/commit/HEX", "/commit/HEX"),
+            ("/confirm/order-4711", "/confirm/order-4711"),
+            ("/HEX/reset", "/HEX/reset"),
+            ("/s/JWT/x", "/s/[redacted]/x"),
+            (
+                "/s?next=JWT&d=Bearer%20JWT",
+                "/s?next=[redacted]&d=[redacted]",
+            ),
+            ("/?JWT", "/?[redacted]"),
+            (
+                "/cart;jsessionid=1A2B;v=2/7?a=b",
+                "/cart;jsessionid=[redacted];v=2/7?a=b",
+            ),
+            ("/login/token=ab;cd/x", "/login/token=[redacted];cd/x"),
+            ("/#/reset/token=ab/cd", "/#/reset/token=[redacted]"),
+            (
+                "/#/reset/HEX/token=ab/cd",
+                "/#/reset/[redacted]/token=[redacted]",
+            ),
+            ("/?next=/reset/HEX&a=1", "/?next=[redacted]&a=1"),
+            ("/?u=https://bob:pw@b.example/", "/?u=[redacted]"),
+            ("/?data=a%3Db%26token%3Dabc", "/?data=[redacted]"),
+            ("/?data=a=b=token", "/?data=a=b=token"),
+            (
+                "/?invite=8f14e45fceea167a&confirm=yes",
+                "/?invite=[redacted]&confirm=yes",
+            ),
+            ("token=abc", "token=[redacted]"),
+            ("GET //bob:pw@a.example/x", "GET //[redacted]@a.example/x"),
+        ] {
+            let url = url.replace("HEX", HEX).replace("JWT", JWT);
+            check(&url, &expected.replace("HEX", HEX));
+        }
+    }
+
+    #[test]
+    fn the_longest_addresses() {
+        // Work must grow with the length, not with its square: each of these is a body's worth.
+        for part in [
+            "eyJ.-", "a=", "?a=b%3D", "/reset", "token", "%25", "@//", ";a=/",
+        ] {
+            let url = part.repeat(64 * 1024 / part.len());
+            assert!(scrubbed(&url).len() <= 8 * url.len(), "{part}");
         }
     }
 
@@ -307,8 +461,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_has_no_secret_stays(url in "[a-z:/?#&;=.\u{e9} ]{0,60}") {
-            let names = url.split(['?', '#', '&', ';', '=', '/']).map(str::to_owned);
-            prop_assume!(!names.into_iter().any(|name| is_secret(&name)));
+            let mut names = url.split(['?', '#', '&', ';', '=', '/']);
+            prop_assume!(!names.any(|name| secrets::secrecy(name, true) != Secrecy::No));
             prop_assert_eq!(scrubbed(&url), url);
         }
 

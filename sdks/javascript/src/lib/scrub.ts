@@ -1,4 +1,4 @@
-const SECRET = /token|secret|passw|passphr|auth(?!or)|credential|signature|session|api.?key|^(key|code|pwd|pass|sig|sid|otp|pin|jwt)$/i;
+const SECRET = /token|secret|passw|passphr|auth(?!or)|credential|signature|session|(api|access|private).?key|csrf|xsrf|saml|assertion|jwt|(ticket|otp|sig|hmac|nonce)$|^(key|code|pwd|pass|sid|pin)$/i;
 
 // A parameter of a query or fragment. The value ends at the next one, at the end of the URL, or
 // before the line and column of a stack frame.

@@ -119,6 +119,8 @@ test("scrub removes the values of secret parameters", () => {
   check("https://a/?TICKET=7&keyword=k&author=me&api-key=9", "https://a/?TICKET=[redacted]&keyword=k&author=me&api-key=[redacted]");
   check("    at f (https://a/p?key=s:10:5)\n    at g (https://a/q?key=s:1:2)", "    at f (https://a/p?key=[redacted]:10:5)\n    at g (https://a/q?key=[redacted]:1:2)");
   check('load "https://a/?password=p" failed', 'load "https://a/?password=[redacted]" failed');
+  check("https://a/?ticket=ST-1&tickets=2&SAMLResponse=x&client_assertion=y", "https://a/?ticket=[redacted]&tickets=2&SAMLResponse=[redacted]&client_assertion=[redacted]");
+  check("https://a/?AWSAccessKeyId=A&Expires=1&sig=b&design=c", "https://a/?AWSAccessKeyId=[redacted]&Expires=1&sig=[redacted]&design=c");
   check("https://a/?token=", "https://a/?token=[redacted]");
   check("a = b ? c : d", "a = b ? c : d");
 });

@@ -88,6 +88,9 @@ fn is_secret_word(word: &str, place: Place) -> bool {
         | "jwt" | "otp" | "passcode" | "passphrase" | "passwd" | "pin" | "pwd" | "sid" | "ssn"
         | "xsrf" => true,
         "authentication" | "session" | "sig" | "signature" => place != Place::Data,
+        // Of sign-ins by SAML, WS-Federation and CAS, and of signed addresses.
+        "assertion" | "hmac" | "saml" | "samlart" | "samlrequest" | "samlresponse" | "ticket"
+        | "wresult" => place == Place::Url,
         // Of a map; and counted as often as given.
         "pins" | "passwordless" => false,
         _ => {
@@ -325,6 +328,11 @@ mod tests {
         check("key code", &[Place::Data, Place::Header], false);
         check("key code pass", &[Place::Url], true);
         check("error_code partition_key", &[Place::Url], false);
+        let of_sign_ins =
+            "ticket assertion SAMLResponse samlresponse RelaySAML client_assertion wresult hmac";
+        check(of_sign_ins, &[Place::Url], true);
+        check(of_sign_ins, &[Place::Data], false);
+        check("ticket_type tickets assertions", &[Place::Url], false);
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl ByHand {
     /// Scrapes each target once.
     pub async fn scrape(&self) -> anyhow::Result<()> {
         for place in 0..self.state.config.scraping.targets.len() {
-            tasks::scrape::scrape(&self.state, place).await?;
+            tasks::scrape::scrape(&self.state, place, None).await?;
         }
         Ok(())
     }

@@ -156,12 +156,17 @@ impl Scraper {
     }
 
     /// Asks a target; why there is no answer that can be used, in words for people.
-    pub(crate) async fn ask(&self, target: &Target, scraping: &Scraping) -> Result<Answer, String> {
+    pub(crate) async fn ask(
+        &self,
+        target: &Target,
+        scraping: &Scraping,
+        timeout: Duration,
+    ) -> Result<Answer, String> {
         let client = self.0.client.get_or_try_init(async || client(scraping));
         let client = client.await.map_err(|fault| format!("{fault:#}"))?;
         let request = client
             .get(target.url.clone())
-            .timeout(scraping.timeout)
+            .timeout(timeout)
             .header(ACCEPT, FORMATS);
         let request = match &target.login {
             None => request,

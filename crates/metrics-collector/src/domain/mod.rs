@@ -4,7 +4,8 @@
 //! comparable. What exporters expose is read by [`exposition`], becomes series ([`exposed`]) and, beside what was read
 //! before, [`change`]s, those of histograms with the help of [`buckets`]. [`block`] packs points for the disk, [`rollup`]
 //! sums them up with the help of [`sketch`] (stored as [`bits`]) and [`percentile`], [`figures`] makes one of what is left
-//! of it, [`range`], [`label_filter`] and [`aggregate`] say what a question is about, [`vitals`] rates pages, [`number`] writes figures. A [`rule`] has a [`reading`] of each
+//! of it, [`range`], [`label_filter`] and [`aggregate`] say what a question is about, [`vitals`] rates pages, [`number`] writes figures. Targets are
+//! scraped in a [`rhythm`]. A [`rule`] has a [`reading`] of each
 //! group, which [`rule_state`] turns into what people are told, in the words of [`rule_alert`].
 
 pub(crate) mod metric;
@@ -35,6 +36,7 @@ pub(crate) mod range;
 pub(crate) mod vitals;
 
 pub(crate) mod number;
+pub(crate) mod rhythm;
 
 pub(crate) mod quiet_hours;
 pub(crate) mod reading;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::Target;
 use crate::domain::change::JUST_BEGUN_MS;
 use crate::domain::exposition::Form;
+use crate::domain::rhythm::Rhythm;
 use crate::import::{self, Exposition, Outcome};
 use crate::state::AppState;
 
@@ -21,21 +22,19 @@ pub(crate) fn start(state: &AppState) {
 
 /// Scrapes a target in the rhythm of the interval. What is missed is left out.
 async fn run(state: AppState, place: usize) -> anyhow::Result<()> {
-    let interval = state.config.scraping.interval;
-    let mut next = state.clock.monotonic() + offset(&state, place);
+    let first = state.clock.monotonic() + offset(&state, place);
+    let mut rhythm = Rhythm::new(first, state.config.scraping.interval);
     loop {
-        let pause = next.saturating_sub(state.clock.monotonic());
+        let pause = rhythm.pause(state.clock.monotonic());
         if state.lifecycle.sleep(pause).await {
             return Ok(());
         }
         let soft = state.lifecycle.soft();
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
-            result = scrape(&state, place) => result?,
+            result = scrape(&state, place, Some(rhythm)) => result?,
         }
-        next += interval;
-        let late = state.clock.monotonic().saturating_sub(next).as_nanos();
-        next += interval * late.div_ceil(interval.as_nanos()) as u32;
+        rhythm.go_on(state.clock.monotonic());
     }
 }
 
@@ -50,21 +49,33 @@ fn offset(state: &AppState, place: usize) -> Duration {
     scraping.interval.mul_f64((start + part).fract())
 }
 
-/// Scrapes a target once.
-pub(crate) async fn scrape(state: &AppState, place: usize) -> anyhow::Result<()> {
-    let Some(target) = state.config.scraping.targets.get(place) else {
+/// Scrapes a target once, at a time of a rhythm if there is one.
+pub(crate) async fn scrape(
+    state: &AppState,
+    place: usize,
+    rhythm: Option<Rhythm>,
+) -> anyhow::Result<()> {
+    let scraping = &state.config.scraping;
+    let Some(target) = scraping.targets.get(place) else {
         return Ok(());
     };
-    state
-        .scraper
-        .in_turn(scrape_target(state, place, target))
-        .await
+    let in_turn = async {
+        let (now, most) = (state.clock.monotonic(), scraping.timeout);
+        let timeout = rhythm.map_or(most, |rhythm| rhythm.time_left(now, most));
+        scrape_target(state, place, target, timeout).await
+    };
+    state.scraper.in_turn(in_turn).await
 }
 
-async fn scrape_target(state: &AppState, place: usize, target: &Target) -> anyhow::Result<()> {
+async fn scrape_target(
+    state: &AppState,
+    place: usize,
+    target: &Target,
+    timeout: Duration,
+) -> anyhow::Result<()> {
     let scraping = &state.config.scraping;
     let (at_ms, began) = (state.clock.now_ms(), state.clock.monotonic());
-    let answer = state.scraper.ask(target, scraping).await;
+    let answer = state.scraper.ask(target, scraping, timeout).await;
     let took = state.clock.monotonic().saturating_sub(began);
     let extra = [
         ("instance".to_owned(), target.instance.clone()),

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use monlight_shared::clock::{iso_millis, iso_seconds};
 use monlight_shared::http::body::ApiBytes;
 use monlight_shared::http::{ApiError, PathText, Query, RawParams, json};
-use monlight_shared::notify::rules::{parse_id, too_many, unknown};
+use monlight_shared::notify::rules::{parse_id, spoken, too_many, unknown};
 use monlight_shared::store::Lane;
 use rusqlite::Connection;
 use serde::Serialize;
@@ -327,9 +327,14 @@ pub(super) async fn history(
 
 #[derive(Serialize)]
 struct PreviewJson {
+    /// What was asked for.
     since: String,
     until: String,
     hours: usize,
+    /// From when it looked.
+    from: String,
+    /// Why that is later than asked.
+    note: Option<String>,
     /// Seconds between two looks.
     step_seconds: i64,
     groups: usize,
@@ -415,10 +420,19 @@ fn shown_preview(
         labels: labels(&line.group),
         values: line.values,
     };
+    let from = iso_seconds(preview.from_ms);
+    let note = || {
+        let window = spoken(rule.window * if rule.compares() { 2 } else { 1 });
+        format!(
+            "It looked from {from} on: before, the {window} that it looks back are not all kept by the minute (RETENTION_MINUTE)"
+        )
+    };
     PreviewJson {
         since: iso_seconds(since_ms),
         until: iso_seconds(until_ms),
         hours,
+        note: (preview.from_ms > since_ms).then(note),
+        from,
         step_seconds: preview.step_ms / 1000,
         groups: preview.groups,
         left_out: preview.left_out,

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use super::MINUTE_MS;
 use super::measure::Groups;
+use super::watermark::Watermark;
 use crate::domain::reading::read;
 use crate::domain::rollup::{Rollup, add_to};
 use crate::domain::rule::Rule;
@@ -28,6 +29,8 @@ const PARTS_READ: usize = 64;
 pub(crate) struct Preview {
     /// Milliseconds between two looks.
     pub(crate) step_ms: i64,
+    /// From when it looked, milliseconds since 1970: later than asked where the minutes before are not kept any more.
+    pub(crate) from_ms: i64,
     /// The end of the first window, milliseconds since 1970.
     pub(crate) first_ms: i64,
     /// Groups that were gone through, and others.
@@ -73,7 +76,7 @@ struct Runner {
     values: Vec<Option<f64>>,
 }
 
-/// Goes through the time between two full minutes.
+/// Goes through the time between two full minutes, as far as the minutes of every window are kept.
 pub(crate) fn look_back(
     conn: &Connection,
     rule: &Rule,
@@ -86,6 +89,8 @@ pub(crate) fn look_back(
     let step_ms = step_of(rule.window_ms() / MINUTE_MS) * MINUTE_MS;
     let parts = (rule.window_ms() / step_ms) as usize;
     let before = rule.window_ms() * if rule.compares() { 2 } else { 1 };
+    let kept_from = Watermark::MinuteFloor.read_floor(conn)?;
+    let from_ms = from_ms.max(kept_from.saturating_add(before)).min(to_ms);
     let first_ms = from_ms + step_ms;
     let mut walk = Walk {
         rule,
@@ -96,6 +101,7 @@ pub(crate) fn look_back(
             .collect(),
         preview: Preview {
             step_ms,
+            from_ms,
             first_ms,
             groups: groups.keys.len(),
             left_out: groups.left_out,
@@ -107,7 +113,7 @@ pub(crate) fn look_back(
         },
     };
     let mut at = from_ms - before;
-    while at + step_ms <= to_ms {
+    while first_ms <= to_ms && at + step_ms <= to_ms {
         let count = (((to_ms - at) / step_ms) as usize).min(PARTS_READ);
         let until = at + step_ms * count as i64;
         let grids: Vec<Grid> = rule

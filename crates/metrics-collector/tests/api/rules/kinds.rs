@@ -358,3 +358,49 @@ async fn a_preview_does_what_the_rule_would_have_done() {
         assert!(preview["groups"].as_i64() >= Some(1), "{preview}");
     }
 }
+
+#[tokio::test]
+async fn a_preview_says_from_when_it_looked_where_minutes_are_gone() {
+    let collector = Collector::new(&[("RETENTION_MINUTE", "2")]);
+    for _ in 0..25 {
+        collector
+            .accept(json!([counter("r", 6.0, collector.now_ms())]))
+            .await;
+        collector.advance(12 * MINUTE);
+    }
+    collector.roll_up().await;
+    collector.forget().await;
+    let now_ms = collector.now_ms();
+    let preview = async |hours: i64, rule: Value| {
+        let path = format!("{RULES}/preview?hours={hours}");
+        let answer = collector.send(Method::POST, &path, &rule).await;
+        answer.expect(200).json()
+    };
+    let sum = json!({"name": "r", "query": "name=r&agg=sum", "condition": "<", "value": 6, "window_seconds": 900});
+    // Five hours have passed, a full hour; a window of a quarter of an hour always has a point.
+    let cut = preview(24, sum.clone()).await;
+    assert_eq!(cut["since"], bucket(now_ms - 24 * HOUR));
+    assert_eq!(cut["from"], bucket(now_ms - 2 * HOUR + 15 * MINUTE));
+    assert_eq!(cut["first"], bucket(now_ms - 2 * HOUR + 16 * MINUTE));
+    assert_eq!((&cut["fired"], &cut["hours"]), (&json!(0), &json!(24)));
+    assert_eq!(
+        cut["values"][0]["values"].as_array().map(Vec::len),
+        Some(105)
+    );
+    let note = format!(
+        "It looked from {} on: before, the 15 min that it looks back are not all kept by the minute (RETENTION_MINUTE)",
+        bucket(now_ms - 2 * HOUR + 15 * MINUTE)
+    );
+    assert_eq!(cut["note"], note);
+    let whole = preview(1, sum.clone()).await;
+    assert_eq!(
+        (&whole["from"], &whole["note"]),
+        (&whole["since"], &Value::Null)
+    );
+    let long = preview(24, with(sum, json!({"window_seconds": 10_800}))).await;
+    assert_eq!(
+        (&long["from"], &long["values"][0]["values"]),
+        (&long["until"], &json!([]))
+    );
+    assert!(long["note"].is_string(), "{long}");
+}

@@ -131,6 +131,18 @@ impl Rollup {
             estimate.clamp(self.min, self.max)
         }
     }
+
+    /// How many values are a limit at most; one that is above it by less than 2 % may count as well.
+    pub(crate) fn count_up_to(&self, limit: f64) -> u64 {
+        if self.max <= limit {
+            return self.count;
+        }
+        if self.min > limit {
+            return 0;
+        }
+        // At least the greatest is above.
+        self.sketch.count_up_to(limit).min(self.count - 1)
+    }
 }
 
 /// Merges into a rollup that may not be there yet.

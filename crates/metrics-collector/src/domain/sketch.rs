@@ -130,20 +130,19 @@ impl Sketch {
         None
     }
 
-    /// How many values are below a limit, within the error of the sketch.
-    pub(crate) fn count_below(&self, limit: f64) -> u64 {
-        let below = |value: f64, count: u64| if value < limit { count } else { 0 };
-        let negative: u64 = self
-            .negative
-            .iter()
-            .map(|bucket| below(-representative(bucket.index), bucket.count))
-            .sum();
-        let positive: u64 = self
-            .positive
-            .iter()
-            .map(|bucket| below(representative(bucket.index), bucket.count))
-            .sum();
-        negative + below(0.0, self.zeros) + positive
+    /// How many values are a limit at most. All values in the bucket of the limit count, so one that is above it by less than
+    /// 2 % may count as well, but none at the limit is missed.
+    pub(crate) fn count_up_to(&self, limit: f64) -> u64 {
+        let place = index_of(limit.abs());
+        let sum = |side: &[Bucket], counts: &dyn Fn(i32) -> bool| -> u64 {
+            let counted = side.iter().filter(|bucket| counts(bucket.index));
+            counted.map(|bucket| bucket.count).sum()
+        };
+        if limit < 0.0 {
+            return sum(&self.negative, &|index| index >= place);
+        }
+        let positive = sum(&self.positive, &|index| limit > 0.0 && index <= place);
+        sum(&self.negative, &|_| true) + self.zeros + positive
     }
 
     /// The stored form.
@@ -464,17 +463,20 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn counts_below_a_limit() {
-        let sketch = Sketch::of(&[-5.0, 0.0, 0.05, 0.2, 3.0]);
-        for (limit, below) in [
+    fn counts_up_to_a_limit() {
+        let sketch = Sketch::of(&[-5.0, -5.0, 0.0, 0.05, 0.2, 3.0]);
+        for (limit, count) in [
             (-10.0, 0),
-            (-1.0, 1),
-            (0.0, 1),
-            (0.1, 3),
-            (0.25, 4),
-            (100.0, 5),
+            (-5.0, 2),
+            (-1.0, 2),
+            (0.0, 3),
+            (0.05, 4),
+            (0.1, 4),
+            (0.25, 5),
+            (3.0, 6),
+            (100.0, 6),
         ] {
-            assert_eq!(sketch.count_below(limit), below, "{limit}");
+            assert_eq!(sketch.count_up_to(limit), count, "{limit}");
         }
     }
 }

@@ -118,14 +118,16 @@ fn write_vitals(section: &mut Object<'_>, vitals: &Vitals) {
     });
 }
 
-/// Mean and count as in the contract; beside them p75, which is what is rated, and the shares of points that are good, in
-/// between and poor.
+/// Mean, count and the words of the contract, which are those of p75; beside them p75, how Google rates it, and the shares
+/// of points that are good, in between and poor.
 fn write_summary(out: &mut Object<'_>, vital: Vital, sum: Option<&Rollup>) {
-    let mean = sum.map(Rollup::mean);
-    let p75 = sum.map(|sum| sum.percentile(75));
-    out.optional("avg", mean)
+    let p75 = sum.map(|sum| vital.p75(sum));
+    out.optional("avg", sum.map(Rollup::mean))
         .count("count", sum.map_or(0, |sum| sum.count))
-        .text("rating", vital.rating(p75))
+        .text(
+            "rating",
+            vital.strict_rating(sum.map(|sum| sum.percentile(75))),
+        )
         .optional("p75", p75)
         .text("p75_rating", vital.rating(p75));
     write_shares(out, "shares", vital, sum);
@@ -137,15 +139,12 @@ fn write_shares(out: &mut Object<'_>, key: &str, vital: Vital, sum: Option<&Roll
         out.optional(key, None);
         return;
     };
-    let (good_below, poor_from) = vital.limits();
-    let good = sum.sketch.count_below(good_below);
-    let not_poor = sum.sketch.count_below(poor_from);
-    let share = |count: u64| count as f64 / sum.count as f64;
+    let [good, between, poor] = vital.shares(sum);
     out.object(key, |shares| {
         shares
-            .number("good", share(good))
-            .number("needs-improvement", share(not_poor - good))
-            .number("poor", share(sum.count - not_poor));
+            .number("good", good)
+            .number("needs-improvement", between)
+            .number("poor", poor);
     });
 }
 

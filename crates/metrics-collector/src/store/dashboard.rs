@@ -84,12 +84,12 @@ pub(crate) type Figures = [Option<Measured>; VITALS];
 
 /// The figures of some vitals.
 pub(crate) fn figures(of: &OfVitals) -> Figures {
-    of.each_ref().map(|sum| {
-        let sum = sum.as_ref()?;
+    std::array::from_fn(|place| {
+        let sum = of[place].as_ref()?;
         Some(Measured {
             count: sum.count,
             mean: sum.mean(),
-            p75: sum.percentile(75),
+            p75: Vital::ALL[place].p75(sum),
         })
     })
 }

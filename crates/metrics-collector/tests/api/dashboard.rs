@@ -362,6 +362,62 @@ async fn measured_requests_are_counted_where_no_counter_is_sent() {
 }
 
 #[tokio::test]
+async fn vitals_on_a_limit_are_good_in_every_period() {
+    let collector = Collector::new(&[]);
+    collector.advance(10 * MINUTE);
+    let limits = [
+        ("lcp", 2500.0),
+        ("inp", 200.0),
+        ("cls", 0.1),
+        ("fcp", 1800.0),
+        ("ttfb", 800.0),
+    ];
+    let mut batch = Vec::new();
+    for (short, limit) in limits {
+        for minute in 0..5 {
+            let at = START_MS + minute * MINUTE;
+            batch.extend((0..4).map(|_| vital(short, limit, at, "/a")));
+        }
+        // More of the visits are on the limit than p75 asks for, and some are far above and below.
+        batch.push(vital(short, limit * 30.0, START_MS, "/b"));
+        batch.push(vital(short, limit / 30.0, START_MS, "/b"));
+    }
+    collector.accept(Value::from(batch)).await;
+    let check = async || {
+        for period in ["1h", "24h", "7d", "31d"] {
+            let path = format!("/api/dashboard?period={period}");
+            let vitals = collector.get(&path).await["web_vitals"].clone();
+            for (short, limit) in limits {
+                let one = &vitals["summary"][short];
+                let p75 = one["p75"].as_f64().expect("a number");
+                assert!((0.99..=1.0).contains(&(p75 / limit)), "{period} {one}");
+                assert_eq!(one["p75_rating"], "good", "{period} {short}");
+                let good = one["shares"]["good"].as_f64().expect("a number");
+                assert!((good - 21.0 / 22.0).abs() < 1e-9, "{period} {one}");
+                let page = &vitals["by_page"][0];
+                assert_eq!(
+                    (&page["page"], &page["p75"][short]),
+                    (&json!("/a"), &json!(limit))
+                );
+                assert_eq!(page["shares"][short]["good"], 1.0);
+                let rows = vitals["timeseries"].as_array().expect("rows");
+                let last = rows.last().and_then(|row| row["p75"][short].as_f64());
+                assert!(
+                    last.is_some_and(|p75| (0.99..=1.0).contains(&(p75 / limit))),
+                    "{rows:?}"
+                );
+            }
+        }
+    };
+    check().await;
+    collector.roll_up().await;
+    check().await;
+    collector.advance(50 * MINUTE);
+    collector.roll_up().await;
+    check().await;
+}
+
+#[tokio::test]
 async fn a_vital_is_rated_by_its_p75() {
     let collector = Collector::new(&[]);
     let mut batch: Vec<Value> = (0..80)

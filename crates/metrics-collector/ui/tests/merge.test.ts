@@ -48,10 +48,10 @@ test("a line in words", () => {
   assert.equal(trend([null], say), "no data");
 });
 
-test("ratings are those of the collector, a value on a limit has the worse one", () => {
+test("ratings are those of the collector, a value on a limit has the better one", () => {
   const [lcp, , cls] = VITALS;
-  assert.deepEqual([2499, 2500, 3999, 4000, null].map((value) => rating(lcp!, value)), ["good", "needs-improvement", "needs-improvement", "poor", "unknown"]);
-  assert.equal(rating(cls!, 0.1), "needs-improvement");
+  assert.deepEqual([2500, 2501, 4000, 4001, null].map((value) => rating(lcp!, value)), ["good", "needs-improvement", "needs-improvement", "poor", "unknown"]);
+  assert.equal(rating(cls!, 0.1), "good");
 });
 
 test("the usual metric of a card", () => {

@@ -63,7 +63,12 @@ static MAX_SOURCE_MAP_STORAGE_BYTES: Var = Var::with_default(
     "whole number, 1048576 to 1099511627776",
     "All source maps together, in bytes of their texts; beyond that the oldest are deleted.",
 );
-
+static MAX_CONNECTIONS_PER_ADDRESS: Var = Var::with_default(
+    "MAX_CONNECTIONS_PER_ADDRESS",
+    "128",
+    "whole number, 1 to 65536",
+    "Connections that one public address (of IPv6: one /64) can have at the same time. A private address, which may be a gateway for everybody, can have three quarters of `MAX_CONNECTIONS`; this machine and `TRUSTED_PROXIES` can have all.",
+);
 static OUTBOX_MAX_EVENTS: Var = Var::with_default(
     "OUTBOX_MAX_EVENTS",
     "250000",
@@ -83,9 +88,9 @@ static OUTBOX_MAX_HOURS: Var = Var::with_default(
     "Hours after which such an event is given up.",
 );
 
-pub(crate) static VARS: [&Var; 15] = joined(&OWN_VARS, &ADMIN_VARS);
+pub(crate) static VARS: [&Var; 16] = joined(&OWN_VARS, &ADMIN_VARS);
 
-static OWN_VARS: [&Var; 13] = [
+static OWN_VARS: [&Var; 14] = [
     &ERROR_TRACKER_URL,
     &ERROR_TRACKER_API_KEY,
     &METRICS_COLLECTOR_URL,
@@ -96,6 +101,7 @@ static OWN_VARS: [&Var; 13] = [
     &MAX_BODY_SIZE,
     &MAX_SOURCE_MAP_BYTES,
     &MAX_SOURCE_MAP_STORAGE_BYTES,
+    &MAX_CONNECTIONS_PER_ADDRESS,
     &OUTBOX_MAX_EVENTS,
     &OUTBOX_MAX_MB,
     &OUTBOX_MAX_HOURS,
@@ -113,6 +119,7 @@ pub struct Config {
     pub(crate) max_body_bytes: Option<usize>,
     pub(crate) max_map_bytes: u64,
     pub(crate) max_map_storage_bytes: i64,
+    pub(crate) max_connections_per_address: usize,
     pub(crate) outbox: OutboxLimits,
     pub(crate) admin: AdminAddress,
 }
@@ -149,6 +156,8 @@ impl Config {
             max_map_bytes: reader.integer(&MAX_SOURCE_MAP_BYTES, 1024..=33_554_432) as u64,
             max_map_storage_bytes: reader
                 .integer(&MAX_SOURCE_MAP_STORAGE_BYTES, 1_048_576..=1_099_511_627_776),
+            max_connections_per_address: reader.integer(&MAX_CONNECTIONS_PER_ADDRESS, 1..=65_536)
+                as usize,
             outbox: OutboxLimits {
                 events: reader.integer(&OUTBOX_MAX_EVENTS, 0..=10_000_000),
                 bytes: reader.integer(&OUTBOX_MAX_MB, 1..=1_048_576) * 1_000_000,

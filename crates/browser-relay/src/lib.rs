@@ -68,6 +68,10 @@ impl Service for BrowserRelay {
         config.admin.0
     }
 
+    fn max_connections_per_address(config: &Config) -> Option<usize> {
+        Some(config.max_connections_per_address)
+    }
+
     fn take_over() -> Option<TakeOver> {
         Some(store::legacy::TAKE_OVER)
     }

@@ -60,6 +60,12 @@ pub trait Service {
         None
     }
 
+    /// Connections that one public address may have at the same time; `None`: three quarters of all. See
+    /// [`Settings`](crate::http::server::Settings::max_per_address).
+    fn max_connections_per_address(_: &Self::Config) -> Option<usize> {
+        None
+    }
+
     /// How a file of the original service is taken over; `None`: it is refused.
     fn take_over() -> Option<TakeOver> {
         None
@@ -190,6 +196,7 @@ async fn listen_and_serve<S: Service>(ctx: &Context, config: S::Config) -> anyho
     if ctx.lifecycle.soft().is_cancelled() {
         return Ok(());
     }
+    let per_address = S::max_connections_per_address(&config);
     let router = S::start(ctx.clone(), config)?;
     if let Some(admin) = &admin {
         tracing::info!("listening for operators on {}", admin.local_addr()?);
@@ -201,11 +208,16 @@ async fn listen_and_serve<S: Service>(ctx: &Context, config: S::Config) -> anyho
         listener.local_addr()?
     );
     let Some(admin) = admin else {
-        http::server::serve(listener, router, ctx).await;
+        http::server::serve(listener, router, ctx, per_address).await;
         return Ok(());
     };
     tokio::join!(
-        http::server::serve(listener, http::public_only(router.clone()), ctx),
+        http::server::serve(
+            listener,
+            http::public_only(router.clone()),
+            ctx,
+            per_address
+        ),
         http::server::serve_admin(admin, router, ctx)
     );
     Ok(())

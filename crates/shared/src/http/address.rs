@@ -72,6 +72,29 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Whether an address may be reached from everywhere: not of a private network (RFC 1918, RFC 4193), of a carrier's
+/// (RFC 6598), of one link or of the machine itself. Behind a gateway, such as that of a container network, all clients
+/// can show one private address.
+pub fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let is_carriers = first == 100 && second & 0b1100_0000 == 64;
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || is_carriers)
+        }
+        IpAddr::V6(v6) => {
+            !(v6.is_unique_local()
+                || v6.is_unicast_link_local()
+                || v6.is_loopback()
+                || v6.is_unspecified())
+        }
+    }
+}
+
 /// Walks from the nearest proxy outwards. It stops at the first address that is not trusted, and at
 /// anything that is no address: what lies behind it was written by nobody we trust.
 fn forwarded_for(headers: &HeaderMap, peer: IpAddr, trusted: &TrustedProxies) -> IpAddr {
@@ -194,6 +217,35 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[test]
+    fn addresses_of_everywhere() {
+        let of = |text: &str| is_public(text.parse().unwrap());
+        for public in [
+            "203.0.113.9",
+            "172.32.0.1",
+            "100.128.0.1",
+            "2001:db8::1",
+            "::ffff:8.8.8.8",
+        ] {
+            assert!(of(public), "{public}");
+        }
+        for private in [
+            "10.0.0.1",
+            "172.17.0.1",
+            "192.168.65.1",
+            "100.64.0.1",
+            "169.254.1.1",
+            "127.0.0.1",
+            "0.0.0.0",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:172.17.0.1",
+        ] {
+            assert!(!of(private), "{private}");
+        }
     }
 
     #[test]

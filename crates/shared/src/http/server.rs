@@ -8,9 +8,11 @@
 //! they have sent everything.
 //!
 //! When there are too many connections, the one that has been idle the longest makes room. If none
-//! is idle, the new one waits a moment and is then answered 503. One address can have three
-//! quarters of the connections; the machine itself and trusted proxies, who speak for many, can
-//! have all.
+//! is idle, the new one waits a moment and is then answered 503. One address (of IPv6: one /64) can
+//! have three quarters of the connections, or fewer if it is a public one and the service says so:
+//! a private one may be a gateway that stands for everybody. When it has them and none of them is
+//! idle, its next is refused at once, so that others do not wait for it. The machine itself and
+//! trusted proxies, who speak for many, can have all.
 //!
 //! On the soft token the listener closes, idle connections end, requests finish; what is left after
 //! its share of the grace period, or on the hard token, is cut.
@@ -27,6 +29,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::address::{is_public, network};
 use crate::config::TrustedProxies;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Gauge, Registry};
@@ -59,6 +62,8 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 pub struct Settings {
     /// Connections at the same time.
     pub max_connections: usize,
+    /// Connections of one public address; `None`: three quarters of all, as for the others.
+    pub max_per_address: Option<usize>,
     /// From the first byte of a head, or from the start of a connection, to the end of the head.
     pub head_timeout: Duration,
     /// Between an answer and the next request.
@@ -83,6 +88,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_connections: 512,
+            max_per_address: None,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_gap: Duration::from_secs(10),
@@ -94,6 +100,24 @@ impl Default for Settings {
             grace: Duration::from_secs(6),
         }
     }
+}
+
+impl Settings {
+    fn usual_share(&self) -> usize {
+        (self.max_connections * 3 / 4).max(1)
+    }
+
+    fn share_of_public(&self) -> usize {
+        let share = self.max_per_address.unwrap_or_else(|| self.usual_share());
+        share.min(self.max_connections)
+    }
+}
+
+/// Where a connection comes from that does not speak for many, and how many such connections there may be.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    network: IpAddr,
+    share: usize,
 }
 
 /// Takes the port of `PORT`, without `SO_REUSEPORT`: a second copy of the service fails here.
@@ -122,10 +146,18 @@ pub async fn bind_for(var: &str, address: SocketAddr) -> anyhow::Result<TcpListe
     })
 }
 
-/// Serves until the service is asked to stop, then finishes what has begun.
-pub async fn serve(listener: TcpListener, router: Router, ctx: &Context) {
-    let settings = settings(ctx, ctx.common.max_connections);
-    let counters = Counters::new(&ctx.metrics, settings.max_connections, None);
+/// Serves until the service is asked to stop, then finishes what has begun. `max_per_address`: see [`Settings`].
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    ctx: &Context,
+    max_per_address: Option<usize>,
+) {
+    let settings = Settings {
+        max_per_address,
+        ..settings(ctx, ctx.common.max_connections)
+    };
+    let counters = Counters::new(&ctx.metrics, &settings, None);
     let server = Server::new(
         router,
         settings,
@@ -140,7 +172,7 @@ pub async fn serve(listener: TcpListener, router: Router, ctx: &Context) {
 pub async fn serve_admin(listener: TcpListener, router: Router, ctx: &Context) {
     let max_connections = ctx.common.max_connections.min(MAX_ADMIN_CONNECTIONS);
     let settings = settings(ctx, max_connections);
-    let counters = Counters::new(&ctx.metrics, max_connections, Some(("listener", "admin")));
+    let counters = Counters::new(&ctx.metrics, &settings, Some(("listener", "admin")));
     let server = Server::new(
         router,
         settings,
@@ -169,31 +201,64 @@ pub async fn serve_with(
     lifecycle: &Lifecycle,
     metrics: &Registry,
 ) {
-    let counters = Counters::new(metrics, settings.max_connections, None);
+    let counters = Counters::new(metrics, &settings, None);
     let server = Server::new(router, settings, &trusted_proxies, lifecycle, counters);
     server.run(listener).await;
+}
+
+/// What there are too many connections of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    Server,
+    Address,
+}
+
+impl Full {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "all",
+            Self::Address => "address",
+        }
+    }
 }
 
 /// What the server counts.
 struct Counters {
     open: Gauge,
     accepted: Counter,
-    refused: Counter,
+    refused: [(Full, Counter); 2],
     closed_for_room: Counter,
     cut: [(watch::Cut, Counter); 5],
 }
 
 impl Counters {
     /// `label` tells the figures of a second listener from those of the first.
-    fn new(metrics: &Registry, max: usize, label: Option<(&'static str, &'static str)>) -> Self {
+    fn new(
+        metrics: &Registry,
+        settings: &Settings,
+        label: Option<(&'static str, &'static str)>,
+    ) -> Self {
         let labels = label.as_slice();
-        metrics
-            .gauge(
+        for (name, help, bound) in [
+            (
                 "monlight_http_connections_max",
                 "The most connections at the same time.",
-                labels,
-            )
-            .set(max as i64);
+                settings.max_connections,
+            ),
+            (
+                "monlight_http_connections_per_address_max",
+                "The most connections of one public address.",
+                settings.share_of_public(),
+            ),
+        ] {
+            metrics.gauge(name, help, labels).set(bound as i64);
+        }
+        let refused = |full: Full| {
+            let help = "Connections refused because there were too many, of all or of one address.";
+            let labels: Vec<_> = [("reason", full.name())].into_iter().chain(label).collect();
+            let name = "monlight_http_connections_refused_total";
+            (full, metrics.counter(name, help, &labels))
+        };
         let cut = |cut: watch::Cut| {
             let help = "Connections closed because a time-out passed.";
             let labels: Vec<_> = [("reason", cut.name())].into_iter().chain(label).collect();
@@ -213,17 +278,19 @@ impl Counters {
                 "Connections that were accepted.",
                 labels,
             ),
-            refused: metrics.counter(
-                "monlight_http_connections_refused_total",
-                "Connections refused because there were too many.",
-                labels,
-            ),
+            refused: [Full::Server, Full::Address].map(refused),
             closed_for_room: metrics.counter(
                 "monlight_http_connections_closed_for_room_total",
                 "Idle connections closed to make room for new ones.",
                 labels,
             ),
             cut: watch::Cut::ALL.map(cut),
+        }
+    }
+
+    fn refused(&self, full: Full) {
+        if let Some((_, counter)) = self.refused.iter().find(|(known, _)| *known == full) {
+            counter.inc();
         }
     }
 
@@ -241,8 +308,9 @@ struct Server {
     lifecycle: Lifecycle,
     counters: Arc<Counters>,
     tasks: JoinSet<()>,
-    open: HashMap<Id, (IpAddr, Arc<Watch>)>,
-    by_address: HashMap<IpAddr, usize>,
+    /// With the network that the connection counts for.
+    open: HashMap<Id, (Option<IpAddr>, Arc<Watch>)>,
+    by_network: HashMap<IpAddr, usize>,
     refusals: JoinSet<()>,
     /// When there was first no room for somebody.
     full_since: Option<Instant>,
@@ -266,7 +334,7 @@ impl Server {
             counters: Arc::new(counters),
             tasks: JoinSet::new(),
             open: HashMap::new(),
-            by_address: HashMap::new(),
+            by_network: HashMap::new(),
             refusals: JoinSet::new(),
             full_since: None,
             quiet_until: None,
@@ -310,9 +378,11 @@ impl Server {
     }
 
     async fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let address = peer.ip().to_canonical();
-        if !self.has_room(address) && !self.make_room(address).await {
-            self.refuse(stream);
+        let origin = self.origin_of(peer.ip().to_canonical());
+        if self.full_for(origin).is_some()
+            && let Some(full) = self.make_room(origin).await
+        {
+            self.refuse(stream, full);
             return;
         }
         self.counters.accepted.inc();
@@ -333,31 +403,50 @@ impl Server {
                 counters.cut(reason);
             }
         });
-        self.open.insert(task.id(), (address, watch));
-        *self.by_address.entry(address).or_default() += 1;
+        let network = origin.map(|origin| origin.network);
+        self.open.insert(task.id(), (network, watch));
+        if let Some(network) = network {
+            *self.by_network.entry(network).or_default() += 1;
+        }
     }
 
-    fn has_room(&self, address: IpAddr) -> bool {
-        let mine = self.by_address.get(&address).copied().unwrap_or_default();
-        self.open.len() < self.settings.max_connections && mine < self.limit_of(address)
+    /// What a connection from this address counts for.
+    fn origin_of(&self, address: IpAddr) -> Option<Origin> {
+        let speaks_for_many = address.is_loopback() || self.trusted_proxies.contains(address);
+        (!speaks_for_many).then(|| Origin {
+            network: network(address),
+            share: if is_public(address) {
+                self.settings.share_of_public()
+            } else {
+                self.settings.usual_share()
+            },
+        })
     }
 
-    fn limit_of(&self, address: IpAddr) -> usize {
-        let max = self.settings.max_connections;
-        let for_many = address.is_loopback() || self.trusted_proxies.contains(address);
-        if for_many { max } else { (max * 3 / 4).max(1) }
+    /// Why there is no room for one more, if there is none.
+    fn full_for(&self, origin: Option<Origin>) -> Option<Full> {
+        let has_its_share = origin.is_some_and(|origin| {
+            let held = self.by_network.get(&origin.network);
+            held.is_some_and(|held| *held >= origin.share)
+        });
+        if has_its_share {
+            Some(Full::Address)
+        } else {
+            (self.open.len() >= self.settings.max_connections).then_some(Full::Server)
+        }
     }
 
-    /// Closes the connection that has been idle the longest, one of the address if that has too
-    /// many; without one, waits for some connection to end. The wait is shared: once it was in vain,
-    /// the next ones do not wait again until there was room.
-    async fn make_room(&mut self, address: IpAddr) -> bool {
-        let own =
-            self.by_address.get(&address).copied().unwrap_or_default() >= self.limit_of(address);
+    /// Closes the connection that has been idle the longest, one of the address if that has too many; without one, waits
+    /// for some connection to end, but not for one of an address that has too many. The wait is shared: once it was in
+    /// vain, the next ones do not wait again until there was room. Answers why there is still none, if so.
+    async fn make_room(&mut self, origin: Option<Origin>) -> Option<Full> {
+        let own = origin
+            .filter(|_| self.full_for(origin) == Some(Full::Address))
+            .map(|origin| origin.network);
         let idle = self
             .open
             .values()
-            .filter(|(theirs, _)| !own || *theirs == address)
+            .filter(|(network, _)| own.is_none() || *network == own)
             .filter_map(|(_, watch)| watch.idle_until().map(|until| (until, watch)))
             .min_by_key(|(until, _)| *until);
         let now = Instant::now();
@@ -367,19 +456,20 @@ impl Server {
                 watch.close();
                 now + WAIT_FOR_ROOM
             }
+            None if own.is_some() => return Some(Full::Address),
             None => *self.full_since.get_or_insert(now) + WAIT_FOR_ROOM,
         };
-        while !self.has_room(address) {
+        while let Some(full) = self.full_for(origin) {
             match timeout_at(deadline, self.tasks.join_next_with_id()).await {
                 Ok(Some(ended)) => self.reap(ended),
-                Ok(None) | Err(_) => return false,
+                Ok(None) | Err(_) => return Some(full),
             }
         }
-        true
+        None
     }
 
-    fn refuse(&mut self, stream: TcpStream) {
-        self.counters.refused.inc();
+    fn refuse(&mut self, stream: TcpStream, full: Full) {
+        self.counters.refused(full);
         if self.refusals.len() < MAX_REFUSALS {
             self.refusals.spawn(refuse(stream));
         }
@@ -396,14 +486,16 @@ impl Server {
         {
             tracing::error!(%fault, "a connection panicked");
         }
-        let Some((address, _)) = self.open.remove(&id) else {
+        let Some((network, _)) = self.open.remove(&id) else {
             return;
         };
         self.counters.open.add(-1);
-        if let Some(count) = self.by_address.get_mut(&address) {
+        if let Some(network) = network
+            && let Some(count) = self.by_network.get_mut(&network)
+        {
             *count -= 1;
             if *count == 0 {
-                self.by_address.remove(&address);
+                self.by_network.remove(&network);
             }
         }
     }

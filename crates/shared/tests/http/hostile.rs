@@ -364,7 +364,7 @@ async fn too_many_connections() {
         );
     }
     assert_eq!(
-        running.metric("monlight_http_connections_refused_total"),
+        running.metric("monlight_http_connections_refused_total{reason=\"all\"}"),
         2.0
     );
     for client in &mut busy {

@@ -14,6 +14,8 @@ use super::*;
 use crate::http::body::{BodyBudget, BodyRules, read};
 use crate::http::error::ApiError;
 
+mod room;
+
 impl Transport for DuplexStream {
     fn poll_gone(&self, _: &mut std::task::Context<'_>) -> std::task::Poll<()> {
         std::task::Poll::Pending

@@ -126,8 +126,9 @@ fuzz: ## Throw broken stacks, source maps, uploads and events at the relay's par
 	  cargo +nightly fuzz run $$target corpus/$$target seeds/$$target -- -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1; \
 	done
 
-deny: ## Licences, bans and advisories (needs cargo-deny: cargo install cargo-deny)
+deny: ## Licences, bans, sources and advisories of all crates (needs cargo-deny: cargo install cargo-deny --locked; github.com for the last)
 	cargo deny check bans licenses sources
+	cargo deny check advisories
 
 clean:
 	cargo clean

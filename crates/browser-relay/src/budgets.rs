@@ -28,7 +28,8 @@ struct Limiters {
 /// Errors and metrics count apart, so that a page full of metrics can still report what breaks it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Visitor {
-    /// 0 for an unknown key: guessing is not free, and all that one address guesses shares one budget.
+    /// 0 for an unknown key, and for one that the request may not use: neither is free, and all that one address tries so
+    /// shares one budget.
     key_id: i64,
     kind: Option<EventKind>,
     network: IpAddr,
@@ -55,7 +56,7 @@ impl Budgets {
         }
     }
 
-    /// Counts one request, or refuses it.
+    /// Counts one request, or refuses it. `site`: of its key, if there is one and it may use it.
     pub(crate) fn check(
         &self,
         site: Option<&Site>,

@@ -67,14 +67,16 @@ async fn dispatch(
         _ => None,
     };
     let refuse = |reason| move |error: ApiError| turned_away(state, reason, error);
+    // Of the budgets of a site only those use something who may use its key.
+    let admitted = site.filter(|site| cors::admitted(&parts.headers, site));
     state
         .budgets
-        .check(site, kind, context.client.network())
+        .check(admitted, kind, context.client.network())
         .map_err(|retry| turned_away(state, Refused::RateLimit, retry.into()))?;
     check_declared(&parts.headers, context.body.limit).map_err(refuse(Refused::TooLarge))?;
     let site =
         site.ok_or_else(|| turned_away(state, Refused::Key, ApiError::Unauthorized(INVALID_KEY)))?;
-    if !cors::admitted(&parts.headers, site) {
+    if admitted.is_none() {
         let foreign = ApiError::Forbidden(FOREIGN_ORIGIN.to_owned());
         return Err(turned_away(state, Refused::Origin, foreign));
     }

@@ -103,6 +103,49 @@ async fn a_key_can_have_limits_of_its_own() {
 }
 
 #[tokio::test]
+async fn pages_of_foreign_origins_use_up_nothing_of_a_site() {
+    let world = World::with(&[("RATE_LIMIT", "3"), ("TRUSTED_PROXIES", "127.0.0.1")]);
+    let settings = json!({"project": "p", "origins": [ORIGIN], "total_limit": 4, "rate_limit": 3});
+    let created = world.relay.post_json("/api/dsn-keys", &settings).await;
+    let key = created.expect(201).json()["public_key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let send = async |origin: Option<&str>, address: &str| {
+        let mut headers = vec![("X-Forwarded-For", address)];
+        headers.extend(origin.map(|origin| ("Origin", origin)));
+        let body = batch().to_string();
+        let answer = world.browse_raw(METRICS, &key, &headers, body).await;
+        answer.status.as_u16()
+    };
+    // From one address, with and without an origin, and from many.
+    for (origin, status) in [
+        (Some("https://evil.example"), 403),
+        (None, 403),
+        (Some("null"), 403),
+        (Some("https://evil.example"), 429),
+        (None, 429),
+    ] {
+        assert_eq!(send(origin, "192.0.2.1").await, status, "{origin:?}");
+    }
+    for number in 2..50 {
+        let address = format!("192.0.2.{number}");
+        assert_eq!(send(Some("https://evil.example"), &address).await, 403);
+    }
+    // The visitor of that address still has all of his, and the site all of its.
+    for (address, status) in [
+        ("192.0.2.1", 202),
+        ("192.0.2.1", 202),
+        ("192.0.2.1", 202),
+        ("192.0.2.1", 429),
+        ("192.0.2.2", 202),
+        ("192.0.2.2", 429),
+    ] {
+        assert_eq!(send(Some(ORIGIN), address).await, status, "{address}");
+    }
+}
+
+#[tokio::test]
 async fn unknown_keys_share_a_budget_and_touch_nobody() {
     let world = World::with(&[("RATE_LIMIT", "3")]);
     let statuses = async |key: &str| world.browse(METRICS, key, &batch()).await.status.as_u16();

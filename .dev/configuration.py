@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
-"""Writes docs/configuration.md from what the binaries declare (`SERVICE env`). With --check, only compares."""
+"""Writes docs/configuration.md from what the binaries declare (`SERVICE env`). With --check, only compares.
+
+Either way docker-compose.yml has to pass on what they declare.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +15,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BINARIES = Path(os.environ.get("BIN_DIR", ROOT / "target" / "debug"))
 TARGET = ROOT / "docs" / "configuration.md"
+COMPOSE = ROOT / "docker-compose.yml"
 SERVICES = ["error-tracker", "log-viewer", "metrics-collector", "browser-relay"]
+# What Compose has no use for: the images and docker-compose.yml itself say these, or they need more than a line in `.env`.
+NOT_PASSED = {
+    "DATABASE_PATH", "HOST", "PORT", "LOG_SOURCES", "UI_DIR", "SHUTDOWN_SECONDS", "SMTP_CA_FILE", "PUBLIC_BROWSER_URL", "MAX_BODY_SIZE",
+}  # fmt: skip
+# Nobody in the stack asks the log viewer or the relay with it, and the relay links to no page.
+NOT_PASSED_TO = {
+    "log-viewer": {"INTERNAL_API_KEY"},
+    "browser-relay": {"INTERNAL_API_KEY", "PUBLIC_ERRORS_URL", "PUBLIC_LOGS_URL", "PUBLIC_METRICS_URL"},
+}
 
 HEAD = """# Configuration
 
@@ -22,8 +36,14 @@ stops the start with exit status 1 and one line for each fault, naming the varia
 A secret can also be given as `NAME_FILE`, the path of a file that holds it (Docker secrets). `SERVICE --help` prints
 the same list.
 
-`make run` and `docker compose` take their settings from `.env`; see [getting started](getting-started.md) and
-[deployment](deployment.md).
+`make run` and `docker compose` take their settings from `.env`, under the names below but for these:
+
+- What a service has for itself carries its prefix, `ERROR_`, `LOG_`, `METRICS_` or `RELAY_`: `RETENTION_DAYS`,
+  `RETENTION_DAYS_OPEN`, `MAX_DB_MB`, `RATE_LIMIT`, `MAX_BODY_BYTES`, `MAX_CONNECTIONS`, `ADMIN_HOST`, `ADMIN_PORT`. So
+  `LOG_RETENTION_DAYS=14` forgets log entries after two weeks, and nothing else.
+- `BASE_URL` of each service is its `PUBLIC_ERRORS_URL`, `PUBLIC_LOGS_URL` or `PUBLIC_METRICS_URL`.
+- Where they listen and keep their data is said in [getting started](getting-started.md) and [deployment](deployment.md).
+  With Compose, what needs a file (`SMTP_CA_FILE`, secrets as `NAME_FILE`) goes into a `docker-compose.override.yml`.
 """
 
 
@@ -32,11 +52,36 @@ def split(table: str) -> dict[str, str]:
     return {row.split("`")[1]: row for row in rows}
 
 
+def passed_on(service: str) -> set[str]:
+    """The variables that docker-compose.yml gives a service, by itself and by the fragments it names."""
+    text = COMPOSE.read_text(encoding="utf-8")
+    fragments = dict(re.findall(r"^x-\w+: &(\w+)\n((?:  .*\n)+)", text, re.M))
+    found = re.search(rf"^  {service}:\n((?:    .*\n)+)", text, re.M)
+    assert found is not None, f"no {service} in {COMPOSE}"
+    merged = re.search(r"^      <<: \[(.*)\]$", found[1], re.M)
+    assert merged is not None, f"{service} in {COMPOSE} names no fragments"
+    names = set(re.findall(r"^      ([A-Z_]+):", found[1], re.M))
+    for fragment in merged[1].split(", "):
+        names |= set(re.findall(r"^  ([A-Z_]+):", fragments[fragment.removeprefix("*")], re.M))
+    return names
+
+
 def main() -> int:
     tables = {
         service: split(subprocess.run([BINARIES / service, "env"], capture_output=True, text=True, check=True).stdout)
         for service in SERVICES
     }
+    faults = 0
+    for service, rows in tables.items():
+        names, declared = passed_on(service), set(rows)
+        for name in sorted(declared - names - NOT_PASSED - NOT_PASSED_TO.get(service, set())):
+            print(f"docker-compose.yml does not pass {name} on to {service}", file=sys.stderr)
+            faults += 1
+        for name in sorted(names - declared):
+            print(f"docker-compose.yml passes {name} on to {service}, which does not know it", file=sys.stderr)
+            faults += 1
+    if faults:
+        return 1
     text = HEAD
     for service, rows in tables.items():
         text += f"\n## {service}\n\n| variable | default | form | meaning |\n|---|---|---|---|\n"
@@ -45,7 +90,7 @@ def main() -> int:
         if TARGET.read_text(encoding="utf-8") != text:
             print("docs/configuration.md is not what the code declares: run `make docs`", file=sys.stderr)
             return 1
-        print("docs/configuration.md: 1 passed, 0 failed")
+        print("docs/configuration.md and docker-compose.yml: 2 passed, 0 failed")
         return 0
     TARGET.write_text(text, encoding="utf-8")
     return 0

@@ -40,6 +40,12 @@ SERVICES = [
     ("browser-relay", "BROWSER_RELAY_PORT", 5013, "Browser"),
 ]
 
+# What stands before the settings in `.env` that each service has for itself, as in docker-compose.yml.
+PREFIXES = {"error-tracker": "ERROR_", "log-viewer": "LOG_", "metrics-collector": "METRICS_", "browser-relay": "RELAY_"}
+OWN_SETTINGS = [
+    "RETENTION_DAYS", "RETENTION_DAYS_OPEN", "MAX_DB_MB", "RATE_LIMIT", "MAX_BODY_BYTES", "MAX_CONNECTIONS", "ADMIN_HOST", "ADMIN_PORT",
+]  # fmt: skip
+
 
 def fail(message: str) -> NoReturn:
     print(f"make run: {message}", file=sys.stderr)
@@ -113,6 +119,9 @@ def environment_of(service: str, settings: dict[str, str], ports: dict[str, int]
     env.update(settings)
     env["PORT"] = str(ports[service])
     env["HOST"] = host_of(settings)
+    for name in OWN_SETTINGS:
+        if value := env.get(PREFIXES[service] + name):
+            env[name] = value
     # As in the images: one heap for all threads keeps memory low under load.
     env.setdefault("MALLOC_ARENA_MAX", "1")
     env.setdefault("MALLOC_MMAP_THRESHOLD_", "131072")
@@ -121,7 +130,9 @@ def environment_of(service: str, settings: dict[str, str], ports: dict[str, int]
         ("log-viewer", "PUBLIC_LOGS_URL"),
         ("metrics-collector", "PUBLIC_METRICS_URL"),
     ):
-        env.setdefault(variable, f"http://localhost:{ports[name]}")
+        env[variable] = env.get(variable) or f"http://localhost:{ports[name]}"
+        if service == name:
+            env["BASE_URL"] = env[variable]
     files = {
         "error-tracker": "errors.db",
         "log-viewer": "logs.db",

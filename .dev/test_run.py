@@ -163,6 +163,25 @@ class RunTest(unittest.TestCase):
         said = subprocess.run([sys.executable, "-c", code, self.directory / ".dev"], capture_output=True, text=True, check=True).stdout
         self.assertEqual(said.strip(), "['x', 'y # z', '', 'q', 'a#b']")
 
+    def test_each_service_gets_its_own(self) -> None:
+        settings = {
+            "LOG_RETENTION_DAYS": "14", "RELAY_ADMIN_PORT": "5023", "RATE_LIMIT": "7", "ERROR_RATE_LIMIT": "8", "LOG_RATE_LIMIT": "",
+            "BASE_URL": "http://nobody.example", "PUBLIC_LOGS_URL": "https://logs.example", "PUBLIC_METRICS_URL": "",
+        }  # fmt: skip
+        ports = dict(zip(SERVICES, self.ports, strict=True))
+        names = ["RETENTION_DAYS", "ADMIN_PORT", "RATE_LIMIT", "BASE_URL"]
+        code = f"import run; print([[run.environment_of(s, {settings}, {ports}).get(n) for n in {names}] for s in run.PREFIXES])"
+        said = subprocess.run(
+            [sys.executable, "-c", code], cwd=self.directory / ".dev", env=self.env, capture_output=True, text=True, check=True
+        ).stdout
+        expected = [
+            [None, None, "8", f"http://localhost:{self.ports[0]}"],
+            ["14", None, "7", "https://logs.example"],
+            [None, None, "7", f"http://localhost:{self.ports[2]}"],
+            [None, "5023", "7", "http://nobody.example"],
+        ]
+        self.assertEqual(said.strip(), str(expected))
+
 
 if __name__ == "__main__":
     unittest.main()

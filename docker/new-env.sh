@@ -42,6 +42,8 @@ CONTAINERS=
 # Where \`make run\` looks for container logs; Docker's own are in /var/lib/docker/containers (root may read them).
 # \`docker compose\` always mounts Docker's own.
 LOG_SOURCES=./data/containers
+
+# What else may stand here, such as where alerts go: docs/configuration.md
 END
 mv "$file.new" "$file"
 echo "wrote $file with new random keys (mode 0600)"

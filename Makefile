@@ -16,7 +16,7 @@ export CARGO_TERM_COLOR ?= auto
 # Binaries are looked for here; with a directory from the environment older ones would be found.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: help run stop demo test soak lint check-tools e2e bench ui release budgets docs deny fmt image test-rust test-ui test-js test-python clean
+.PHONY: help run stop demo test soak lint check-tools e2e bench ui release budgets proxies docs deny fmt image test-rust test-ui test-js test-python clean
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -106,6 +106,10 @@ SOAK_SECONDS ?= 1800
 SOAK_RATE ?= 800
 soak: ui ## Half an hour of late points, restarts and kills for the metrics collector; SOAK_SECONDS=N SOAK_RATE=points/s
 	SOAK_SECONDS=$(SOAK_SECONDS) SOAK_RATE=$(SOAK_RATE) cargo test -p metrics-collector --locked --test api soak -- --nocapture
+
+proxies: ## Run the documentation's examples of nginx and Caddy, those that are installed, in front of a relay
+	cargo build --locked -p error-tracker -p metrics-collector -p browser-relay
+	python3 .dev/proxies.py
 
 docs: ## Generate docs/configuration.md from the code's declarations
 	cargo build --locked $(SERVICES:%=-p %)

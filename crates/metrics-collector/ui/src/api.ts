@@ -29,6 +29,8 @@ export interface Series {
   resolution: "minute" | "hour" | "day";
   period: string;
   data: Bucket[];
+  /** Everything over the whole period; only in answers to a question for it. */
+  totals?: Omit<Bucket, "bucket">[];
 }
 
 export type Rating = "good" | "needs-improvement" | "poor" | "unknown";
@@ -74,12 +76,17 @@ export interface SeriesQuery {
    */
   groupBy?: string;
   resolution?: "minute" | "hour";
+  /** Ask for `totals`; of a name with several types only the one with the most points is answered then. */
+  totals?: boolean;
 }
 
+const FIGURES = "count,sum,min,max,avg,p50,p95,p99";
+
 export function getSeries(query: SeriesQuery, signal: AbortSignal): Promise<Answer<Series>> {
-  const { name, period, project, labels, groupBy = "", resolution } = query;
+  const { name, period, project, labels, groupBy = "", resolution, totals } = query;
+  const whole = totals ? { limit: "1", agg: FIGURES } : {};
   // An empty parameter has a meaning here, and apiUrl leaves empty ones out.
-  return request<Series>(`api/metrics?group_by=${encodeURIComponent(groupBy)}`, { query: { name, period, project, labels, resolution }, signal });
+  return request<Series>(`api/metrics?group_by=${encodeURIComponent(groupBy)}`, { query: { name, period, project, labels, resolution, ...whole }, signal });
 }
 
 export function listNames(project: string, signal: AbortSignal): Promise<Answer<{ metrics: Metric[] }>> {

@@ -23,14 +23,14 @@ interface Props {
 
 export function ChartCard({ type, title, param, metric, turn }: Props) {
   const byClass = metric === REQUESTS;
-  const source = useMemo(() => seriesSource(metric, () => ({ groupBy: byClass ? "status" : "" })), [metric]);
+  const source = useMemo(() => seriesSource(metric, () => ({ groupBy: byClass ? "status" : "", totals: type === "histogram" })), [metric, type]);
   useEffect(() => {
     void source.load();
   }, [source, period.value, project.value, turn]);
   useEffect(() => () => source.stop(), [source]);
   const answer = source.data.value;
   const now = (source.at.value ?? new Date()).getTime() / 1000;
-  const view = useMemo(() => (byClass ? requestsDrawing(answer, now) : drawing(type, unitOf(metric), merge(answer?.data ?? []), STEP[answer?.resolution ?? "minute"], now)), [type, metric, answer]);
+  const view = useMemo(() => (byClass ? requestsDrawing(answer, now) : drawing(type, unitOf(metric), merge(answer?.data ?? []), STEP[answer?.resolution ?? "minute"], now, answer?.totals?.[0]?.p95)), [type, metric, answer]);
   return (
     <figure class={`chart-card${source.slow.value ? " stale" : ""}`}>
       <figcaption>
@@ -58,8 +58,8 @@ interface Drawing {
   say: (value: number | null) => string;
 }
 
-/** What a card shows of its points, by the type of the metric. */
-export function drawing(type: MetricType, unit: Unit, points: readonly Point[], step: number, now: number): Drawing {
+/** What a card shows of its points, by the type of the metric. `wholeP95`: that of the whole stretch, which those of buckets do not tell. */
+export function drawing(type: MetricType, unit: Unit, points: readonly Point[], step: number, now: number, wholeP95: number | null = null): Drawing {
   const rows = withGaps(points, step);
   const x = rows.map(({ time }) => time);
   const all = summarise(points);
@@ -78,15 +78,13 @@ export function drawing(type: MetricType, unit: Unit, points: readonly Point[], 
     };
   }
   const p95 = column(rows, (point) => point.p95);
-  const newest = points.findLast((point) => point.p95 !== null);
-  const value = parts(newest?.p95 ?? null, unit);
+  const value = parts(wholeP95, unit);
   return {
     x,
     say,
     number: value.number,
     unit: `${value.unit} p95`,
-    // Percentiles of several label sets cannot be added up: the highest one is a true upper bound.
-    note: all.sets > 1 ? `highest of ${all.sets} label sets` : all.mean === null ? "" : `mean ${say(all.mean)}`,
+    note: all.mean === null ? "" : `mean ${say(all.mean)}`,
     words: `p95 ${trend(p95, say)}`,
     series: [
       { name: "p50", class: "p50", colour: "--pct-50", values: column(rows, (point) => point.p50), width: 1.25 },

@@ -1,4 +1,4 @@
-/** The charts on top of the overview: three numbers now, and how they came about. */
+/** The charts on top of the overview: three numbers of the whole time, and how they came about. */
 import { param } from "@kit/url";
 import type { Metric } from "./api";
 import { ChartCard, ErrorCard } from "./card";

@@ -12,12 +12,11 @@ export interface Point {
   avg: number;
   /**
    * Percentiles. Of several label sets it is the highest of theirs: the percentile of all of them
-   * together cannot be higher. `sets` says of how many.
+   * together cannot be higher.
    */
   p50: number | null;
   p95: number | null;
   p99: number | null;
-  sets: number;
 }
 
 export const STEP: Record<Series["resolution"], number> = { minute: 60, hour: 3600, day: 86400 };
@@ -31,7 +30,7 @@ export function merge(rows: readonly Bucket[]): Point[] {
     const { count, sum, min, max, avg, p50, p95, p99 } = row;
     const known = byTime.get(time);
     if (!known) {
-      byTime.set(time, { time, count, sum, min, max, avg, p50, p95, p99, sets: 1 });
+      byTime.set(time, { time, count, sum, min, max, avg, p50, p95, p99 });
       continue;
     }
     known.count += count;
@@ -42,7 +41,6 @@ export function merge(rows: readonly Bucket[]): Point[] {
     known.p50 = higher(known.p50, p50);
     known.p95 = higher(known.p95, p95);
     known.p99 = higher(known.p99, p99);
-    known.sets += 1;
   }
   return [...byTime.values()].sort((left, right) => left.time - right.time);
 }
@@ -169,8 +167,6 @@ export interface Summary {
   min: number | null;
   max: number | null;
   mean: number | null;
-  /** The most label sets in one bucket. */
-  sets: number;
 }
 
 /** All points together. */
@@ -183,7 +179,6 @@ export function summarise(points: readonly Point[]): Summary {
     min: points.length > 0 ? Math.min(...points.map(({ min }) => min)) : null,
     max: points.length > 0 ? Math.max(...points.map(({ max }) => max)) : null,
     mean: count > 0 ? sum / count : null,
-    sets: Math.max(0, ...points.map(({ sets }) => sets)),
   };
 }
 

@@ -18,7 +18,7 @@ test("label sets of a bucket are added up, percentiles are their highest", () =>
     bucket("2026-11-22T10:00:00Z", { count: 1, sum: 10, min: 10, max: 10, avg: 10, p50: 10, p95: null, p99: null }),
   ]);
   assert.equal(points.length, 2);
-  assert.deepEqual(points[0], { time: Date.parse("2026-11-22T10:00:00Z") / 1000, count: 4, sum: 16, min: 1, max: 10, avg: 4, p50: 10, p95: 4, p99: 4, sets: 2 });
+  assert.deepEqual(points[0], { time: Date.parse("2026-11-22T10:00:00Z") / 1000, count: 4, sum: 16, min: 1, max: 10, avg: 4, p50: 10, p95: 4, p99: 4 });
   assert.deepEqual(merge([bucket("garbage")]), []);
 });
 
@@ -37,8 +37,8 @@ test("the newest bucket is divided by what of it has passed", () => {
 
 test("the whole range", () => {
   const all = summarise(merge([bucket("2026-11-22T10:00:00Z", { count: 3, sum: 6, min: 1, max: 4 }), bucket("2026-11-22T10:01:00Z", { count: 1, sum: 10, min: 10, max: 10 })]));
-  assert.deepEqual(all, { count: 4, sum: 16, min: 1, max: 10, mean: 4, sets: 1 });
-  assert.deepEqual(summarise([]), { count: 0, sum: 0, min: null, max: null, mean: null, sets: 0 });
+  assert.deepEqual(all, { count: 4, sum: 16, min: 1, max: 10, mean: 4 });
+  assert.deepEqual(summarise([]), { count: 0, sum: 0, min: null, max: null, mean: null });
 });
 
 test("a line in words", () => {
@@ -82,6 +82,13 @@ test("requests by class stand on each other, the legend says each alone", () => 
   assert.deepEqual([view.number, view.unit], ["2", "/s"]);
   const errors = errorsDrawing({ name: "x", resolution: "minute", period: "1h", data: rows });
   assert.deepEqual([errors.number, errors.unit, errors.note, errors.bad], ["25", "%", "60 of 240", true]);
+});
+
+test("the number on a card of latencies is that of the whole time, as the mean beside it", () => {
+  const rows = [bucket("2026-11-22T10:00:00Z", { count: 9, sum: 4.5, p95: 0.9 }), bucket("2026-11-22T10:01:00Z", { count: 1, sum: 0.1, p95: 0.1 })];
+  const of = (whole?: number | null) => drawing("histogram", "seconds", merge(rows), 60, Date.parse("2026-11-22T10:02:00Z") / 1000, whole);
+  assert.deepEqual([of(0.85).number, of(0.85).unit, of(0.85).note].map((text) => text.replace(/\s/g, " ")), ["850", "ms p95", "mean 460 ms"]);
+  assert.equal(of(null).number, "–");
 });
 
 test("what is rare is said a minute or an hour, on a card and in Explore", () => {

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use monlight_shared::clock::Clock;
+use monlight_shared::http::rate_limit::MAX_CLIENTS;
 use monlight_shared::http::{RateLimiter, RetryAfter};
-use monlight_shared::metrics::{Counter, Registry};
+use monlight_shared::metrics::{Counter, Gauge, Registry};
 
 use crate::keys::Site;
+use crate::store::dsn_keys::MOST_KEYS;
 use crate::telemetry::EventKind;
 
 /// The budgets of browsers.
@@ -18,6 +20,7 @@ pub(crate) struct Budgets {
     clock: Clock,
     refused: Counter,
     refused_keys: Counter,
+    remembered: Gauge,
 }
 
 struct Limiters {
@@ -44,15 +47,26 @@ impl Budgets {
                 &[("scope", scope)],
             )
         };
+        let bound =
+            "The most that are remembered; then those who were quiet the longest are forgotten.";
+        registry
+            .gauge("monlight_relay_visitors_max", bound, &[])
+            .set(MAX_CLIENTS as i64);
         Self {
             usual,
             limiters: Mutex::new(Limiters {
                 visitors: RateLimiter::new(usual),
-                keys: RateLimiter::new(0),
+                // Every key there can be, 10 MB at most: no storm at others may make one forgotten.
+                keys: RateLimiter::with_capacity(0, MOST_KEYS as usize),
             }),
             clock: clock.clone(),
             refused: refused("browser"),
             refused_keys: refused("browser_key"),
+            remembered: registry.gauge(
+                "monlight_relay_visitors",
+                "Visitors that the rate limit of browsers remembers: an address with a key, errors and metrics apart.",
+                &[],
+            ),
         }
     }
 
@@ -74,10 +88,9 @@ impl Budgets {
                 kind: kind.filter(|_| site.is_some()),
                 network,
             };
-            limiters
-                .visitors
-                .check_within(&visitor, limit, now)
-                .inspect_err(|_| self.refused.inc())?;
+            let checked = limiters.visitors.check_within(&visitor, limit, now);
+            self.remembered.set(limiters.visitors.clients() as i64);
+            checked.inspect_err(|_| self.refused.inc())?;
         }
         if let Some((key_id, limit)) = total {
             limiters

@@ -7,6 +7,7 @@ use crate::domain::batch::Batch;
 use crate::domain::deobfuscate::{deobfuscate, queries};
 use crate::domain::enrich;
 use crate::domain::event::{BrowserError, INVALID_JSON};
+use crate::domain::page_url;
 use crate::domain::stack::Stack;
 use crate::domain::user_agent::Client;
 
@@ -48,6 +49,11 @@ fn check_error(event: &BrowserError, document: Option<&Value>) {
             let again: Value = serde_json::from_str(context).expect("a context that is JSON");
             assert_eq!(again, document["context"]);
         }
+    }
+    if let Some(url) = &event.url {
+        let kept = page_url::scrubbed(url);
+        assert_eq!(page_url::scrubbed(&kept), kept);
+        assert!(page_url::pattern(page_url::path_of(url)).len() <= 500);
     }
     let stack = Stack::parse(&event.stack);
     let outcomes: Vec<_> = queries(&stack, &event.debug_ids)

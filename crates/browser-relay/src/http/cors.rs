@@ -3,7 +3,7 @@
 //! Credentials are allowed because `sendBeacon` always sends them; nothing here looks at a cookie, so that gives a page
 //! nothing it does not have. `Vary: Origin` keeps caches from giving one page the answer of another.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::keys::{Keys, Site};
@@ -49,10 +49,7 @@ pub(super) fn preflight(origin: Option<&HeaderValue>) -> Response {
 /// Lets the page read the answer, if it may.
 pub(super) fn apply(response: &mut Response, origin: Option<HeaderValue>) {
     let headers = response.headers_mut();
-    headers.append(
-        header::VARY,
-        HeaderValue::from_name(HeaderName::from_static("origin")),
-    );
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(

@@ -411,3 +411,23 @@ async fn odd_events_harm_nobody() {
             .all(|received| serde_json::from_slice::<Value>(&received.body).is_ok())
     );
 }
+
+#[tokio::test]
+async fn visitors_that_are_remembered_are_shown() {
+    let world = World::with(&[("TRUSTED_PROXIES", "127.0.0.1")]);
+    for address in ["192.0.2.1", "192.0.2.2", "192.0.2.2"] {
+        let body = batch().to_string();
+        let headers = [("X-Forwarded-For", address)];
+        world
+            .browse_raw(METRICS, WEB, &headers, body)
+            .await
+            .expect(202);
+    }
+    let metrics = world.relay.get("/metrics").await.text();
+    for line in [
+        "monlight_relay_visitors 2",
+        "monlight_relay_visitors_max 2048",
+    ] {
+        assert!(metrics.lines().any(|known| known == line), "{metrics}");
+    }
+}

@@ -286,7 +286,7 @@ function Nothing() {
   if (!filtered && range.value.kind === "all") {
     return (
       <Empty icon="logs" title="No lines yet">
-        The service reads what Docker's containers write, below the directory that <code class="mono">LOG_SOURCES</code> names. The page fills by itself.
+        The service reads what Docker's containers write to LOG_SOURCES. The page fills by itself.
       </Empty>
     );
   }

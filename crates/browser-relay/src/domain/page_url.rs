@@ -168,7 +168,9 @@ fn push_parameters(out: &mut String, parameters: &str, nested: usize) {
                 push_redacted(out, "");
             }
             Some(name) => push_redacted(out, name),
-            None => push_path(out, parameter, nested),
+            None if parameter.contains('/') => push_path(out, parameter, nested),
+            None if holds_jwt(parameter) => out.push_str(REDACTED),
+            None => out.push_str(parameter),
         }
         rest = behind;
     }
@@ -194,15 +196,17 @@ fn secret_parameter(parameter: &str, signs_in: bool, nested: usize) -> Option<&s
     is_secret.then_some(name)
 }
 
-/// Whether a value is an address or a list of parameters with a secret in it.
+/// Whether a value is an address or a list of parameters with a secret in it. Each is looked at once in each round, so
+/// the work grows with the length.
 fn holds_secret(value: &str, nested: usize) -> bool {
     if nested == 0 || !value.contains(['%', '/', '.', '=', '@']) {
         return false;
     }
     let decoded = percent::decoded(value, |_| true);
     let value = decoded.as_deref().unwrap_or(value);
-    if scrubbed_to(value, nested - 1) != value {
-        return true;
+    let begin = value.split(['?', '#', '/']).next().unwrap_or_default();
+    if !begin.contains('=') {
+        return scrubbed_to(value, nested - 1) != value;
     }
     let parameters = format!("&{value}");
     let mut scrubbed = String::with_capacity(parameters.len());

@@ -126,6 +126,17 @@ impl ByHand {
         Ok(())
     }
 
+    /// Deletes what removed metrics have left, at most so many slices.
+    pub async fn remove(&self, slices: usize) -> anyhow::Result<()> {
+        let left = std::cell::Cell::new(slices);
+        tasks::remove::step(&self.state, || {
+            let before = left.get();
+            left.set(before.saturating_sub(1));
+            before > 0
+        })
+        .await
+    }
+
     /// Deletes what is too old.
     pub async fn forget(&self) -> anyhow::Result<()> {
         tasks::retention::step(&self.state, self.state.clock.now_ms()).await

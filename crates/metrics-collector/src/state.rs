@@ -90,6 +90,7 @@ pub(crate) struct Told {
     pub(crate) rows_written: Counter,
     pub(crate) rollup_seconds: Counter,
     pub(crate) rollup_backlog: Gauge,
+    pub(crate) removed: Gauge,
     pub(crate) deleted_blocks: Counter,
     pub(crate) deleted_rows: Counter,
     pub(crate) deleted_series: Counter,
@@ -108,7 +109,7 @@ impl Told {
         let deleted = |what| {
             metrics.counter(
                 "monlight_metrics_deleted_total",
-                "What retention has deleted.",
+                "What retention has deleted, and what removed metrics had left.",
                 &[("what", what)],
             )
         };
@@ -159,6 +160,11 @@ impl Told {
             rollup_backlog: metrics.gauge(
                 "monlight_metrics_rollup_backlog",
                 "Minutes, hours and days that are open or wait for the rollup.",
+                &[],
+            ),
+            removed: metrics.gauge(
+                "monlight_metrics_names_removed",
+                "Names that were removed by hand and wait for their last rows and raw points to be deleted; at most 10000.",
                 &[],
             ),
             deleted_blocks: deleted("blocks"),

@@ -13,6 +13,7 @@ mod names;
 mod pages;
 mod query;
 mod question;
+mod remove;
 mod requests;
 mod rows;
 mod rules;
@@ -36,7 +37,10 @@ use crate::store::{health, snapshot};
 /// All routes of the service.
 pub(crate) fn router(ctx: &Context, state: AppState) -> Router {
     let routes = Router::new()
-        .route("/api/metrics", get(query::get).post(submit::post))
+        .route(
+            "/api/metrics",
+            get(query::get).post(submit::post).delete(remove::delete),
+        )
         .route("/api/metrics/batch", post(submit::post_batch))
         .route("/api/import/prometheus", post(import::post))
         .route("/api/metrics/export", get(query::export))

@@ -20,7 +20,9 @@ pub(super) async fn get(State(state): State<AppState>) -> Result<Response, ApiEr
         answer.time("since", state.started_ms);
         write_counters(answer, &state);
         write_series(answer, &state, &stats);
-        answer.count("set_aside", stats.set_aside);
+        answer
+            .count("set_aside", stats.set_aside)
+            .count("removed", stats.removed as u64);
         answer.object("rollup", |rollup| {
             rollup.count("backlog", stats.backlog);
             match stats.last_rolled {

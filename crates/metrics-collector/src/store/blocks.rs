@@ -24,6 +24,11 @@ pub(crate) const fn ids_of(minute_ms: i64) -> (i64, i64) {
     (first, first | ((1 << SEQUENCE_BITS) - 1))
 }
 
+/// The minute of a block, in milliseconds since 1970.
+pub(crate) const fn minute_of(id: i64) -> i64 {
+    (id >> SEQUENCE_BITS) * MINUTE_MS
+}
+
 /// Stores points of one minute; sorts them.
 pub(crate) fn insert(
     conn: &Connection,
@@ -248,6 +253,8 @@ mod tests {
         assert_eq!((first, last), (1 << 28, (2 << 28) - 1));
         assert_eq!(ids_of(0), (0, (1 << 28) - 1));
         assert_eq!(ids_of(-60_000), (-(1 << 28), -1));
+        assert_eq!([first, last].map(minute_of), [60_000; 2]);
+        assert_eq!(minute_of(-1), -60_000);
     }
 
     #[test]

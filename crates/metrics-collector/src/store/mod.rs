@@ -3,7 +3,7 @@
 //! [`ingest`] writes points as [`blocks`], [`import`] what exposed totals have grown by since their [`baseline`], [`rebuild`] turns them into [`rows`] per minute, [`coarse`] those into hours
 //! and days, [`retention`] deletes what is old. A question is split by [`plan`] into pieces that are read by [`scan`]: rows where they are complete,
 //! blocks where they are not, so that an answer never misses what was accepted. [`series`] and [`dictionary`] name things.
-//! [`measure`] reads what [`rules`] watch.
+//! [`measure`] reads what [`rules`] watch. [`removal`] removes a metric by hand.
 
 pub(crate) mod dictionary;
 pub(crate) mod series;
@@ -31,6 +31,7 @@ pub(crate) mod health;
 pub(crate) mod legacy;
 pub(crate) mod measure;
 pub(crate) mod query;
+pub(crate) mod removal;
 pub(crate) mod requests;
 pub(crate) mod rule_alerts;
 pub(crate) mod rule_ends;
@@ -89,6 +90,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 120,
         name: "ends that wait for the end of quiet hours",
         sql: include_str!("migrations/0120_alert_ends.sql"),
+    },
+    Migration {
+        version: 121,
+        name: "names that were removed",
+        sql: include_str!("migrations/0121_removed.sql"),
     },
 ];
 

@@ -182,17 +182,20 @@ pub(crate) fn delete_received(conn: &Connection, before: i64) -> rusqlite::Resul
 
 /// Whether a series was last seen before a time: only then is it worth stopping the dictionary.
 pub(crate) fn has_old_series(conn: &Connection, before: i64) -> rusqlite::Result<bool> {
-    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM series WHERE last_seen < ?1)")?
-        .query_row([before], |row| row.get(0))
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM series JOIN name ON name.id = series.name_id
+                        WHERE series.last_seen < ?1 AND name.removed IS NULL)",
+    )?
+    .query_row([before], |row| row.get(0))
 }
 
-/// Deletes some series that were last seen before a time, and the names and projects that have none left; how many
+/// Deletes some series that were last seen before a time, other than those of [removed](super::removal) names, and the names and projects that have none left; how many
 /// series. The caller has to make the dictionary forget them in the same job.
 pub(crate) fn delete_series(conn: &Connection, before: i64) -> rusqlite::Result<usize> {
     let old: Vec<(i64, i64, i64)> = conn
         .prepare_cached(
             "SELECT series.id, name.id, name.project FROM series JOIN name ON name.id = series.name_id
-             WHERE series.last_seen < ?1 LIMIT ?2",
+             WHERE series.last_seen < ?1 AND name.removed IS NULL LIMIT ?2",
         )?
         .query_map([before, SERIES_A_SLICE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;

@@ -181,7 +181,7 @@ pub(crate) fn count(conn: &Connection) -> rusqlite::Result<i64> {
 
 /// The projects' names, bytewise ascending; points without a project are nobody's.
 pub(crate) fn projects(conn: &Connection) -> rusqlite::Result<Vec<String>> {
-    conn.prepare_cached("SELECT name FROM project WHERE name <> '' ORDER BY name")?
+    conn.prepare_cached("SELECT name FROM project WHERE name <> '' AND series > 0 ORDER BY name")?
         .query_map([], |row| row.get(0))?
         .collect()
 }
@@ -208,12 +208,13 @@ fn read_name(row: &Row<'_>) -> rusqlite::Result<MetricName> {
 pub(crate) fn names(conn: &Connection, project: Option<&str>) -> rusqlite::Result<Vec<MetricName>> {
     match project {
         None => conn
-            .prepare_cached("SELECT id, name, type FROM name ORDER BY name, type, id")?
+            .prepare_cached("SELECT id, name, type FROM name WHERE removed IS NULL ORDER BY name, type, id")?
             .query_map([], read_name)?
             .collect(),
         Some(project) => conn
             .prepare_cached(
-                "SELECT id, name, type FROM name WHERE project = (SELECT id FROM project WHERE name = ?1) ORDER BY name, type",
+                "SELECT id, name, type FROM name
+                 WHERE project = (SELECT id FROM project WHERE name = ?1) AND removed IS NULL ORDER BY name, type",
             )?
             .query_map([project], read_name)?
             .collect(),
@@ -228,7 +229,7 @@ pub(crate) fn names_of(
 ) -> rusqlite::Result<Vec<MetricName>> {
     conn.prepare_cached(
         "SELECT id, name, type FROM name
-         WHERE name = ?1 AND (?2 IS NULL OR project = (SELECT id FROM project WHERE name = ?2)) ORDER BY id",
+         WHERE name = ?1 AND removed IS NULL AND (?2 IS NULL OR project = (SELECT id FROM project WHERE name = ?2)) ORDER BY id",
     )?
     .query_map((metric, project), read_name)?
     .collect()

@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use super::rebuild;
+use super::removal;
 use super::series::OVERFLOW_LABELS;
 use super::watermark::Watermark;
 use crate::domain::metric::MetricType;
@@ -19,6 +20,8 @@ pub(crate) struct Stats {
     pub(crate) overflowing: Vec<Overflowing>,
     /// Rows of the original's file that were left out.
     pub(crate) set_aside: u64,
+    /// Names that were removed by hand and are not gone for good.
+    pub(crate) removed: usize,
     /// Minutes, hours and days that are open or wait for the rollup.
     pub(crate) backlog: u64,
     /// The newest minute closed by the rollup.
@@ -38,7 +41,7 @@ pub(crate) struct Overflowing {
 pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Stats> {
     let unsigned = |count: i64| count.unsigned_abs();
     let projects = conn
-        .prepare_cached("SELECT name, series FROM project ORDER BY name LIMIT ?1")?
+        .prepare_cached("SELECT name, series FROM project WHERE series > 0 ORDER BY name LIMIT ?1")?
         .query_map([MOST_LISTED], |row| {
             Ok((row.get(0)?, unsigned(row.get(1)?)))
         })?
@@ -48,6 +51,7 @@ pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Stats> {
             "SELECT project.name, name.name, name.type, name.series FROM name
              JOIN series ON series.name_id = name.id AND series.labels = ?1
              JOIN project ON project.id = name.project
+             WHERE name.removed IS NULL
              ORDER BY name.series DESC, name.name LIMIT ?2",
         )?
         .query_map((OVERFLOW_LABELS, MOST_LISTED), |row| {
@@ -66,6 +70,7 @@ pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Stats> {
         projects,
         overflowing,
         set_aside: unsigned(set_aside),
+        removed: removal::removed(conn)?.len(),
         backlog: unsigned(rebuild::backlog(conn)?),
         last_rolled: Watermark::LastRolled.read(conn)?,
     })

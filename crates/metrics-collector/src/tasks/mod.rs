@@ -1,7 +1,8 @@
-//! What runs beside requests: the rollup, alert rules, scraping and retention.
+//! What runs beside requests: the rollup, removed metrics, alert rules, scraping and retention.
 
 pub(crate) mod aggregate;
 pub(crate) mod evaluate;
+pub(crate) mod remove;
 pub(crate) mod retention;
 pub(crate) mod scrape;
 
@@ -40,7 +41,7 @@ pub(crate) fn start(state: &AppState) {
         });
 }
 
-/// Rolls up at once, then every interval, then once more at the end. The first and the last run take every minute that
+/// Rolls up at once, then every interval, then once more at the end; in between it deletes what removed metrics have left. The first and the last run take every minute that
 /// has ended, so that a restart leaves nothing behind.
 async fn roll_up(state: AppState) -> anyhow::Result<()> {
     let aggregator = Aggregator::new(&state);
@@ -51,6 +52,9 @@ async fn roll_up(state: AppState) -> anyhow::Result<()> {
     loop {
         let ended_by = state.clock.now_ms() - waited.as_millis() as i64;
         aggregator.step(ended_by, || !soft.is_cancelled()).await?;
+        let until = state.clock.monotonic() + interval / 2;
+        let has_time = || !soft.is_cancelled() && state.clock.monotonic() < until;
+        remove::step(&state, has_time).await?;
         if state.lifecycle.sleep(interval).await {
             break;
         }

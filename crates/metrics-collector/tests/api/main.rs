@@ -14,6 +14,7 @@ mod once;
 mod process;
 mod query;
 mod question;
+mod remove;
 mod retention;
 mod rollup;
 mod rules;

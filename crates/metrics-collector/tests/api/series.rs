@@ -82,7 +82,7 @@ async fn one_name_does_not_take_the_place_of_others() {
                "series": 6, "series_max_per_project": 10_000, "series_max_per_name": 3,
                "projects": [{"project": "", "series": 6}],
                "overflowing": [{"project": "", "name": "many", "type": "counter", "series": 4}],
-               "set_aside": 0, "rollup": {"backlog": 3, "last": null}})
+               "set_aside": 0, "removed": 0, "rollup": {"backlog": 3, "last": null}})
     );
     // When the old ones are forgotten there is room again.
     collector.advance(60 * 24 * crate::HOUR);

@@ -17,6 +17,7 @@ mod domain;
 mod fuzzed;
 mod http;
 mod keys;
+mod lookups;
 mod outbox;
 mod state;
 mod store;

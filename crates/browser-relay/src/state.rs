@@ -15,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use crate::budgets::Budgets;
 use crate::config::Config;
 use crate::keys::Keys;
+use crate::lookups::LookUps;
 use crate::outbox::Outbox;
 use crate::store::dsn_keys;
 use crate::store::outbox;
@@ -37,6 +38,7 @@ pub(crate) struct State {
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) in_flight: InFlight,
     pub(crate) outgoing: Outgoing,
+    pub(crate) look_ups: LookUps,
     pub(crate) maps: Arc<Maps>,
     pub(crate) telemetry: Arc<Telemetry>,
 }
@@ -80,8 +82,10 @@ impl State {
         });
         let (keys, totals, waiting) = begun?.context("DSN_KEYS: cannot create the keys")?;
         let client = upstream::client([&config.error_tracker, &config.metrics_collector])?;
-        let upstream =
-            |name, target, path| Upstream::new(name, target, path, client.clone(), clock, registry);
+        let running = (clock, lifecycle);
+        let upstream = |name, target, path| {
+            Upstream::new(name, target, path, client.clone(), running, registry)
+        };
         let maps = Maps {
             spools: Semaphore::new(MOST_SPOOLS),
             decoding: Arc::new(Semaphore::new(1)),
@@ -109,6 +113,7 @@ impl State {
             budgets: Arc::new(Budgets::new(common.rate_limit, clock, registry)),
             in_flight: InFlight::new(registry),
             outgoing: Outgoing::new(registry),
+            look_ups: LookUps::new(store, lifecycle, registry),
             maps: Arc::new(maps),
             telemetry: Arc::new(Telemetry::new(registry)),
             store: store.clone(),
@@ -215,16 +220,18 @@ impl Drop for Room {
 }
 
 /// What is made of events for the other services. It is longer than what came, several times when a stack becomes
-/// readable, and waits while such a service is slow, so it is bounded in bytes. Reports, which wait for the database while
-/// they are being made, are made a few at a time.
+/// readable, and waits while such a service is slow, so it is bounded in bytes. So are the events of which reports are
+/// being made, which wait for the database.
 #[derive(Clone)]
 pub(crate) struct Outgoing {
     making: Arc<Semaphore>,
     room: Arc<Semaphore>,
 }
 
-/// Reports being made at the same time.
-const MOST_MAKING: usize = 8;
+/// Bytes of events of which reports are being made at the same time.
+const MOST_MAKING_BYTES: usize = 512 * 1024;
+/// What an event counts for at least: what it takes beside its text.
+const LEAST_OF_EVENT: usize = 8 * 1024;
 /// How long an event waits for its turn to be worked on.
 const LONGEST_WAIT_TO_MAKE: Duration = Duration::from_secs(2);
 /// Bytes of all documents on their way.
@@ -252,14 +259,15 @@ impl Outgoing {
             )
             .set(MOST_OUTGOING_BYTES as i64);
         Self {
-            making: Arc::new(Semaphore::new(MOST_MAKING)),
+            making: Arc::new(Semaphore::new(MOST_MAKING_BYTES)),
             room,
         }
     }
 
-    /// The turn to make a report; `None` when it does not come in time.
-    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        let turn = Arc::clone(&self.making).acquire_owned();
+    /// The turn to make a report of an event of so many bytes; `None` when it does not come in time.
+    pub(crate) async fn turn(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = bytes.clamp(LEAST_OF_EVENT, MOST_MAKING_BYTES) as u32;
+        let turn = Arc::clone(&self.making).acquire_many_owned(bytes);
         tokio::time::timeout(LONGEST_WAIT_TO_MAKE, turn)
             .await
             .ok()?

@@ -2,7 +2,7 @@
 //!
 //! One attempt per event; those that fail go to the outbox, whose task sends them in batches. A refusal that the page is
 //! to blame for is told apart from one that the operator is, and both from an outage, because they need different answers
-//! and different counters.
+//! and different counters. Events that come while others are on their way go [`together`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,13 +11,20 @@ use anyhow::Context as _;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use monlight_shared::clock::Clock;
-use monlight_shared::idempotency::{self, BatchAnswer, ItemAnswer, Key};
+use monlight_shared::idempotency::{self, BatchAnswer, ItemAnswer, Key, LIVE};
+use monlight_shared::lifecycle::Lifecycle;
 use monlight_shared::metrics::{Counter, Registry};
 use monlight_shared::outgoing;
-use reqwest::{Client, RequestBuilder, Response};
-use tokio::sync::Semaphore;
+use reqwest::{Client, RequestBuilder, Response, Url};
 
 use crate::config::Target;
+
+mod together;
+mod verdict;
+
+use together::Desk;
+pub(crate) use verdict::Verdict;
+use verdict::{judge, worst};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the first byte sent to the last one received.
@@ -26,9 +33,9 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(2);
 const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shorter than the other services keep an idle connection, so that a request rarely meets one that is being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Requests to one service at the same time; more wait for their turn.
+/// Requests with single events to one service at the same time; more wait for their turn.
 const MOST_AT_ONCE: usize = 64;
-/// How long a request waits for its turn.
+/// How long an event waits for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of an answer that are read.
 const LONGEST_ANSWER: usize = 16 * 1024;
@@ -39,7 +46,7 @@ const LONGEST_DETAIL: usize = 500;
 /// Seconds after which trying again makes sense when the other service does not say.
 pub(crate) const USUAL_RETRY_AFTER: u64 = 5;
 
-/// An accepted event.
+/// An accepted event. The body is empty when the other service takes several at once but does not say it of each.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) status: StatusCode,
@@ -135,12 +142,17 @@ pub(crate) struct Upstream(Arc<Inner>);
 
 struct Inner {
     name: &'static str,
-    url: String,
+    /// For single events, for batches from the outbox, for batches of events that came just now.
+    url: Url,
+    batch_url: Url,
+    live_url: Url,
     key: HeaderValue,
     client: Client,
-    turns: Semaphore,
+    desk: Desk,
     clock: Clock,
+    lifecycle: Lifecycle,
     requests: Counter,
+    events: Counter,
     seconds: Counter,
     failures: Vec<(Failure, Counter)>,
     /// How the last request ended; of a batch, the worst that came of an event.
@@ -172,9 +184,13 @@ impl Upstream {
         target: &Target,
         path: &str,
         client: Client,
-        clock: &Clock,
+        (clock, lifecycle): (&Clock, &Lifecycle),
         metrics: &Registry,
     ) -> anyhow::Result<Self> {
+        let url = |more| {
+            let text = format!("{}{path}{more}", target.url);
+            Url::parse(&text).with_context(|| format!("the address of the {name} cannot be used"))
+        };
         let mut key =
             HeaderValue::from_str(target.key.expose()).context("a key that no header can carry")?;
         key.set_sensitive(true);
@@ -189,19 +205,27 @@ impl Upstream {
         });
         Ok(Self(Arc::new(Inner {
             name,
-            url: format!("{}{path}", target.url),
+            url: url("")?,
+            batch_url: url("/batch")?,
+            live_url: url(&format!("/batch?{LIVE}=1"))?,
             key,
             client,
-            turns: Semaphore::new(MOST_AT_ONCE),
+            desk: Desk::new(name, metrics),
             clock: clock.clone(),
+            lifecycle: lifecycle.clone(),
             requests: metrics.counter(
                 "monlight_relay_upstream_requests_total",
                 "Requests to other services, failed ones included.",
                 &labels,
             ),
+            events: metrics.counter(
+                "monlight_relay_upstream_events_total",
+                "Events in these requests.",
+                &labels,
+            ),
             seconds: metrics.seconds(
                 "monlight_relay_upstream_seconds_total",
-                "Time that requests to other services took, waiting for a turn included.",
+                "Time that requests to other services took.",
                 &labels,
             ),
             failures: failures.into(),
@@ -218,76 +242,64 @@ impl Upstream {
         *self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a JSON document with its idempotency key and waits for the answer.
+    /// Sends a JSON document with its idempotency key, together with others that come while it waits for its turn, and waits
+    /// for the answer.
     pub(crate) async fn send(&self, document: Bytes, key: Key) -> Result<Accepted, Rejected> {
-        let request = self
-            .post(&self.0.url, document)
-            .header(idempotency::HEADER, key.to_string());
-        let understood = |accepted| Ok((accepted, None));
-        self.measured(request, LONGEST_ANSWER, understood).await
+        self.send_in_turn(Event { key, document }).await
     }
 
-    /// Sends `count` documents at once; the answer says what became of each. One of them that has to come again is a
-    /// failure as if it had been sent by itself.
+    /// Sends `count` documents that were kept at once; the answer says what became of each. One of them that has to come
+    /// again is a failure as if it had been sent by itself.
     pub(crate) async fn send_batch(
         &self,
         body: Vec<u8>,
         count: usize,
     ) -> Result<Vec<ItemAnswer>, Rejected> {
-        let url = format!("{}/batch", self.0.url);
-        let request = self.post(&url, body.into()).timeout(BATCH_TIMEOUT);
-        self.measured(request, LONGEST_BATCH_ANSWER, |accepted| {
-            let answer: Result<BatchAnswer, _> = serde_json::from_slice(&accepted.body);
-            let trouble = match answer {
-                Ok(answer) if answer.results.len() == count => {
-                    let failure = worst(&answer.results);
-                    return Ok((answer.results, failure));
-                }
-                Ok(answer) => format!("{} results for {count} events", answer.results.len()),
-                Err(fault) => fault.to_string(),
-            };
-            tracing::warn!(
-                upstream = self.0.name,
-                trouble,
-                "the answer to a batch cannot be used"
-            );
-            Err(Rejected::Upstream {
-                failure: Failure::Unexpected,
-                retry_after: None,
-            })
-        })
-        .await
+        let request = self.post(&self.0.batch_url, body.into());
+        let request = request.timeout(BATCH_TIMEOUT);
+        let sent = self.attempt(request, LONGEST_BATCH_ANSWER, count).await;
+        let result = sent.and_then(|accepted| self.answers(&accepted, count));
+        self.note(match &result {
+            Ok(answers) => worst(answers),
+            Err(_) => failure_in(&result),
+        });
+        result
     }
 
-    fn post(&self, url: &str, body: Bytes) -> RequestBuilder {
+    async fn send_alone(&self, event: Event) -> Result<Accepted, Rejected> {
+        let request = self.post(&self.0.url, event.document);
+        let request = request.header(idempotency::HEADER, event.key.to_string());
+        let result = self.attempt(request, LONGEST_ANSWER, 1).await;
+        self.note(failure_in(&result));
+        result
+    }
+
+    /// Reads the answer to a batch of `count` events.
+    fn answers(&self, accepted: &Accepted, count: usize) -> Result<Vec<ItemAnswer>, Rejected> {
+        let answer: Result<BatchAnswer, _> = serde_json::from_slice(&accepted.body);
+        let trouble = match answer {
+            Ok(answer) if answer.results.len() == count => return Ok(answer.results),
+            Ok(answer) => format!("{} results for {count} events", answer.results.len()),
+            Err(fault) => fault.to_string(),
+        };
+        tracing::warn!(
+            upstream = self.0.name,
+            trouble,
+            "the answer to a batch cannot be used"
+        );
+        Err(Rejected::Upstream {
+            failure: Failure::Unexpected,
+            retry_after: None,
+        })
+    }
+
+    fn post(&self, url: &Url, body: Bytes) -> RequestBuilder {
         self.0
             .client
-            .post(url)
+            .post(url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .header("x-api-key", self.0.key.clone())
             .body(body)
-    }
-
-    /// An answer counts as one only if `understood` makes something of it, which may still find a failure in it.
-    async fn measured<T>(
-        &self,
-        request: RequestBuilder,
-        longest: usize,
-        understood: impl FnOnce(Accepted) -> Result<(T, Option<Failure>), Rejected>,
-    ) -> Result<T, Rejected> {
-        let began = self.0.clock.monotonic();
-        let result = self.attempt(request, longest).await.and_then(understood);
-        let took = self.0.clock.monotonic().saturating_sub(began);
-        self.0.requests.inc();
-        self.0
-            .seconds
-            .add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        self.note(match &result {
-            Err(Rejected::Upstream { failure, .. }) => Some(*failure),
-            Ok((_, failure)) => *failure,
-            Err(Rejected::Event { .. }) => None,
-        });
-        result.map(|(value, _)| value)
     }
 
     /// Counts a failure, and logs when trouble begins and ends: one line each, however many events it costs.
@@ -313,14 +325,29 @@ impl Upstream {
         }
     }
 
-    async fn attempt(&self, request: RequestBuilder, longest: usize) -> Result<Accepted, Rejected> {
-        let busy = Rejected::Upstream {
-            failure: Failure::Busy,
-            retry_after: None,
-        };
-        let Ok(Ok(_turn)) = tokio::time::timeout(LONGEST_WAIT, self.0.turns.acquire()).await else {
-            return Err(busy);
-        };
+    /// One request with so many events.
+    async fn attempt(
+        &self,
+        request: RequestBuilder,
+        longest: usize,
+        events: usize,
+    ) -> Result<Accepted, Rejected> {
+        let began = self.0.clock.monotonic();
+        let result = self.exchange(request, longest).await;
+        let took = self.0.clock.monotonic().saturating_sub(began);
+        self.0.requests.inc();
+        self.0.events.add(events as u64);
+        self.0
+            .seconds
+            .add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        result
+    }
+
+    async fn exchange(
+        &self,
+        request: RequestBuilder,
+        longest: usize,
+    ) -> Result<Accepted, Rejected> {
         let response = request.send().await.map_err(|error| self.failed(&error))?;
         let status = response.status();
         let retry_after = retry_after(&response);
@@ -362,6 +389,39 @@ impl Upstream {
     }
 }
 
+/// An event on its way.
+#[derive(Debug)]
+struct Event {
+    key: Key,
+    document: Bytes,
+}
+
+/// `[{"key": "…", "document": …}, …]`
+pub(crate) fn batch_body<'e>(events: impl Iterator<Item = (Key, &'e [u8])> + Clone) -> Vec<u8> {
+    let documents: usize = events
+        .clone()
+        .map(|(_, document)| document.len() + 64)
+        .sum();
+    let mut body = Vec::with_capacity(documents + 1);
+    let mut separator = b'[';
+    for (key, document) in events {
+        body.push(separator);
+        body.extend_from_slice(format!("{{\"key\":\"{key}\",\"document\":").as_bytes());
+        body.extend_from_slice(document);
+        body.push(b'}');
+        separator = b',';
+    }
+    body.push(b']');
+    body
+}
+
+fn failure_in<T>(result: &Result<T, Rejected>) -> Option<Failure> {
+    match result {
+        Err(Rejected::Upstream { failure, .. }) => Some(*failure),
+        Ok(_) | Err(Rejected::Event { .. }) => None,
+    }
+}
+
 fn retry_after(response: &Response) -> Option<u64> {
     response
         .headers()
@@ -371,160 +431,4 @@ fn retry_after(response: &Response) -> Option<u64> {
         .trim()
         .parse()
         .ok()
-}
-
-/// What the answer to an event of a batch means for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Taken,
-    /// It is at fault itself.
-    Refused,
-    /// Not now.
-    Later(Failure),
-    /// Never, though it is not at fault.
-    Dead,
-}
-
-impl Verdict {
-    pub(crate) fn of(status: u16) -> Self {
-        match status {
-            200..=202 => Self::Taken,
-            400 | 413 | 422 => Self::Refused,
-            _ => passing(status).map_or(Self::Dead, Self::Later),
-        }
-    }
-}
-
-/// The failure that a status stands for that may be another one next time.
-fn passing(status: u16) -> Option<Failure> {
-    match status {
-        408 | 425 | 429 | 503 => Some(Failure::Overloaded),
-        500.. => Some(Failure::ServerError),
-        _ => None,
-    }
-}
-
-/// The failure among what became of the events of a batch: too much work rather than a fault, because it says to wait.
-fn worst(answers: &[ItemAnswer]) -> Option<Failure> {
-    let mut failures = answers
-        .iter()
-        .filter_map(|answer| match Verdict::of(answer.status) {
-            Verdict::Later(failure) => Some(failure),
-            Verdict::Taken | Verdict::Refused | Verdict::Dead => None,
-        });
-    let first = failures.next()?;
-    let overloaded = failures.find(|failure| *failure == Failure::Overloaded);
-    Some(overloaded.unwrap_or(first))
-}
-
-/// Sorts the answers of the other service.
-fn judge(
-    status: StatusCode,
-    retry_after: Option<u64>,
-    body: Vec<u8>,
-) -> Result<Accepted, Rejected> {
-    let upstream = |failure, retry_after| {
-        Err(Rejected::Upstream {
-            failure,
-            retry_after,
-        })
-    };
-    match Verdict::of(status.as_u16()) {
-        Verdict::Taken => Ok(Accepted { status, body }),
-        Verdict::Refused => Err(Rejected::Event {
-            detail: detail(&body),
-        }),
-        Verdict::Later(failure) => upstream(failure, retry_after),
-        Verdict::Dead if matches!(status.as_u16(), 401 | 403) => {
-            upstream(Failure::KeyRefused, None)
-        }
-        Verdict::Dead => upstream(Failure::Unexpected, None),
-    }
-}
-
-/// The `detail` of a refusal, or a text that says there is none.
-fn detail(body: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct Refusal {
-        detail: String,
-    }
-    match serde_json::from_slice::<Refusal>(body) {
-        Ok(refusal) => refusal.detail.chars().take(LONGEST_DETAIL).collect(),
-        Err(_) => "The event was refused without a reason".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(status: u16, body: &str, expected: &str) {
-        let found = match judge(
-            StatusCode::from_u16(status).unwrap(),
-            None,
-            body.as_bytes().to_vec(),
-        ) {
-            Ok(accepted) => format!("accepted {}", accepted.status.as_u16()),
-            Err(Rejected::Event { detail }) => format!("event: {detail}"),
-            Err(Rejected::Upstream {
-                failure,
-                retry_after,
-            }) => format!("{failure:?} {retry_after:?}"),
-        };
-        assert_eq!(found, expected, "{status} {body}");
-    }
-
-    #[test]
-    fn answers_are_sorted_by_who_is_at_fault() {
-        check(200, "{}", "accepted 200");
-        check(201, "{}", "accepted 201");
-        check(202, "", "accepted 202");
-        check(204, "", "Unexpected None");
-        check(302, "", "Unexpected None");
-        check(400, "{\"detail\":\"too long\"}", "event: too long");
-        check(
-            413,
-            "{\"detail\":\"too large\",\"x\":1}",
-            "event: too large",
-        );
-        check(
-            400,
-            "<html>",
-            "event: The event was refused without a reason",
-        );
-        check(401, "{\"detail\":\"Invalid API key\"}", "KeyRefused None");
-        check(404, "{\"detail\":\"Not found\"}", "Unexpected None");
-        check(429, "", "Overloaded None");
-        check(500, "", "ServerError None");
-        check(503, "", "Overloaded None");
-        check(425, "", "Overloaded None");
-        check(599, "", "ServerError None");
-    }
-
-    #[test]
-    fn a_batch_is_as_bad_as_its_worst_event() {
-        for (statuses, expected) in [
-            (&[201, 200, 400, 404][..], None),
-            (&[], None),
-            (&[201, 429], Some(Failure::Overloaded)),
-            (&[201, 500, 200], Some(Failure::ServerError)),
-            (&[500, 503], Some(Failure::Overloaded)),
-            (&[503, 500], Some(Failure::Overloaded)),
-            (&[999], Some(Failure::ServerError)),
-        ] {
-            let answer = |status: &u16| ItemAnswer {
-                status: *status,
-                detail: None,
-            };
-            let answers: Vec<_> = statuses.iter().map(answer).collect();
-            assert_eq!(worst(&answers), expected, "{statuses:?}");
-        }
-    }
-
-    #[test]
-    fn a_detail_is_cut() {
-        let body = serde_json::json!({"detail": "é".repeat(2000)}).to_string();
-        assert_eq!(detail(body.as_bytes()).chars().count(), LONGEST_DETAIL);
-    }
 }

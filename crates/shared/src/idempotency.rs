@@ -28,6 +28,9 @@ CREATE TABLE idempotency_keys (key BLOB PRIMARY KEY NOT NULL) STRICT, WITHOUT RO
 pub const KNOWN_FOR: Duration = Duration::from_hours(72);
 /// Requests in one batch.
 pub const MOST_IN_BATCH: usize = 100;
+/// `live=1` in the query says that the requests of a batch come as they arise, and asks for the answers they would have got.
+/// Without it they were kept for a while.
+pub const LIVE: &str = "live";
 /// Bytes of a batch.
 pub const LARGEST_BATCH: usize = 1024 * 1024;
 
@@ -239,6 +242,9 @@ pub struct ItemAnswer {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What it would have been answered by itself; of a [`LIVE`] batch, if the service has more to say than the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Box<RawValue>>,
 }
 
 impl ItemAnswer {
@@ -248,10 +254,12 @@ impl ItemAnswer {
             Ok(status) => Self {
                 status,
                 detail: None,
+                answer: None,
             },
             Err(fault) => Self {
                 status: fault.status().as_u16(),
                 detail: Some(fault.to_string()),
+                answer: None,
             },
         }
     }

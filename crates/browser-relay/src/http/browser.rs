@@ -18,8 +18,8 @@ use crate::domain::event::{BrowserError, Refusal};
 use crate::domain::stack::Stack;
 use crate::domain::user_agent::Client;
 use crate::keys::Site;
+use crate::lookups::Question;
 use crate::state::State;
-use crate::store::symbols;
 use crate::telemetry::{EventKind, EventResult, Refused};
 use crate::upstream::{Accepted, Rejected, USUAL_RETRY_AFTER};
 
@@ -211,7 +211,7 @@ async fn report(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<String, ApiError> {
-    let turn = state.outgoing.turn().await;
+    let turn = state.outgoing.turn(body.len()).await;
     let _turn = turn.ok_or_else(|| busy(state))?;
     let event = BrowserError::from_json(&body).map_err(invalid)?;
     let (stack, symbolication) = symbolicate(state, site, &event).await;
@@ -257,11 +257,13 @@ async fn symbolicate(
         let why = Unmapped::NoRelease.reason();
         return (None, Some(Symbolication::none(why)));
     }
-    let (project, count) = (site.project.clone(), wanted.len());
-    let found = state
-        .store
-        .read(move |conn| symbols::look_up(conn, &project, release.as_deref(), wanted))
-        .await;
+    let count = wanted.len();
+    let question = Question {
+        project: site.project.clone(),
+        release,
+        queries: wanted,
+    };
+    let found = state.look_ups.look_up(question).await;
     let outcomes = found.unwrap_or_else(|fault| {
         tracing::warn!(%fault, "cannot look up a stack in the source maps");
         vec![Err(Unmapped::Unavailable); count]

@@ -20,7 +20,7 @@ struct Map {
     lines: u32,
 }
 
-/// Looks up the frames of one stack.
+/// Looks up the frames of one stack, in a transaction of the caller's: one view of the database.
 ///
 /// A map of the project fits a frame when it has the debug id of its script, or else the release and the path, or else
 /// the release and a path of which one is the end of the other, if there is only one such path. Among several the one
@@ -31,10 +31,8 @@ pub(crate) fn look_up(
     release: Option<&str>,
     queries: Vec<Result<Query, Unmapped>>,
 ) -> Result<Vec<Outcome>, StoreError> {
-    // One view of the database, or upkeep could remove a replaced map between two reads.
-    let conn = conn.unchecked_transaction()?;
     let finder = Finder {
-        conn: &conn,
+        conn,
         project,
         release,
     };
@@ -56,7 +54,7 @@ pub(crate) fn look_up(
             map
         };
         outcomes.push(match map {
-            Ok(map) => find_place(&conn, map, &query)?,
+            Ok(map) => find_place(conn, map, &query)?,
             Err(unmapped) => Err(unmapped),
         });
     }
@@ -70,7 +68,7 @@ pub(crate) fn look_up_in(
     line: u32,
     column: u32,
 ) -> Result<Option<Outcome>, StoreError> {
-    // One view of the database, as above.
+    // One view of the database, or upkeep could remove a replaced map between two reads.
     let conn = conn.unchecked_transaction()?;
     let map = conn
         .prepare_cached("SELECT map_set, lines FROM source_maps WHERE id = ?1")?

@@ -10,7 +10,7 @@ use crate::outbox::Gone;
 use crate::state::State;
 use crate::store::outbox::{self as table, Fate, Waiting};
 use crate::telemetry::EventKind;
-use crate::upstream::{Failure, Rejected, Verdict};
+use crate::upstream::{Failure, Rejected, Verdict, batch_body};
 
 /// Bytes of documents in one batch, unless a single one has more.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -128,15 +128,16 @@ async fn batch(state: &State, kind: EventKind, most: usize) -> Result<Step> {
         state.outbox.woken(kind).await;
         return Ok(Step::Went);
     }
-    let sent = state
-        .upstream(kind)
-        .send_batch(body(&waiting), waiting.len());
+    let events = waiting.iter();
+    let body = batch_body(events.map(|event| (event.key, event.document.as_slice())));
+    let sent = state.upstream(kind).send_batch(body, waiting.len());
     match sent.await {
         Ok(answers) => settle(state, kind, &waiting, &answers).await,
         Err(Rejected::Event { detail }) if waiting.len() == 1 => {
             let answer = ItemAnswer {
                 status: 400,
                 detail: Some(detail),
+                answer: None,
             };
             settle(state, kind, &waiting, &[answer]).await
         }
@@ -218,22 +219,6 @@ fn reason(answer: &ItemAnswer) -> String {
         Some(detail) => format!("{status}: {}", detail.chars().take(200).collect::<String>()),
         None => status.to_string(),
     }
-}
-
-/// `[{"key": "…", "document": …}, …]`
-fn body(waiting: &[Waiting]) -> Vec<u8> {
-    let documents: usize = waiting.iter().map(|event| event.document.len() + 64).sum();
-    let mut body = Vec::with_capacity(documents);
-    let mut separator = b'[';
-    for event in waiting {
-        body.push(separator);
-        body.extend_from_slice(format!("{{\"key\":\"{}\",\"document\":", event.key).as_bytes());
-        body.extend_from_slice(&event.document);
-        body.push(b'}');
-        separator = b',';
-    }
-    body.push(b']');
-    body
 }
 
 #[cfg(test)]

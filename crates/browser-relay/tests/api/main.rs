@@ -17,5 +17,6 @@ mod outbox;
 mod routes;
 mod source_maps;
 mod support;
+mod together;
 mod uploads;
 mod upstream;

@@ -310,7 +310,7 @@ impl Fake {
 /// What a service says that takes everything.
 fn usual(received: &Received) -> Reply {
     let is_error = received.line.contains("/api/errors");
-    if received.line.contains("/batch ") {
+    if received.line.contains("/batch") {
         let batch: Vec<Value> = serde_json::from_slice(&received.body).unwrap_or_default();
         let status = if is_error { 201 } else { 202 };
         let results = vec![json!({"status": status}); batch.len()];

@@ -6,15 +6,18 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::future::join_all;
-use monlight_shared::http::ApiError;
 use monlight_shared::http::body::ApiBytes;
-use monlight_shared::idempotency::{self, BatchAnswer, ItemAnswer, Key, RequestKey, read_batch};
+use monlight_shared::http::{ApiError, RawParams, json_text};
+use monlight_shared::idempotency::{
+    self, BatchAnswer, ItemAnswer, Key, LIVE, RequestKey, read_batch,
+};
 use monlight_shared::store::Lane;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::text::answer;
+use super::text::{answer, text};
 use crate::domain::fingerprint::Fingerprint;
-use crate::domain::group::Recorded;
+use crate::domain::group::{GroupId, Recorded};
 use crate::domain::report::ErrorReport;
 use crate::state::AppState;
 use crate::store::alerts;
@@ -44,31 +47,44 @@ pub(super) async fn submit(
     let report = read(&state, &body)?;
     drop(body);
     let incoming = Incoming::new(report, state.clock.now_ms(), &state.intake);
-    let taken = take(&state, incoming, key).await?;
-    Ok(taken.map_or_else(duplicate, |(recorded, fingerprint)| {
-        told(recorded, fingerprint)
-    }))
+    let (status, text) = told(take(&state, incoming, key).await?)?;
+    Ok(json_text(status, text))
 }
 
-/// `POST /api/errors/batch`: reports that somebody kept while this service could not be reached, in their order, each by
-/// itself. 200 with what became of each. They happened when their keys were made.
+/// `POST /api/errors/batch`: reports in their order, each by itself. 200 with what became of each. Somebody kept them while
+/// this service could not be reached, and they happened when their keys were made; with `?live=1` they happen now, and each is
+/// told what [`submit`] answers.
 pub(super) async fn submit_batch(
     State(state): State<AppState>,
+    RawParams(params): RawParams,
     ApiBytes(body): ApiBytes,
 ) -> Result<Response, ApiError> {
+    let live = params.last(LIVE) == Some("1");
     // All are handed to the writer before one is waited for, so they share commits.
-    let results = read_batch(&body)?;
-    let results = results.into_iter().map(async |item| {
+    let results = read_batch(&body)?.into_iter().map(async |item| {
         let report = read(&state, item.document)?;
-        let incoming = Incoming::late(report, arrival(&state, item.key), &state.intake);
-        let taken = take(&state, incoming, Some(item.key)).await?;
-        Ok(taken.map_or(200, |(recorded, fingerprint)| {
-            told(recorded, fingerprint).status().as_u16()
-        }))
+        let incoming = if live {
+            Incoming::new(report, state.clock.now_ms(), &state.intake)
+        } else {
+            Incoming::late(report, arrival(&state, item.key), &state.intake)
+        };
+        take(&state, incoming, Some(item.key)).await
     });
-    let results = join_all(results).await;
-    let results = results.into_iter().map(ItemAnswer::of).collect();
+    let results = join_all(results).await.into_iter();
+    let results = results.map(|taken| item_answer(taken, live)).collect();
     Ok(answer(StatusCode::OK, &BatchAnswer { results }))
+}
+
+fn item_answer(taken: Result<Taken, ApiError>, live: bool) -> ItemAnswer {
+    let (status, text) = match taken.and_then(told) {
+        Ok(told) => told,
+        Err(fault) => return ItemAnswer::of(Err(fault)),
+    };
+    let answer = live.then(|| RawValue::from_string(text).ok()).flatten();
+    ItemAnswer {
+        answer,
+        ..ItemAnswer::of(Ok(status.as_u16()))
+    }
 }
 
 fn read(state: &AppState, body: &[u8]) -> Result<ErrorReport, ApiError> {
@@ -85,12 +101,11 @@ fn arrival(state: &AppState, key: Key) -> i64 {
     key.made_at().clamp(now.saturating_sub(longest), now)
 }
 
-/// Stores a report; `None` when one with this key was stored before.
-async fn take(
-    state: &AppState,
-    incoming: Incoming,
-    key: Option<Key>,
-) -> Result<Option<(Recorded, Fingerprint)>, ApiError> {
+/// What became of a report; `None` when one with its key was stored before.
+type Taken = Option<(Recorded, Fingerprint)>;
+
+/// Stores a report.
+async fn take(state: &AppState, incoming: Incoming, key: Option<Key>) -> Result<Taken, ApiError> {
     let (size, now) = (incoming.size_bytes(), state.clock.now_ms());
     let fingerprint = incoming.fingerprint();
     let (outbox, changed) = (state.alerts.outbox.clone(), Arc::clone(&state.changed));
@@ -114,27 +129,32 @@ async fn take(
     Ok(recorded.map(|recorded| (recorded, fingerprint)))
 }
 
-fn duplicate() -> Response {
-    answer(StatusCode::OK, &serde_json::json!({"status": "duplicate"}))
-}
-
-fn told(recorded: Recorded, fingerprint: Fingerprint) -> Response {
-    match recorded {
-        Recorded::Created { id } => {
+/// Status and text of the answer.
+fn told(taken: Taken) -> Result<(StatusCode, String), ApiError> {
+    let known = |status, id: GroupId, count| Known {
+        status,
+        id: id.get(),
+        count,
+    };
+    let (status, text) = match taken {
+        None => (
+            StatusCode::OK,
+            text(&serde_json::json!({"status": "duplicate"})),
+        ),
+        Some((Recorded::Created { id }, fingerprint)) => {
             let created = Created {
                 status: "created",
                 id: id.get(),
                 fingerprint: fingerprint.to_string(),
             };
-            answer(StatusCode::CREATED, &created)
+            (StatusCode::CREATED, text(&created))
         }
-        Recorded::Incremented { id, count } => {
-            let (status, id) = ("incremented", id.get());
-            answer(StatusCode::OK, &Known { status, id, count })
+        Some((Recorded::Incremented { id, count }, _)) => {
+            (StatusCode::OK, text(&known("incremented", id, count)))
         }
-        Recorded::Reopened { id, count } => {
-            let (status, id) = ("reopened", id.get());
-            answer(StatusCode::CREATED, &Known { status, id, count })
+        Some((Recorded::Reopened { id, count }, _)) => {
+            (StatusCode::CREATED, text(&known("reopened", id, count)))
         }
-    }
+    };
+    Ok((status, text.map_err(ApiError::internal)?))
 }

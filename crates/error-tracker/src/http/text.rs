@@ -33,6 +33,13 @@ pub(super) fn write(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Re
     value.serialize(&mut Serializer::with_formatter(out, Layout))
 }
 
+/// As text.
+pub(super) fn text(value: &impl Serialize) -> serde_json::Result<String> {
+    let mut text = Vec::with_capacity(256);
+    write(&mut text, value)?;
+    String::from_utf8(text).map_err(serde::ser::Error::custom)
+}
+
 /// An answer.
 pub(super) fn answer(status: StatusCode, value: &impl Serialize) -> Response {
     let mut text = Vec::with_capacity(256);

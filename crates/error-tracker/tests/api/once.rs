@@ -81,6 +81,46 @@ async fn a_batch_is_answered_item_by_item() {
 }
 
 #[tokio::test]
+async fn a_live_batch_is_told_what_each_report_would_be() {
+    let service = TestService::new::<ErrorTracker>(&[]);
+    // The sender's clock is an hour late, which is nobody's business.
+    let item = |counter, document: Value| {
+        let key = Key::new(NOW_MS - 3_600_000, 2, counter).to_string();
+        json!({"key": key, "document": document})
+    };
+    let batch = json!([
+        item(1, report("m")),
+        item(2, json!({"project": "p"})),
+        item(3, report("m")),
+        item(1, report("m")),
+    ]);
+    let live = "/api/errors/batch?live=1";
+    let answer = service.post_json(live, &batch).await.expect(200).json();
+    let group = service.get("/api/errors/1").await.json();
+    let fingerprint = group["fingerprint"].clone();
+    let detail = "Missing required field: exception_type";
+    assert_eq!(
+        answer,
+        json!({"results": [
+            {"status": 201, "answer": {"status": "created", "id": 1, "fingerprint": fingerprint}},
+            {"status": 400, "detail": detail},
+            {"status": 200, "answer": {"status": "incremented", "id": 1, "count": 2}},
+            {"status": 200, "answer": {"status": "duplicate"}},
+        ]})
+    );
+    assert_eq!(group["first_seen"], "2025-01-20T10:00:00Z");
+    // It came before the group was resolved, if its key is asked; but it comes now.
+    service.post("/api/errors/1/resolve", "").await.expect(200);
+    let batch = json!([item(4, report("m"))]);
+    let answer = service.post_json(live, &batch).await.expect(200).json();
+    assert_eq!(answer["results"][0]["status"], 201);
+    assert_eq!(
+        answer["results"][0]["answer"],
+        json!({"status": "reopened", "id": 1, "count": 3})
+    );
+}
+
+#[tokio::test]
 async fn what_was_kept_elsewhere_has_the_time_when_it_came_there() {
     const HOUR_MS: i64 = 3_600_000;
     let service = TestService::new::<ErrorTracker>(&[]);

@@ -177,7 +177,7 @@ fn push_parameters(out: &mut String, parameters: &str, nested: usize) {
 }
 
 fn push_redacted(out: &mut String, name: &str) {
-    out.push_str(name);
+    out.push_str(if holds_jwt(name) { REDACTED } else { name });
     out.push('=');
     out.push_str(REDACTED);
 }
@@ -419,6 +419,7 @@ mod tests {
                 "/s?next=[redacted]&d=[redacted]",
             ),
             ("/?JWT", "/?[redacted]"),
+            ("/?JWT=%2Fcb%3Fcode%3Dabc", "/?[redacted]=[redacted]"),
             (
                 "/cart;jsessionid=1A2B;v=2/7?a=b",
                 "/cart;jsessionid=[redacted];v=2/7?a=b",

@@ -70,17 +70,19 @@ pub(crate) fn put(
     Ok(())
 }
 
-/// The events that wait longest: at most so many, and at most so many bytes unless the first has more.
+/// Of the events behind `after`, an id, those that wait longest: at most so many, and at most so many bytes unless the
+/// first has more.
 pub(crate) fn next(
     conn: &Connection,
     kind: EventKind,
+    after: i64,
     most: usize,
     most_bytes: usize,
 ) -> Result<Vec<Waiting>, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, key_id, idempotency_key, document FROM outbox WHERE upstream = ?1 AND dead = 0 ORDER BY id",
+        "SELECT id, key_id, idempotency_key, document FROM outbox WHERE upstream = ?1 AND dead = 0 AND id > ?2 ORDER BY id",
     )?;
-    let mut rows = statement.query([upstream(kind)])?;
+    let mut rows = statement.query([upstream(kind), after])?;
     let (mut waiting, mut bytes) = (Vec::new(), 0);
     while waiting.len() < most
         && let Some(row) = rows.next()?
@@ -226,11 +228,14 @@ mod tests {
     fn events_come_out_in_the_order_in_which_they_came() {
         let conn = database();
         fill(&conn);
-        let next = |most, bytes| next(&conn, EventKind::Error, most, bytes).unwrap();
+        let after = |id, most, bytes| next(&conn, EventKind::Error, id, most, bytes).unwrap();
+        let next = |most, bytes| after(0, most, bytes);
         assert_eq!(ids(&next(10, 1000)), [1, 3, 5]);
         assert_eq!(ids(&next(2, 1000)), [1, 3]);
         assert_eq!(ids(&next(10, 25)), [1, 3]);
         assert_eq!(ids(&next(10, 1)), [1]);
+        assert_eq!(ids(&after(1, 10, 1000)), [3, 5]);
+        assert_eq!(ids(&after(5, 10, 1000)), [0; 0]);
         assert_eq!(next(10, 1)[0].key, Key::new(1, 2, 0));
         remove(&conn, &[1, 77]).unwrap();
         assert_eq!(ids(&next(10, 1000)), [3, 5]);
@@ -271,7 +276,7 @@ mod tests {
         let conn = database();
         fill(&conn);
         bury(&conn, &[1, 5, 77], "404: gone").unwrap();
-        let waiting = || ids(&next(&conn, EventKind::Error, 10, 1000).unwrap());
+        let waiting = || ids(&next(&conn, EventKind::Error, 0, 10, 1000).unwrap());
         assert_eq!(waiting(), [3]);
         assert_eq!(oldest(&conn, EventKind::Error).unwrap(), Some(2));
         let reason = last_reason(&conn, EventKind::Error).unwrap();

@@ -58,7 +58,7 @@ async fn deliver(state: &State, kind: EventKind, lifecycle: &Lifecycle) -> Resul
             continue;
         }
         state.outbox.expire(kind, Fate::Waits).await?;
-        let step = batch(state, kind, pace.most).await?;
+        let step = batch(state, kind, &pace).await?;
         if let Some(pause) = pace.after(step)
             && lifecycle.sleep(pause).await
         {
@@ -73,15 +73,23 @@ enum Step {
     Went,
     /// So many at once were not accepted as a batch.
     TooMany(usize),
-    /// The service failed at some events and took the others.
-    Partly,
+    /// The service failed at single events up to the one with this id, and took others or did not.
+    Passed {
+        last: i64,
+        some_went: bool,
+    },
+    /// There are no more behind those that it failed at.
+    Around,
     /// Something is left that has to be tried again, after this time at the earliest.
     Failed(Duration),
 }
 
-/// How many events are sent at once, and how long the next pause is.
+/// What is sent next, and how long the next pause is.
 struct Pace {
+    /// Events at once.
     most: usize,
+    /// The id of the last event that the service failed at: those behind it must not wait for it. 0: the beginning.
+    after: i64,
     pause: Duration,
 }
 
@@ -89,6 +97,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             most: MOST_IN_BATCH,
+            after: 0,
             pause: FIRST_PAUSE,
         }
     }
@@ -99,30 +108,43 @@ impl Pace {
     fn after(&mut self, step: Step) -> Option<Duration> {
         match step {
             Step::Went => {
-                *self = Self::default();
+                (self.most, self.pause) = (MOST_IN_BATCH, FIRST_PAUSE);
                 None
             }
             Step::TooMany(count) => {
                 self.most = (count / 2).max(1);
                 None
             }
-            // One event that the service always fails at must not slow the others down ever more.
-            Step::Partly => {
-                *self = Self::default();
-                Some(FIRST_PAUSE)
+            Step::Passed { last, some_went } => {
+                self.after = last;
+                if some_went {
+                    self.pause = FIRST_PAUSE;
+                }
+                Some(self.grow())
             }
-            Step::Failed(retry_after) => {
-                let pause = self.pause.max(retry_after);
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-                Some(pause)
+            Step::Around => {
+                self.after = 0;
+                None
             }
+            Step::Failed(retry_after) => Some(self.grow().max(retry_after)),
         }
+    }
+
+    /// The next pause; the one after it is twice as long.
+    fn grow(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        pause
     }
 }
 
-async fn batch(state: &State, kind: EventKind, most: usize) -> Result<Step> {
-    let next = move |conn: &_| table::next(conn, kind, most, BATCH_BYTES);
+async fn batch(state: &State, kind: EventKind, pace: &Pace) -> Result<Step> {
+    let (after, most) = (pace.after, pace.most);
+    let next = move |conn: &_| table::next(conn, kind, after, most, BATCH_BYTES);
     let waiting = state.store.read(next).await?;
+    if waiting.is_empty() && after > 0 {
+        return Ok(Step::Around);
+    }
     if waiting.is_empty() {
         // What is counted is still being stored.
         state.outbox.woken(kind).await;
@@ -177,10 +199,13 @@ async fn settle(
         }
     }
     let left = waiting.len() - delivered.len() - refused.len() - dead.len();
-    let step = match (left, delivered.is_empty()) {
-        (0, _) => Step::Went,
-        (_, false) if !overloaded => Step::Partly,
-        _ => Step::Failed(Duration::ZERO),
+    let step = match waiting.last() {
+        Some(last) if left > 0 && !overloaded => Step::Passed {
+            last: last.id,
+            some_went: !delivered.is_empty(),
+        },
+        _ if left > 0 => Step::Failed(Duration::ZERO),
+        _ => Step::Went,
     };
     let upstream = kind.upstream();
     if !delivered.is_empty() {
@@ -230,21 +255,24 @@ mod tests {
         let mut pace = Pace::default();
         let millis = |pause: Option<Duration>| pause.map(|pause| pause.as_millis());
         let seconds = Duration::from_secs;
-        for (step, pause, most) in [
-            (Step::Failed(Duration::ZERO), Some(250), 100),
-            (Step::Failed(Duration::ZERO), Some(500), 100),
-            (Step::Failed(seconds(7)), Some(7_000), 100),
-            (Step::TooMany(100), None, 50),
-            (Step::Failed(Duration::ZERO), Some(2_000), 50),
-            (Step::Partly, Some(250), 100),
-            (Step::Partly, Some(250), 100),
-            (Step::TooMany(1), None, 1),
-            (Step::Failed(Duration::ZERO), Some(250), 1),
-            (Step::Went, None, 100),
-            (Step::Failed(Duration::ZERO), Some(250), 100),
+        let passed = |last, some_went| Step::Passed { last, some_went };
+        for (step, pause, most, after) in [
+            (Step::Failed(Duration::ZERO), Some(250), 100, 0),
+            (Step::Failed(Duration::ZERO), Some(500), 100, 0),
+            (Step::Failed(seconds(7)), Some(7_000), 100, 0),
+            (Step::TooMany(100), None, 50, 0),
+            (Step::Failed(Duration::ZERO), Some(2_000), 50, 0),
+            (passed(7, true), Some(250), 50, 7),
+            (passed(9, true), Some(250), 50, 9),
+            (passed(12, false), Some(500), 50, 12),
+            (Step::Around, None, 50, 0),
+            (passed(3, false), Some(1_000), 50, 3),
+            (Step::TooMany(1), None, 1, 3),
+            (Step::Went, None, 100, 3),
+            (Step::Failed(Duration::ZERO), Some(250), 100, 3),
         ] {
-            let found = (millis(pace.after(step)), pace.most);
-            assert_eq!(found, (pause, most), "{step:?}");
+            let found = (millis(pace.after(step)), pace.most, pace.after);
+            assert_eq!(found, (pause, most, after), "{step:?}");
         }
         let last = (0..20).map(|_| pace.after(Step::Failed(Duration::ZERO)));
         assert_eq!(last.last().flatten(), Some(LONGEST_PAUSE));

@@ -31,11 +31,16 @@ fn numbered(number: usize) -> Value {
 
 /// Three events wait, and so that the next batch holds all of them.
 async fn three_wait(world: &World) {
+    wait(world, 3).await;
+}
+
+/// As many events wait as that, and the next batch begins with them.
+async fn wait(world: &World, count: usize) {
     world.tracker.break_down(true);
-    for number in 0..3 {
+    for number in 0..count {
         queued(world, ERRORS, WEB, &numbered(number)).await;
     }
-    // One batch may have been made before the third event came.
+    // One batch may have been made before the last event came.
     let tried = world.tracker.received().len();
     world.tracker.received_at_least(tried + 2).await;
 }
@@ -239,6 +244,35 @@ async fn a_service_that_fails_at_single_events_is_in_trouble() {
         let health = world.relay.get("/health").await.json();
         assert_eq!(health["upstreams"], Value::Null);
     }
+}
+
+#[tokio::test]
+async fn nobody_waits_behind_what_a_service_always_fails_at() {
+    let world = World::with(&[NO_LIMIT]);
+    wait(&world, 101).await;
+    let failures = json!({"results": vec![json!({"status": 500}); 100]});
+    let failures = Reply::Answer("200 OK", failures.to_string());
+    world.tracker.next(failures.clone());
+    world.tracker.next(Reply::Answer(
+        "200 OK",
+        r#"{"results":[{"status":201}]}"#.to_owned(),
+    ));
+    world.tracker.next(failures);
+    world.tracker.break_down(false);
+    world.outbox_empty().await;
+    let received = world.tracker.received();
+    let sent: Vec<_> = received[received.len() - 4..]
+        .iter()
+        .map(|batch| {
+            let items = items(batch);
+            (items.len(), items[0].1["message"].clone())
+        })
+        .collect();
+    let first = (100, json!("0"));
+    assert_eq!(
+        sent,
+        [first.clone(), (1, json!("100")), first.clone(), first]
+    );
 }
 
 #[tokio::test]

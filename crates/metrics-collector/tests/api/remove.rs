@@ -1,7 +1,11 @@
 //! Metrics that are removed by hand.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::body::Body;
 use axum::http::Method;
+use monlight_shared::clock::Clock;
 use monlight_shared::testing::TestResponse;
 use serde_json::{Value, json};
 
@@ -303,7 +307,7 @@ async fn an_alert_rule_on_a_removed_metric_ends() {
 fn a_kill_after_the_answer_brings_nothing_back() {
     let dir = tempfile::tempdir().expect("a directory");
     let database = dir.path().join("metrics.db");
-    let now_ms = monlight_shared::clock::Clock::system().now_ms();
+    let now_ms = Clock::system().now_ms();
     let batch = |name: &str| {
         let items = (0..1200).map(|n| {
             let at = at(now_ms - 120_000 - n % 3 * MINUTE);
@@ -339,4 +343,85 @@ fn a_kill_after_the_answer_brings_nothing_back() {
         );
     }
     server.kill();
+}
+
+/// Sends batches that touch the open minute, closed ones and one whose points may be gone, until it is told to stop: how many
+/// were taken.
+fn send(address: &str, worker: usize, stop: &AtomicBool) -> u64 {
+    let mut taken = 0;
+    for number in 0_i64.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let now_ms = Clock::system().now_ms();
+        let items = [0, MINUTE, 3 * MINUTE, 5 * HOUR].map(|age| {
+            let at = at(now_ms - age);
+            let labels = format!(r#"{{"n":{},"w":{worker}}}"#, number % 5);
+            ["doomed", "kept"].map(|name| format!(r#"{{"name":"{name}","type":"counter","value":1,"timestamp":"{at}","labels":{labels}}}"#)).join(",")
+        });
+        let batch = format!("[{}]", items.join(","));
+        // Only where its series were removed three times while it was under way it has to come again.
+        match ask(address, "POST", "/api/metrics", &[], &batch) {
+            Some((202, _)) => taken += 1,
+            Some((503, _)) => {}
+            answer => panic!("{answer:?}"),
+        }
+    }
+    taken
+}
+
+#[test]
+fn what_is_sent_and_rolled_up_meanwhile_is_not_disturbed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Process::start(&dir.path().join("metrics.db"), &[]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> = (0..3)
+        .map(|worker| {
+            let (address, stop) = (server.address.clone(), Arc::clone(&stop));
+            std::thread::spawn(move || send(&address, worker, &stop))
+        })
+        .collect();
+    let count = |name: &str| {
+        let path = format!("/api/metrics?name={name}&group_by=&agg=count&step=1d&period=2d");
+        let rows = server.get(&path);
+        let rows = rows["data"].as_array().expect("rows").clone();
+        rows.iter()
+            .filter_map(|row| row["count"].as_u64())
+            .sum::<u64>()
+    };
+    let mut removed = 0;
+    while removed < 40 {
+        match ask(
+            &server.address,
+            "DELETE",
+            "/api/metrics?name=doomed",
+            &[],
+            "",
+        ) {
+            Some((202, _)) => removed += 1,
+            // None has come since the one before.
+            Some((404, _)) => {}
+            answer => panic!("{answer:?}"),
+        }
+        count("doomed");
+    }
+    stop.store(true, Ordering::SeqCst);
+    let taken = workers
+        .into_iter()
+        .map(|worker| worker.join().expect("sends"));
+    let taken: u64 = taken.sum();
+    assert_eq!(count("kept"), taken * 4);
+    // Perhaps none has come since the last one.
+    ask(
+        &server.address,
+        "DELETE",
+        "/api/metrics?name=doomed",
+        &[],
+        "",
+    )
+    .expect("answers");
+    assert_eq!(count("doomed"), 0);
+    assert_eq!(server.get("/health")["status"], "ok");
+    let stats = server.get("/api/stats");
+    assert!(stats["removed"].as_u64() >= Some(40), "{stats}");
 }

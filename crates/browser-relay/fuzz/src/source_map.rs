@@ -6,7 +6,7 @@ use std::io::Read;
 use serde_json::json;
 
 use crate::domain::source_map::block::find;
-use crate::domain::source_map::content::{Part, find_function, find_line};
+use crate::domain::source_map::content::{Part, find_function, lines};
 use crate::domain::source_map::decode::{DecodeFault, Row, Sink, Summary, decode};
 use crate::domain::source_map::survey::survey;
 use crate::domain::source_map::{Original, names};
@@ -97,7 +97,7 @@ impl Memory {
             find_function(data, first, line, column);
         }
         if let Some((&(_, first), text)) = self.text.range(..=(source, line)).next_back() {
-            find_line(text, first, line);
+            lines(text, first, line..line.saturating_add(1)).next();
         }
         let path = self.sources.get(&source).expect("every source has a row");
         let name = name.map(|name| {

@@ -21,7 +21,7 @@ pub fn check(data: &[u8]) {
     let unmapped: Vec<Outcome> = vec![Err(Unmapped::NoMapForFile); count];
     let (same, symbolication) = deobfuscate(&stack, &unmapped);
     assert_eq!(same, text, "what is not found stays byte for byte");
-    check_described(&symbolication.to_json(), count);
+    check_described(symbolication.as_json(), count);
 
     let found = |index: usize| Found {
         source: "src/cart.ts".to_owned(),
@@ -37,7 +37,7 @@ pub fn check(data: &[u8]) {
         })
         .collect();
     let (readable, symbolication) = deobfuscate(&stack, &outcomes);
-    check_described(&symbolication.to_json(), count);
+    check_described(symbolication.as_json(), count);
     check_rewritten(&stack, &readable);
 }
 

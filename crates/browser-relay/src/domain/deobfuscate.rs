@@ -6,7 +6,6 @@
 
 use super::debug_id::{DebugId, DebugIds};
 use super::enrich::Object;
-use super::json::push_string;
 use super::stack::{Dialect, Frame, Place, Stack};
 
 /// Frames of one stack that are looked up.
@@ -15,6 +14,8 @@ pub(crate) const MOST_LOOKUPS: usize = 100;
 const MOST_DESCRIBED: usize = 50;
 /// Frames that are described with the lines around them.
 const MOST_WITH_CONTEXT: usize = 20;
+/// Bytes of a described frame, about.
+const BYTES_OF_FRAME: usize = 256;
 /// Characters of a line of source.
 const LONGEST_LINE: usize = 200;
 /// Names shorter than this are taken to be minified.
@@ -174,38 +175,16 @@ pub(crate) fn deobfuscate(stack: &Stack<'_>, outcomes: &[Outcome]) -> (String, S
             column: found.column,
         })
     });
-    let frames: Vec<_> = stack.frames().collect();
-    let described = (0..frames.len().min(outcomes.len()).min(MOST_DESCRIBED))
-        .map(|index| {
-            let (_, frame) = frames[index];
-            let mut outcome = outcomes[index].clone();
-            if let (Ok(found), true) = (&mut outcome, index >= MOST_WITH_CONTEXT) {
-                found.context.clear();
-            }
-            Described {
-                outcome,
-                function: function(&frames, outcomes, index),
-                minified: Minified {
-                    file: frame.file.to_owned(),
-                    line: frame.line,
-                    column: frame.column,
-                    function: frame.function.map(str::to_owned),
-                },
-            }
-        })
-        .collect();
-    (
-        text,
-        Symbolication {
-            frames: described,
-            reason: None,
-        },
-    )
+    (text, Symbolication::of(stack, outcomes))
 }
 
 /// The function around a frame: from the original text, else what its caller says it calls, else what the engine says
 /// when that was not minified.
-fn function(frames: &[(usize, &Frame<'_>)], outcomes: &[Outcome], index: usize) -> Option<String> {
+fn function<'f>(
+    frames: &[(usize, &'f Frame<'f>)],
+    outcomes: &'f [Outcome],
+    index: usize,
+) -> Option<&'f str> {
     let found = outcomes[index].as_ref().ok()?;
     let (number, frame) = frames[index];
     let called = || {
@@ -213,16 +192,13 @@ fn function(frames: &[(usize, &Frame<'_>)], outcomes: &[Outcome], index: usize) 
         let (caller_number, caller) = frames.get(index + 1)?;
         let caller_found = outcomes.get(index + 1)?.as_ref().ok()?;
         let adjacent = *caller_number == number + 1 && caller.dialect != Dialect::V8Async;
-        caller_found
-            .name
-            .clone()
-            .filter(|_| adjacent && caller_found.exact)
+        let name = caller_found.name.as_deref();
+        name.filter(|_| adjacent && caller_found.exact)
     };
-    found
-        .function
-        .clone()
+    let known = found.function.as_deref();
+    known
         .or_else(called)
-        .or_else(|| telling_name(frame.function?).map(str::to_owned))
+        .or_else(|| telling_name(frame.function?))
 }
 
 /// The last part of an engine's function name (`o.computeTotal`, `Object.f [as g]`), unless it looks minified.
@@ -240,50 +216,70 @@ fn telling_name(engine: &str) -> Option<&str> {
     (word && !code && name.len() >= SHORTEST_TELLING_NAME).then_some(name)
 }
 
-/// What became of the frames of a stack; goes to the tracker as `extra.symbolication`.
-#[derive(Debug, Default)]
-pub(crate) struct Symbolication {
-    frames: Vec<Described>,
-    /// Why no frame was looked up at all.
-    reason: Option<&'static str>,
-}
-
+/// What became of the frames of a stack, as JSON; goes to the tracker as `extra.symbolication`.
 #[derive(Debug)]
-struct Described {
-    outcome: Outcome,
-    function: Option<String>,
-    minified: Minified,
-}
-
-#[derive(Debug)]
-struct Minified {
-    file: String,
-    line: u32,
-    column: u32,
-    function: Option<String>,
-}
+pub(crate) struct Symbolication(String);
 
 impl Symbolication {
-    /// Nothing was looked up.
-    pub(crate) fn none(reason: &'static str) -> Self {
-        Self {
-            frames: Vec::new(),
-            reason: Some(reason),
+    /// `{"frames": [{"file", "line", "column", "function"?, "in_app"?, "source"?, "context_line"?, "context"?, "minified":
+    /// {"file", "line", "column", "function"?}}]}`; a frame that was not mapped has `reason` and `minified` only.
+    fn of(stack: &Stack<'_>, outcomes: &[Outcome]) -> Self {
+        let frames: Vec<_> = stack.frames().collect();
+        let count = frames.len().min(outcomes.len()).min(MOST_DESCRIBED);
+        let mut out = String::with_capacity(32 + count * BYTES_OF_FRAME);
+        out.push_str("{\"frames\":[");
+        for index in 0..count {
+            if index > 0 {
+                out.push(',');
+            }
+            let function = function(&frames, outcomes, index);
+            write_frame(&mut out, index, &outcomes[index], function, frames[index].1);
         }
+        out.push_str("]}");
+        Self(out)
     }
 
-    /// `{"frames": [{"file", "line", "column", "function"?, "in_app"?, "source"?, "context_line"?, "context"?, "minified":
-    /// {"file", "line", "column", "function"?}}]}`; a frame that was not mapped has `reason` and `minified` only. When nothing was looked up:
-    /// `{"frames": [], "reason"}`.
-    pub(crate) fn to_json(&self) -> String {
+    /// Nothing was looked up: `{"frames": [], "reason"}`.
+    pub(crate) fn none(reason: &'static str) -> Self {
         let mut out = String::new();
         let mut object = Object::open(&mut out);
-        let frames: Vec<String> = self.frames.iter().map(Described::to_json).collect();
-        object.raw("frames", &format!("[{}]", frames.join(",")));
-        object.optional("reason", self.reason);
+        object.raw("frames", "[]");
+        object.text("reason", reason);
         object.close();
-        out
+        Self(out)
     }
+
+    pub(crate) fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
+fn write_frame(
+    out: &mut String,
+    index: usize,
+    outcome: &Outcome,
+    function: Option<&str>,
+    frame: &Frame<'_>,
+) {
+    let mut object = Object::open(out);
+    match outcome {
+        Ok(found) => {
+            object.text("file", &found.source);
+            object.number("line", found.line);
+            object.number("column", found.column);
+            object.optional("function", function);
+            found.write_in_app(&mut object);
+            found.write_source(&mut object, index < MOST_WITH_CONTEXT);
+        }
+        Err(unmapped) => object.text("reason", unmapped.reason()),
+    }
+    let mut minified = object.object("minified");
+    minified.text("file", frame.file);
+    minified.number("line", frame.line);
+    minified.number("column", frame.column);
+    minified.optional("function", frame.function);
+    minified.close();
+    object.close();
 }
 
 /// One place by itself: `{"file", "line", "column", "name"?, "function"?, "in_app"?, "source"?, "context_line"?, "context"?}`,
@@ -294,12 +290,12 @@ pub(crate) fn described(outcome: &Outcome) -> String {
     match outcome {
         Ok(found) => {
             object.text("file", &found.source);
-            object.raw("line", &found.line.to_string());
-            object.raw("column", &found.column.to_string());
+            object.number("line", found.line);
+            object.number("column", found.column);
             object.optional("name", found.name.as_deref());
             object.optional("function", found.function.as_deref());
             found.write_in_app(&mut object);
-            found.write_source(&mut object);
+            found.write_source(&mut object, true);
         }
         Err(unmapped) => object.text("reason", unmapped.reason()),
     }
@@ -315,49 +311,23 @@ impl Found {
         }
     }
 
-    /// `source`, the line itself, and `context` from the line `context_line` on, as far as they are known.
-    fn write_source(&self, object: &mut Object<'_>) {
-        let cut = |text: &str| -> String { text.trim_end().chars().take(LONGEST_LINE).collect() };
-        object.optional("source", self.text.as_deref().map(cut).as_deref());
-        if self.context.is_empty() {
+    /// `source`, the line itself, and `context` from the line `context_line` on if it is asked for, as far as they are known.
+    fn write_source(&self, object: &mut Object<'_>, with_context: bool) {
+        object.optional("source", self.text.as_deref().map(cut));
+        if self.context.is_empty() || !with_context {
             return;
         }
-        object.raw("context_line", &self.context_line.to_string());
-        let mut lines = String::from("[");
-        for (index, line) in self.context.iter().enumerate() {
-            if index > 0 {
-                lines.push(',');
-            }
-            push_string(&mut lines, &cut(line));
-        }
-        lines.push(']');
-        object.raw("context", &lines);
+        object.number("context_line", self.context_line);
+        object.texts("context", self.context.iter().map(|line| cut(line)));
     }
 }
 
-impl Described {
-    fn to_json(&self) -> String {
-        let mut out = String::new();
-        let mut object = Object::open(&mut out);
-        match &self.outcome {
-            Ok(found) => {
-                object.text("file", &found.source);
-                object.raw("line", &found.line.to_string());
-                object.raw("column", &found.column.to_string());
-                object.optional("function", self.function.as_deref());
-                found.write_in_app(&mut object);
-                found.write_source(&mut object);
-            }
-            Err(unmapped) => object.text("reason", unmapped.reason()),
-        }
-        let mut minified = object.object("minified");
-        minified.text("file", &self.minified.file);
-        minified.raw("line", &self.minified.line.to_string());
-        minified.raw("column", &self.minified.column.to_string());
-        minified.optional("function", self.minified.function.as_deref());
-        minified.close();
-        object.close();
-        out
+/// A line as it is shown.
+fn cut(line: &str) -> &str {
+    let line = line.trim_end();
+    match line.char_indices().nth(LONGEST_LINE) {
+        Some((end, _)) => line.get(..end).unwrap_or(line),
+        None => line,
     }
 }
 
@@ -381,10 +351,7 @@ mod tests {
 
     fn described(stack: &str, outcomes: &[Outcome]) -> (String, Value) {
         let (text, symbolication) = deobfuscate(&Stack::parse(stack), outcomes);
-        (
-            text,
-            serde_json::from_str(&symbolication.to_json()).unwrap(),
-        )
+        (text, serde_json::from_str(symbolication.as_json()).unwrap())
     }
 
     #[test]
@@ -519,7 +486,7 @@ mod tests {
     #[test]
     fn nothing_looked_up() {
         assert_eq!(
-            Symbolication::none("no release").to_json(),
+            Symbolication::none("no release").as_json(),
             r#"{"frames":[],"reason":"no release"}"#
         );
     }
@@ -531,7 +498,7 @@ mod tests {
             let outcomes = vec![Err(Unmapped::NoMapForRelease); stack.frames().count()];
             let (rewritten, symbolication) = deobfuscate(&stack, &outcomes);
             prop_assert_eq!(&rewritten, &text);
-            let described: Value = serde_json::from_str(&symbolication.to_json()).unwrap();
+            let described: Value = serde_json::from_str(symbolication.as_json()).unwrap();
             prop_assert!(described["frames"].is_array());
         }
     }

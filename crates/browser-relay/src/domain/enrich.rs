@@ -2,6 +2,8 @@
 //!
 //! The relay's own statements win: whatever a page sends, the project is that of its key and the source is `browser`.
 
+use std::fmt::Write as _;
+
 use super::batch::{Batch, Label};
 use super::deobfuscate::Symbolication;
 use super::event::BrowserError;
@@ -20,7 +22,11 @@ pub(crate) fn error_report(
     traceback: &str,
     symbolication: Option<&Symbolication>,
 ) -> String {
-    let mut out = String::with_capacity(512 + event.message.len() + traceback.len());
+    let described = symbolication.map(Symbolication::as_json);
+    let context = event.context.as_deref().map_or(0, str::len);
+    let length = event.message.len() + traceback.len() + context + described.map_or(0, str::len);
+    // Some more for what stands beside, and for what becomes longer as JSON.
+    let mut out = String::with_capacity(1024 + length + traceback.len() / 16);
     let mut report = Object::open(&mut out);
     report.text("project", project);
     report.text("exception_type", &event.error_type);
@@ -49,8 +55,8 @@ pub(crate) fn error_report(
     if let Some(context) = &event.context {
         extra.raw("context", context);
     }
-    if let Some(symbolication) = symbolication {
-        extra.raw("symbolication", &symbolication.to_json());
+    if let Some(described) = described {
+        extra.raw("symbolication", described);
     }
     extra.close();
     report.close();
@@ -103,7 +109,7 @@ pub(crate) fn metric_batch(project: &str, batch: &Batch) -> String {
 
 /// A batch of metrics that is sent later: those without a time get the one when they came.
 pub(crate) fn with_arrival(batch: &[u8], arrived: &str) -> Result<String, Fault> {
-    let mut json = Json::new(batch, Duplicates::Ignore, LoneSurrogate::Replace);
+    let mut json = Json::of(batch, Duplicates::Ignore, LoneSurrogate::Replace);
     let mut out = String::with_capacity(batch.len());
     let mut items = json.open_array()?;
     let mut separator = '[';
@@ -155,6 +161,24 @@ impl<'o> Object<'o> {
         if let Some(value) = value {
             self.text(key, value);
         }
+    }
+
+    pub(super) fn number(&mut self, key: &str, value: u32) {
+        self.key(key);
+        // Writing to a text cannot fail.
+        let _ = write!(self.out, "{value}");
+    }
+
+    /// An array of texts.
+    pub(super) fn texts<'t>(&mut self, key: &str, texts: impl Iterator<Item = &'t str>) {
+        self.key(key);
+        let mut separator = '[';
+        for text in texts {
+            self.out.push(separator);
+            push_string(self.out, text);
+            separator = ',';
+        }
+        self.out.push_str(if separator == '[' { "[]" } else { "]" });
     }
 
     /// `value` must be JSON already.

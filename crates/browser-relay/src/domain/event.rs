@@ -42,30 +42,41 @@ const LONGEST_NAME: usize = 200;
 /// A lone surrogate is not refused but replaced: JavaScript strings may hold one, and an error whose message was cut
 /// in the middle of an emoji is still an error somebody wants to see.
 pub(crate) fn open(body: &[u8]) -> Result<Json<&[u8]>, Refusal> {
+    let json = open_once(body)?;
+    check(body)?;
+    Ok(json)
+}
+
+/// The same for one who reads the object to its end and looks that nothing follows: what is wrong inside is for him to see.
+fn open_once(body: &[u8]) -> Result<Json<&[u8]>, Refusal> {
     if body.is_empty() {
         return Err(EMPTY);
     }
     if std::str::from_utf8(body).is_err() {
         return Err(INVALID_JSON);
     }
-    let reader = || Json::new(body, Duplicates::Refuse, LoneSurrogate::Replace);
-    let mut checked = reader();
-    checked
-        .skip()
-        .and_then(|()| checked.end())
-        .map_err(|_| INVALID_JSON)?;
-    let mut json = reader();
+    let mut json = reader(body);
     match json.kind() {
         Ok(Kind::Object) => Ok(json),
-        _ => Err(NO_OBJECT),
+        _ => check(body).and(Err(NO_OBJECT)),
     }
+}
+
+fn check(body: &[u8]) -> Result<(), Refusal> {
+    let mut json = reader(body);
+    let checked = json.skip().and_then(|()| json.end());
+    checked.map_err(|_| INVALID_JSON)
+}
+
+fn reader(body: &[u8]) -> Json<&[u8]> {
+    Json::of(body, Duplicates::Refuse, LoneSurrogate::Replace)
 }
 
 impl BrowserError {
     /// Reads a body. `type`, `message` and `stack` must be strings; other fields count when they have the right type
     /// and are passed over when they do not.
     pub(crate) fn from_json(body: &[u8]) -> Result<Self, Refusal> {
-        let mut json = open(body)?;
+        let mut json = open_once(body)?;
         let mut event = Self::default();
         let (mut error_type, mut message, mut stack) = (None, None, None);
         let mut members = json.open_object().map_err(|_| INVALID_JSON)?;
@@ -86,6 +97,7 @@ impl BrowserError {
                 _ => json.skip().map_err(|_| INVALID_JSON)?,
             }
         }
+        json.end().map_err(|_| INVALID_JSON)?;
         event.error_type = error_type.ok_or(Refusal("Missing required field: type"))?;
         event.message = message.ok_or(Refusal("Missing required field: message"))?;
         event.stack = stack.ok_or(Refusal("Missing required field: stack"))?;
@@ -118,7 +130,7 @@ fn object(json: &mut Json<&[u8]>) -> Result<Option<String>, Refusal> {
 
 /// User id and environment of a context.
 fn names(context: &str) -> Option<(Option<String>, Option<String>)> {
-    let mut json = Json::new(
+    let mut json = Json::of(
         context.as_bytes(),
         Duplicates::Ignore,
         LoneSurrogate::Replace,

@@ -85,11 +85,32 @@ pub(crate) struct Items {
     first: bool,
 }
 
+impl<'t> Json<&'t [u8]> {
+    /// Of a document in memory.
+    pub(crate) fn of(
+        text: &'t [u8],
+        duplicates: Duplicates,
+        lone_surrogate: LoneSurrogate,
+    ) -> Self {
+        let buffer = text.len().clamp(1, BUFFER);
+        Self::buffered(text, buffer, duplicates, lone_surrogate)
+    }
+}
+
 impl<R: Read> Json<R> {
     pub(crate) fn new(input: R, duplicates: Duplicates, lone_surrogate: LoneSurrogate) -> Self {
+        Self::buffered(input, BUFFER, duplicates, lone_surrogate)
+    }
+
+    fn buffered(
+        input: R,
+        buffer: usize,
+        duplicates: Duplicates,
+        lone_surrogate: LoneSurrogate,
+    ) -> Self {
         Self {
             input,
-            buffer: vec![0; BUFFER].into_boxed_slice(),
+            buffer: vec![0; buffer].into_boxed_slice(),
             at: 0,
             filled: 0,
             before: 0,
@@ -190,11 +211,10 @@ impl<R: Read> Json<R> {
 
     /// The whole text of a string.
     pub(crate) fn string(&mut self) -> Result<String, Fault> {
-        let mut text = Vec::new();
         let offset = self.offset();
-        self.open_string()?
-            .read_to_end(&mut text)
-            .map_err(unwrap_fault)?;
+        let mut bytes = self.open_string()?;
+        let mut text = Vec::with_capacity(bytes.length_in_buffer());
+        bytes.read_to_end(&mut text).map_err(unwrap_fault)?;
         String::from_utf8(text).map_err(|_| Fault::Syntax {
             offset,
             expected: "UTF-8 text",

@@ -8,7 +8,8 @@ use monlight_shared::clock::iso_millis;
 use monlight_shared::http::body::{check_declared, read};
 use monlight_shared::http::{ApiError, Query, RequestContext, json, json_text};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde::de::IgnoredAny;
+use serde_json::json;
 
 use super::cors;
 use crate::domain::batch::Batch;
@@ -157,7 +158,7 @@ async fn error(
         Err(answer) => return Ok(answer),
     };
     // The tracker answers with an object; anything else is not passed on to strangers.
-    let is_object = serde_json::from_slice::<Value>(&body).is_ok_and(|value| value.is_object());
+    let is_object = body.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(&body).is_ok();
     let answer = match status {
         StatusCode::OK | StatusCode::CREATED if is_object => json_text(status, body),
         StatusCode::OK | StatusCode::CREATED => json(status, &json!({"status": "accepted"})),

@@ -237,7 +237,9 @@ fn find_place(conn: &Connection, map: Map, query: &Query) -> Result<Outcome, Sto
         .query_row(params![map.map_set, line, column], |row| {
             let (data, first_line) = (row.get_ref(1)?.as_blob()?, row.get(0)?);
             let find = |column| block::find(data, first_line, line, column);
-            Ok((find(column), find(u32::MAX).is_some()))
+            let token = find(column);
+            let on_line = token.is_some() || find(u32::MAX).is_some();
+            Ok((token, on_line))
         })
         .optional()?;
     let (token, on_line) = block.unwrap_or_default();
@@ -344,10 +346,9 @@ fn context(
         let row_line: u32 = row.get(0)?;
         let text = row.get_ref(1)?;
         let text = text.as_str().unwrap_or_default();
-        let of_row = (row_line.max(first)..end).rev();
-        lines.extend(of_row.filter_map(|line| {
-            content::find_line(text, row_line, line).map(|text| (line, text.to_owned()))
-        }));
+        let of_row: Vec<_> = content::lines(text, row_line, row_line.max(first)..end).collect();
+        let of_row = of_row.into_iter().rev();
+        lines.extend(of_row.map(|(line, text)| (line, text.to_owned())));
         if row_line <= first {
             break;
         }

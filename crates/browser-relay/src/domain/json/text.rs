@@ -35,6 +35,18 @@ impl<'j, R: Read> StringBytes<'j, R> {
         }
     }
 
+    /// At least as many bytes as the text has, if it ends in the buffer; else those of it that are there.
+    pub(super) fn length_in_buffer(&self) -> usize {
+        let rest = &self.json.buffer[self.json.at..self.json.filled];
+        let mut escaped = false;
+        let ends = |byte: &u8| {
+            let ends = *byte == b'"' && !escaped;
+            escaped = *byte == b'\\' && !escaped;
+            ends
+        };
+        rest.iter().position(ends).unwrap_or(rest.len())
+    }
+
     /// Reads what is left and forgets it.
     pub(crate) fn finish(mut self) -> Result<(), Fault> {
         let mut scratch = [0; 1024];

@@ -2,6 +2,8 @@
 //!
 //! And the functions around them, as blocks of breakpoints ([`function_scopes`](super::super::function_scopes)).
 
+use std::ops::Range;
+
 use super::super::function_scopes::{Breakpoint, Scanner};
 use super::block::{put, take};
 
@@ -207,15 +209,25 @@ pub(crate) fn find_function(
         .filter(|name| !name.is_empty())
 }
 
-/// A line of a row that begins with `first_line`.
-pub(crate) fn find_line(text: &str, first_line: u32, line: u32) -> Option<&str> {
-    text.split('\n')
-        .nth(usize::try_from(line.checked_sub(first_line)?).ok()?)
+/// Those of the lines `wanted` that are in a row that begins with `first_line`, with their numbers.
+pub(crate) fn lines(
+    text: &str,
+    first_line: u32,
+    wanted: Range<u32>,
+) -> impl Iterator<Item = (u32, &str)> {
+    let begin = wanted.start.max(first_line);
+    let before = usize::try_from(begin - first_line).unwrap_or(usize::MAX);
+    (begin..wanted.end).zip(text.split('\n').skip(before))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn find_line(text: &str, first_line: u32, line: u32) -> Option<&str> {
+        let mut found = lines(text, first_line, line..line + 1);
+        found.next().map(|(_, text)| text)
+    }
 
     type Rows = (Vec<(u32, String)>, Vec<(u32, u32, Vec<u8>)>);
 

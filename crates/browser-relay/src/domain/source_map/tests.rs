@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sourcemap::{SourceMap, SourceMapBuilder};
 
 use super::block::find;
-use super::content::{Part, find_function, find_line};
+use super::content::{Part, find_function, lines};
 use super::decode::{DecodeFault, Row, Sink, Summary, decode};
 use super::names::NAMES_PER_CHUNK;
 use super::survey::survey;
@@ -99,7 +99,11 @@ impl Memory {
             .text
             .range(..=(original.source, original.line))
             .next_back()?;
-        find_line(text, first, original.line).filter(|_| of == original.source)
+        let mut found = lines(text, first, original.line..original.line + 1);
+        found
+            .next()
+            .filter(|_| of == original.source)
+            .map(|(_, text)| text)
     }
 }
 

@@ -52,7 +52,7 @@ fn rewritten(conn: &Connection, stack: &str) -> (String, Vec<(String, String)>) 
     )
     .unwrap();
     let (text, symbolication) = deobfuscate(&stack, &outcomes);
-    let symbolication: serde_json::Value = serde_json::from_str(&symbolication.to_json()).unwrap();
+    let symbolication: serde_json::Value = serde_json::from_str(symbolication.as_json()).unwrap();
     let text_of =
         |frame: &serde_json::Value, key: &str| frame[key].as_str().unwrap_or("-").to_owned();
     let frames = symbolication["frames"].as_array().unwrap();
@@ -476,7 +476,7 @@ fn sources_that_the_map_ignores_are_not_of_the_app() {
     let queries = queries(&stack, &DebugIds::default());
     let outcomes = look_up(&conn, "web", Some("1"), queries).unwrap();
     let (_, symbolication) = deobfuscate(&stack, &outcomes);
-    let said: serde_json::Value = serde_json::from_str(&symbolication.to_json()).unwrap();
+    let said: serde_json::Value = serde_json::from_str(symbolication.as_json()).unwrap();
     assert_eq!(said["frames"][0]["in_app"], false);
     assert_eq!(said["frames"][1].get("in_app"), None);
 }

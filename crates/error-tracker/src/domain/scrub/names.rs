@@ -117,10 +117,14 @@ fn is_secret_word(word: &str, place: Place) -> bool {
                 "token",
             ];
             let singular = word.strip_suffix('s').unwrap_or(word);
-            word.contains("password")
+            let last = singular.as_bytes().last();
+            word.len() >= "password".len() && word.contains("password")
                 || word.starts_with("aspsessionid")
                 || !word.ends_with("tokens")
-                    && ENDINGS.iter().any(|ending| singular.ends_with(ending))
+                    // Nearly always the last letter tells that it is none of them.
+                    && ENDINGS.iter().any(|ending| {
+                        ending.as_bytes().last() == last && singular.ends_with(ending)
+                    })
                 || singular.len() < word.len() && is_secret_word_once(singular)
         }
     }

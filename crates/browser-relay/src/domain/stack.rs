@@ -68,7 +68,8 @@ impl<'s> Stack<'s> {
         &self,
         mut rewritten: impl FnMut(&Frame<'s>) -> Option<Place<'r>>,
     ) -> String {
-        let mut out = String::new();
+        let length = self.lines.iter().map(|line| line.text.len() + 1).sum();
+        let mut out = String::with_capacity(length);
         for (number, line) in self.lines.iter().enumerate() {
             if number > 0 {
                 out.push('\n');

@@ -97,6 +97,7 @@ e2e: ui python-sdk $(E2E) $(JS) ## The whole path with real processes and a real
 	.dev/with-chromium.sh npm --prefix sdks/e2e test
 	BIN_DIR=$(CURDIR)/target/release sdks/e2e/suite alerts
 	BIN_DIR=$(CURDIR)/target/release sdks/e2e/suite exporters
+	BIN_DIR=$(CURDIR)/target/release sdks/e2e/suite once
 	BIN_DIR=$(CURDIR)/target/release .dev/with-chromium.sh npm --prefix crates run --silent e2e
 
 bench: release ## Throughput, latency, memory and disk, beside yardsticks of the same run; ARGS="--full" for all of it

@@ -70,10 +70,17 @@ class Service(httpx.BaseTransport):
 
 
 class HttpService:
-    """A real HTTP server on loopback that records requests."""
+    """A real HTTP server on loopback that records requests.
+
+    Like the services it stores one with a known key no second time. `lose` is how many answers,
+    from now on, are lost: the body is taken, then the connection ends.
+    """
 
     def __init__(self, status: int = 201) -> None:
         self.bodies: list[tuple[str, Any]] = []
+        self.keys: list[str] = []
+        self.stored: dict[str, Any] = {}
+        self.lose = 0
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -81,7 +88,14 @@ class HttpService:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                key = self.headers["idempotency-key"]
                 service.bodies.append((self.path, json.loads(body)))
+                service.keys.append(key)
+                service.stored.setdefault(key, json.loads(body))
+                if service.lose > 0:
+                    service.lose -= 1
+                    self.close_connection = True
+                    return
                 self.send_response(status)
                 self.send_header("content-length", "2")
                 self.end_headers()

@@ -73,7 +73,7 @@ def test_backoff_grows_to_a_bound() -> None:
 
 def test_answer_is_cut_and_made_printable() -> None:
     service = Service(Reply(400, b"a\nb\x1b[31m" + b"x" * MAX_ANSWER_BYTES * 3))
-    answer = Transport(service).post("http://h/", "k", b"", 1.0)
+    answer = Transport(service).post("http://h/", "k", b"", "", 1.0)
     assert answer.status == 400
     assert answer.text.startswith("a b [31mxx")
     assert len(answer.text) == 200
@@ -83,12 +83,12 @@ def test_close_and_post_again(raw_server: RawServer) -> None:
     transport = Transport()
     transport.close()
     for _ in range(2):
-        assert transport.post(raw_server.url + "/x", "k", b"{}", 5.0).status == 201
+        assert transport.post(raw_server.url + "/x", "k", b"{}", "", 5.0).status == 201
         transport.close()
     assert raw_server.connections == 2
 
 
 def test_redirects_are_not_followed() -> None:
     service = Service(Reply(307, headers={"location": "http://elsewhere/"}))
-    assert Transport(service).post("http://h/", "secret", b"", 1.0).status == 307
+    assert Transport(service).post("http://h/", "secret", b"", "", 1.0).status == 307
     assert [request.url for request in service.requests] == [httpx.URL("http://h/")]

@@ -236,9 +236,10 @@ class _Tracker:
     def join(self, bodies: Sequence[bytes]) -> bytes:
         return bodies[0]
 
-    def post(self, transport: Transport, body: bytes, timeout: float) -> Answer:
+    def post(self, transport: Transport, body: bytes, key: str, timeout: float) -> Answer:
         client = self._client
-        return transport.post(f"{client.base_url}/api/errors", client.api_key, body, timeout)
+        url = f"{client.base_url}/api/errors"
+        return transport.post(url, client.api_key, body, key, timeout)
 
     def timeout_seconds(self) -> float:
         return self._client._timeout_seconds()

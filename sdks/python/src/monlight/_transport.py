@@ -7,8 +7,10 @@ never be shared with a forked child, which makes its own.
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
+import uuid
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -83,6 +85,18 @@ def backoff_seconds(failures: int) -> float:
     return ceiling / 2 + random.uniform(0, ceiling / 2)  # noqa: S311 (not a secret)
 
 
+def idempotency_key() -> str:
+    """Return a new UUID of version 7 (RFC 9562): a time, by which services forget it, and chance.
+
+    The chance is the system's, so that forked processes do not make the same keys.
+    """
+    time_ms = max(time.time_ns() // 1_000_000, 0) & 0xFFFF_FFFF_FFFF
+    chance = int.from_bytes(os.urandom(10), "big")
+    version, variant = 7 << 76, 2 << 62
+    low = (chance >> 64 & 0xFFF) << 64 | chance & (1 << 62) - 1
+    return str(uuid.UUID(int=time_ms << 80 | version | variant | low))
+
+
 def _header_value(api_key: object) -> str:
     # A key read from a file often ends in a line break. Any other character that no header can
     # carry is refused here, because the HTTP library's message would put the key into the log.
@@ -99,8 +113,12 @@ class Transport:
         self._injected = transport
         self._client: httpx.Client | None = None
 
-    def post(self, url: str, api_key: str, body: bytes, timeout: float) -> Answer:
-        """POST `body` as JSON; raises what httpx raises. `timeout` is per phase, in seconds."""
+    def post(self, url: str, api_key: str, body: bytes, key: str, timeout: float) -> Answer:
+        """POST `body` as JSON; raises what httpx raises.
+
+        A service that has carried out a request with this idempotency `key` does not do so again.
+        `timeout` is per phase, in seconds.
+        """
         if self._client is None:
             self._client = httpx.Client(
                 transport=self._injected,
@@ -111,6 +129,7 @@ class Transport:
             "User-Agent": f"monlight-python/{__version__}",
             "X-API-Key": _header_value(api_key),
             "Content-Type": "application/json",
+            "Idempotency-Key": key,
         }
         received = bytearray()
         with self._client.stream(

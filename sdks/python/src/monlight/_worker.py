@@ -11,6 +11,8 @@ Rules it keeps:
   that deadline; where no thread can be started any more, the thread that waits sends itself.
 - What the service could not take for the moment goes to the end of the queue and is tried again
   with back-off, so that one report the service cannot digest does not hold up the others.
+- What was sent once is sent again as the same request, with the same key: its answer may have been
+  lost, and the service must be able to tell.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import httpx
 
 from monlight import _guard, _process
 from monlight._tickets import FlushTicket, Ticket
-from monlight._transport import Answer, Transport, Verdict, backoff_seconds
+from monlight._transport import Answer, Transport, Verdict, backoff_seconds, idempotency_key
 from monlight._types import Stats
 
 MAX_ATTEMPTS = 12
@@ -51,8 +53,8 @@ class Destination(Protocol):
     def join(self, bodies: Sequence[bytes]) -> bytes:
         """Make one request body of the items of a batch."""
 
-    def post(self, transport: Transport, body: bytes, timeout: float) -> Answer:
-        """Send one body; raises what the transport raises."""
+    def post(self, transport: Transport, body: bytes, key: str, timeout: float) -> Answer:
+        """Send one body with its idempotency key; raises what the transport raises."""
 
     def timeout_seconds(self) -> float:
         """How long one request, and the flush at the end of the process, may take."""
@@ -78,13 +80,33 @@ class Limits:
     interval_seconds: float = 0.0
 
 
+@dataclass(slots=True, eq=False)
+class _Request:
+    """What items that were sent together share. They stay together, so that a repetition is one.
+
+    `born` is the time of the youngest. The key is made by the first attempt.
+    """
+
+    born: float
+    key: str = ""
+    attempts: int = 0
+
+
+_UNSENT = _Request(float("-inf"))
+
+
 @dataclass(slots=True)
 class _Item:
     body: bytes
     born: float
     number: int
     ticket: Ticket | None
-    attempts: int = 0
+    request: _Request = _UNSENT
+
+    def is_expired(self, now: float) -> bool:
+        """Whether it was tried for long enough; the same for all items of a request."""
+        too_old = now - max(self.born, self.request.born) > MAX_AGE_SECONDS
+        return too_old or self.request.attempts >= MAX_ATTEMPTS
 
 
 class Worker:
@@ -330,26 +352,39 @@ class Worker:
         batch: list[_Item] = []
         expired: list[_Item] = []
         size = 2
-        while self._queue and len(batch) < self._limits.batch_items:
+        while self._queue:
             item = self._queue[0]
-            if item.attempts >= MAX_ATTEMPTS or now - item.born > MAX_AGE_SECONDS:
+            if item.is_expired(now):
                 expired.append(self._queue.popleft())
                 continue
             size += len(item.body) + 1
-            if batch and size > self._batch_bytes:
+            if batch and not self._belongs(item, batch, size):
                 break
             batch.append(self._queue.popleft())
+        if batch and batch[0].request is _UNSENT:
+            request = _Request(max(item.born for item in batch))
+            for item in batch:
+                item.request = request
         self._cycle_left -= len(batch) + len(expired)
         if expired:
             self._count_dropped("expired", len(expired))
             self._forget(expired, delivered=False)
         return batch
 
+    def _belongs(self, item: _Item, batch: list[_Item], size: int) -> bool:
+        request = batch[0].request
+        if item.request is not request:
+            return False
+        fits = len(batch) < self._limits.batch_items and size <= self._batch_bytes
+        return request is not _UNSENT or fits
+
     def _deliver(self, transport: Transport, batch: list[_Item], timeout: float) -> None:
         verdict, retry_after = Verdict.RETRY, None
+        request = batch[0].request
         try:
+            request.key = request.key or idempotency_key()
             body = self._destination.join([item.body for item in batch])
-            answer = self._destination.post(transport, body, timeout)
+            answer = self._destination.post(transport, body, request.key, timeout)
             verdict, retry_after = answer.verdict, answer.retry_after_seconds
             if verdict is not Verdict.DELIVERED:
                 self._destination.log_status(answer)
@@ -370,6 +405,9 @@ class Worker:
                 self._put_back(batch, retry_after)
             elif verdict is Verdict.TOO_LARGE and len(batch) > 1:
                 self._batch_bytes = max(sum(len(item.body) + 1 for item in batch) // 2, 1)
+                # It was refused, so what is cut anew are other requests.
+                for item in batch:
+                    item.request = _UNSENT
                 self._queue.extendleft(reversed(batch))
                 self._cycle_left += len(batch)
                 return
@@ -394,8 +432,7 @@ class Worker:
         self._cycle_left = 0
         wait = max(backoff_seconds(self._failures), retry_after or 0.0)
         self._retry_at = time.monotonic() + wait
-        for item in batch:
-            item.attempts += 1
+        batch[0].request.attempts += 1
         self._queue.extend(batch)
         # Who asked for a flush has had an attempt. The rest is the back-off's business.
         flushes, self._flushes = self._flushes, []

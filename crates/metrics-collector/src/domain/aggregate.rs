@@ -1,7 +1,7 @@
 //! The figures a question can ask for.
 
 use super::metric::MetricType;
-use super::rollup::{PERCENTS, Rollup};
+use super::rollup::{PERCENTS, Rollup, Total};
 
 /// One figure of a rollup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,22 @@ impl Aggregate {
 
     /// The figure of a rollup over a number of seconds, which must be more than zero.
     pub(crate) fn of(self, rollup: &Rollup, kind: MetricType, seconds: f64) -> f64 {
+        self.figure(rollup, |percent| rollup.percentile(percent), kind, seconds)
+    }
+
+    /// The same of a total.
+    pub(crate) fn of_total(self, total: &Total, kind: MetricType, seconds: f64) -> f64 {
+        let percentile = |percent| total.percentile(percent);
+        self.figure(total.counted(), percentile, kind, seconds)
+    }
+
+    fn figure(
+        self,
+        rollup: &Rollup,
+        percentile: impl Fn(u32) -> f64,
+        kind: MetricType,
+        seconds: f64,
+    ) -> f64 {
         match self {
             Self::Count => rollup.count as f64,
             Self::Sum => rollup.sum,
@@ -98,10 +114,10 @@ impl Aggregate {
             Self::Min => rollup.min,
             Self::Max => rollup.max,
             Self::Last => rollup.last.value,
-            Self::P50 => rollup.percentile(50),
-            Self::P90 => rollup.percentile(90),
-            Self::P95 => rollup.percentile(95),
-            Self::P99 => rollup.percentile(99),
+            Self::P50 => percentile(50),
+            Self::P90 => percentile(90),
+            Self::P95 => percentile(95),
+            Self::P99 => percentile(99),
         }
     }
 }

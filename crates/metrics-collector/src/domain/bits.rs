@@ -49,6 +49,56 @@ impl BitWriter {
     }
 }
 
+/// Short codes are read several at a time: by the next bits from a table of what they begin with.
+const LOOKED_AT: u32 = 11;
+/// Codes of one look at most.
+const A_LOOK: usize = 6;
+
+#[derive(Clone, Copy)]
+struct Codes {
+    /// How many whole codes there are.
+    count: u8,
+    /// How many bits they take.
+    bits: u8,
+    /// Behind the last of them, zeros.
+    numbers: [u8; A_LOOK],
+}
+
+static CODES: [Codes; 1 << LOOKED_AT] = {
+    let none = Codes {
+        count: 0,
+        bits: 0,
+        numbers: [0; A_LOOK],
+    };
+    let mut table = [none; 1 << LOOKED_AT];
+    let mut place = 0;
+    while place < table.len() {
+        table[place] = codes_in(place as u32);
+        place += 1;
+    }
+    table
+};
+
+/// The codes that some bits begin with.
+const fn codes_in(bits: u32) -> Codes {
+    let mut codes = Codes {
+        count: 0,
+        bits: 0,
+        numbers: [0; A_LOOK],
+    };
+    while (codes.count as usize) < A_LOOK && (codes.bits as u32) < LOOKED_AT {
+        let rest = bits << (u32::BITS - LOOKED_AT + codes.bits as u32);
+        let length = 2 * rest.leading_zeros() + 1;
+        if rest == 0 || codes.bits as u32 + length > LOOKED_AT {
+            break;
+        }
+        codes.numbers[codes.count as usize] = (rest >> (u32::BITS - length)) as u8;
+        codes.count += 1;
+        codes.bits += length as u8;
+    }
+    codes
+}
+
 pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -112,6 +162,34 @@ impl<'a> BitReader<'a> {
         self.gamma_beyond_window()
     }
 
+    /// Reads as many codes as there is room for.
+    pub(super) fn gammas(&mut self, numbers: &mut [u64]) -> Result<(), Damaged> {
+        let mut done = 0;
+        while let Some(rest) = numbers.get_mut(done..)
+            && !rest.is_empty()
+        {
+            if self.held < LOOKED_AT {
+                self.fill();
+            }
+            let codes = &CODES[(self.window >> (u64::BITS - LOOKED_AT)) as usize];
+            match rest.first_chunk_mut::<A_LOOK>() {
+                Some(room) if codes.count > 0 => {
+                    // All of them: what lies behind the last code is written over by the next look.
+                    for (number, code) in room.iter_mut().zip(&codes.numbers) {
+                        *number = u64::from(*code);
+                    }
+                    self.advance(u32::from(codes.bits));
+                    done += usize::from(codes.count);
+                }
+                _ => {
+                    rest[0] = self.gamma()?;
+                    done += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
     #[cold]
     #[inline(never)]
     fn gamma_beyond_window(&mut self) -> Result<u64, Damaged> {
@@ -151,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn codes_of_any_length_are_read_back(numbers in prop::collection::vec((0_u32..64, any::<u64>()), 0..60)) {
+        fn codes_of_any_length_are_read_back(numbers in prop::collection::vec((prop_oneof![0_u32..64, 58_u32..64], any::<u64>()), 0..60)) {
             let numbers: Vec<u64> = numbers.into_iter().map(|(shift, n)| (n >> shift).max(1)).collect();
             let mut writer = BitWriter::default();
             for &n in &numbers {
@@ -163,6 +241,11 @@ mod tests {
                 prop_assert_eq!(bits.gamma(), Ok(*n));
             }
             prop_assert_eq!(bits.at.div_ceil(8), bytes.len());
+            let mut at_once = vec![0; numbers.len()];
+            let mut bits = BitReader::new(&bytes);
+            prop_assert_eq!(bits.gammas(&mut at_once), Ok(()));
+            prop_assert_eq!(at_once, numbers);
+            prop_assert_eq!(bits.check(), Ok(()));
         }
     }
 }

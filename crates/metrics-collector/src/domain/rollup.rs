@@ -124,11 +124,14 @@ impl Rollup {
             return exact[place];
         }
         let wanted = rank(self.count, percent);
-        let estimate = self.sketch.at_rank(wanted).unwrap_or(self.max);
-        if wanted == self.count {
-            self.max
-        } else {
-            estimate.clamp(self.min, self.max)
+        self.estimate(wanted, self.sketch.at_rank(wanted))
+    }
+
+    /// What is said of the value at a rank, of which a sketch knows this.
+    fn estimate(&self, rank: u64, of_sketch: Option<f64>) -> f64 {
+        match of_sketch {
+            Some(value) if rank < self.count => value.clamp(self.min, self.max),
+            _ => self.max,
         }
     }
 
@@ -203,6 +206,25 @@ impl Total {
         match sum {
             Some(sum) => sum.merge(part),
             None => *sum = Some(Self::from(part.clone())),
+        }
+    }
+
+    /// Everything but percentiles.
+    pub(crate) fn counted(&self) -> &Rollup {
+        &self.rollup
+    }
+
+    /// As [`Rollup::percentile`], without making the sketch of everything where it can be done.
+    pub(crate) fn percentile(&self, percent: u32) -> f64 {
+        if self.values.is_empty() {
+            return self.rollup.percentile(percent);
+        }
+        let wanted = rank(self.rollup.count, percent);
+        match self.values.at_rank(wanted) {
+            Some(value) if self.rollup.sketch.is_empty() => {
+                self.rollup.estimate(wanted, Some(value))
+            }
+            _ => self.clone().finish().percentile(percent),
         }
     }
 
@@ -367,8 +389,11 @@ mod tests {
             for part in ends.windows(2) {
                 Total::merge_into(&mut total, &Rollup::of(&mut shuffled[part[0]..part[1]]).expect("not empty"));
             }
-            let total = total.expect("not empty").finish();
-            prop_assert_eq!(&total, &merged);
+            let total = total.expect("not empty");
+            for percent in [1, 50, 75, 95, 99, 100] {
+                prop_assert_eq!(total.percentile(percent), merged.percentile(percent));
+            }
+            prop_assert_eq!(&total.finish(), &merged);
             let scale: f64 = points.iter().map(|point| point.value.abs()).sum();
             prop_assert!((merged.sum - whole.sum).abs() <= 1e-9 * scale.max(1.0));
             let exact = whole.exact;

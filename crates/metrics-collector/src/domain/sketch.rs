@@ -25,6 +25,8 @@ const GAMMA: f64 = 1.02;
 /// Largest difference of two indices on one side, plus one.
 const MAX_SPAN: i32 = 4096;
 const VERSION: u64 = 1;
+/// Buckets whose codes are read at once.
+const BUCKETS_READ: usize = 48;
 
 /// The distribution of many numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -308,13 +310,21 @@ fn read_side(bits: &mut BitReader<'_>, side: &mut Vec<Bucket>) -> Result<(), Dam
         let count = bits.gamma()?;
         side.push(Bucket { index, count });
         let mut index = i64::from(index);
-        for _ in 1..length {
-            index = index.saturating_add_unsigned(bits.gamma()?);
-            let count = bits.gamma()?;
-            side.push(Bucket {
-                index: index as i32,
-                count,
-            });
+        let mut numbers = [0; 2 * BUCKETS_READ];
+        let mut left = length - 1;
+        while left > 0 {
+            let some = left.min(BUCKETS_READ);
+            let numbers = &mut numbers[..2 * some];
+            bits.gammas(numbers)?;
+            let (pairs, _) = numbers.as_chunks();
+            side.extend(pairs.iter().map(|&[gap, count]| {
+                index = index.saturating_add_unsigned(gap);
+                Bucket {
+                    index: index as i32,
+                    count,
+                }
+            }));
+            left -= some;
         }
         i32::try_from(index).map_err(|_| Damaged)?;
     }

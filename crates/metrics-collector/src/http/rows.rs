@@ -197,11 +197,11 @@ impl Rows {
             if aggregates.is_empty() || group_by.is_none() {
                 write_usual(out, row, group);
                 for one in aggregates.iter().filter(|one| is_unusual(**one)) {
-                    write_figure(out, *one, one.of(&row.rollup, group.kind, seconds));
+                    write_figure(out, *one, one.of_total(&row.total, group.kind, seconds));
                 }
             } else {
                 for one in aggregates.iter() {
-                    write_figure(out, *one, one.of(&row.rollup, group.kind, seconds));
+                    write_figure(out, *one, one.of_total(&row.total, group.kind, seconds));
                 }
             }
         });
@@ -253,7 +253,7 @@ impl Rows {
         }
         for (figure, value) in figures {
             match figure {
-                Aggregate::Count => line.count(row.rollup.count),
+                Aggregate::Count => line.count(row.total.counted().count),
                 _ => line.number(value),
             };
         }
@@ -299,7 +299,7 @@ impl Rows {
                 || group.kind == MetricType::Histogram
                 || !self.aggregates.is_empty()
         };
-        let of = |one: Aggregate| has(one).then(|| one.of(&row.rollup, group.kind, seconds));
+        let of = |one: Aggregate| has(one).then(|| one.of_total(&row.total, group.kind, seconds));
         self.wanted()
             .into_iter()
             .map(|one| (one, of(one)))
@@ -326,14 +326,14 @@ fn is_unusual(figure: Aggregate) -> bool {
 }
 
 fn write_usual(out: &mut text::Object<'_>, row: &AnswerRow, group: &Merged) {
-    let rollup = &row.rollup;
+    let rollup = row.total.counted();
     out.count("count", rollup.count)
         .number("sum", rollup.sum)
         .number("min", rollup.min)
         .number("max", rollup.max)
         .number("avg", rollup.mean());
     let percentile =
-        |percent| (group.kind == MetricType::Histogram).then(|| rollup.percentile(percent));
+        |percent| (group.kind == MetricType::Histogram).then(|| row.total.percentile(percent));
     out.optional("p50", percentile(50))
         .optional("p95", percentile(95))
         .optional("p99", percentile(99));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use monlight_shared::store::StoreError;
 use rusqlite::Connection;
 
-use super::blocks;
 use super::dictionary::Dictionary;
 use super::rows::{self, RowKey};
 use super::series::{self, Bounds, NewSeries, Resolved};
 use super::watermark::Watermark;
+use super::{blocks, failed};
 use crate::domain::block::BlockPoint;
 use crate::domain::counted_block::Counted;
 use crate::domain::metric::MetricType;
@@ -253,6 +253,14 @@ fn merge_late(
         };
         rows::merge(conn, tier, key, kind, part)?;
     }
+    let bucket = tier.bucket_of(minute);
+    failed::add(
+        conn,
+        tier,
+        (name_id, series),
+        bucket,
+        (part.count, part.sum),
+    )?;
     // The rollup task, which does this for other series, never sees this one.
     conn.prepare_cached(
         "UPDATE series SET last_seen = ?2 WHERE id = ?1 AND last_seen < ?2 - 3600000",

@@ -21,7 +21,7 @@ use super::ingest::{name_of_series, store_block};
 use super::rows::{self as tier_rows, RowKey};
 use super::series::{self, Bounds, NewSeries};
 use super::watermark::Watermark;
-use super::{HOUR_MS, MINUTE_MS};
+use super::{HOUR_MS, MINUTE_MS, failed};
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
 use crate::domain::rollup::{Point, Rollup, merge_into};
@@ -399,6 +399,7 @@ impl<'i> Mover<'i> {
         for (name_id, total) in totals {
             if let Some(total) = total {
                 write(name_id, None, &total)?;
+                failed::sum_up(self.into, tier, name_id, bucket)?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! SQL. Knows the domain, nothing of HTTP.
 //!
 //! [`ingest`] writes points as [`blocks`], [`import`] what exposed totals have grown by since their [`baseline`], [`rebuild`] turns them into [`rows`] per minute, [`coarse`] those into hours
-//! and days, [`retention`] deletes what is old. A question is split by [`plan`] into pieces that are read by [`scan`]: rows where they are complete,
+//! and days, [`failed`] sums up those of requests that failed, [`retention`] deletes what is old. A question is split by [`plan`] into pieces that are read by [`scan`]: rows where they are complete,
 //! blocks where they are not, so that an answer never misses what was accepted. [`series`] and [`dictionary`] name things.
 //! [`measure`] reads what [`rules`] watch. [`removal`] removes a metric by hand.
 
@@ -17,6 +17,7 @@ pub(crate) mod baseline;
 pub(crate) mod import;
 
 pub(crate) mod coarse;
+pub(crate) mod failed;
 pub(crate) mod rebuild;
 pub(crate) mod retention;
 pub(crate) mod rows;
@@ -95,6 +96,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 121,
         name: "names that were removed",
         sql: include_str!("migrations/0121_removed.sql"),
+    },
+    Migration {
+        version: 122,
+        name: "sums of requests that failed",
+        sql: include_str!("migrations/0122_failed.sql"),
     },
 ];
 

@@ -16,7 +16,7 @@ use crate::domain::label_filter::LabelFilter;
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Rollup, Total};
+use crate::domain::rollup::Total;
 
 /// About how many rows of an answer are held at once, and how many with their sketches.
 const ROWS_HELD: usize = 4000;
@@ -157,7 +157,7 @@ pub(crate) struct AnswerRow {
     pub(crate) bucket: i64,
     /// A position in [`Prepared::groups`].
     pub(crate) group: Group,
-    pub(crate) rollup: Rollup,
+    pub(crate) total: Box<Total>,
 }
 
 /// Finds the series of a question and the stretch of time in which they have data.
@@ -381,27 +381,34 @@ pub(crate) fn read(
     from: i64,
     to: i64,
 ) -> Result<Vec<AnswerRow>, StoreError> {
-    let pieces = plan(conn, from, to.min(question.to), question.buckets.tier)?;
-    let mut rows: BTreeMap<(i64, Group), Option<Total>> = BTreeMap::new();
+    let (to, step_ms) = (to.min(question.to), question.buckets.step_ms);
+    let pieces = plan(conn, from, to, question.buckets.tier)?;
+    // A place for each bucket and group: there are not many more of them than rows that may be held.
+    let width = question.groups.len();
+    let buckets = usize::try_from((to - from + step_ms - 1) / step_ms).unwrap_or_default();
+    let mut totals: Vec<Option<Box<Total>>> = Vec::new();
+    totals.resize_with(buckets * width, || None);
     scan(
         conn,
         &pieces,
         &question.selection,
         question.sketches,
         |at, group, rollup| {
-            let bucket = question.buckets.bucket_of(at);
-            Total::merge_into(rows.entry((bucket, group)).or_default(), rollup);
+            let bucket = usize::try_from((at - from).div_euclid(step_ms)).unwrap_or(usize::MAX);
+            let place = bucket.saturating_mul(width) + group as usize;
+            match totals.get_mut(place) {
+                Some(Some(total)) => total.merge(rollup),
+                Some(place) => *place = Some(Box::new(Total::from(rollup.clone()))),
+                None => {}
+            }
         },
     )?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|((bucket, group), rollup)| {
-            let rollup = rollup?.finish();
-            Some(AnswerRow {
-                bucket,
-                group,
-                rollup,
-            })
+    let rows = totals.into_iter().enumerate().filter_map(|(place, total)| {
+        Some(AnswerRow {
+            bucket: from + (place / width) as i64 * step_ms,
+            group: (place % width) as Group,
+            total: total?,
         })
-        .collect())
+    });
+    Ok(rows.collect())
 }

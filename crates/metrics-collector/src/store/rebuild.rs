@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::ids::IdMap;
 use super::rows::{self, RowKey};
 use super::watermark::Watermark;
-use super::{HOUR_MS, MINUTE_MS, blocks};
+use super::{HOUR_MS, MINUTE_MS, blocks, failed};
 use crate::domain::block::{self, BlockPoint, Entry};
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
@@ -254,7 +254,7 @@ pub(crate) struct NewRow {
     pub(crate) rollup: Rollup,
 }
 
-/// Writes rows of one tier.
+/// Writes rows of one tier; those of a name's series before the one over all of them.
 pub(crate) fn write_rows(
     conn: &Connection,
     tier: Resolution,
@@ -262,6 +262,9 @@ pub(crate) fn write_rows(
 ) -> rusqlite::Result<()> {
     for NewRow { key, kind, rollup } in new {
         rows::write(conn, tier, *key, *kind, rollup)?;
+        if key.series.is_none() {
+            failed::sum_up(conn, tier, key.name_id, key.bucket)?;
+        }
     }
     Ok(())
 }

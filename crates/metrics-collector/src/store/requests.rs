@@ -13,7 +13,7 @@ use super::dashboard::Scope;
 use super::ids::IdMap;
 use super::plan::{Piece, plan};
 use super::rows::Sketches;
-use super::scan::{Group, Minutes, Selection, scan_with, sums_over_time};
+use super::scan::{Group, Minutes, Selection, failed_over_time, scan_with};
 use super::{MINUTE_MS, series};
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
@@ -417,13 +417,11 @@ fn over_time(
             add(&mut bucket.requests, requests);
         }
     };
-    // All of them stand together; only those that failed have to be looked for among the series.
     let all = |at, _, rollup: &Rollup| count(at, rollup.count as f64, rollup.sum, false);
     let (totals, never) = (source.totals(), Sketches::Never);
     scan_with(conn, &pieces, &totals, never, Some(minutes), all)?;
-    let failed = source.failed();
-    let series = (source.names.as_slice(), &failed);
-    sums_over_time(conn, &pieces, series, minutes, |at, points, sum| {
+    let series = (source.names.as_slice(), source.failed());
+    failed_over_time(conn, &pieces, series, minutes, |at, points, sum| {
         count(at, points, sum, true);
     })?;
     let (totals, minutes) = (found.measured.totals(), &mut open.measured);

@@ -6,9 +6,9 @@
 use monlight_shared::store::StoreError;
 use rusqlite::Connection;
 
-use super::blocks;
 use super::rows::of_tier;
 use super::watermark::Watermark;
+use super::{blocks, failed};
 use crate::domain::range::Resolution;
 
 /// Blocks deleted at once.
@@ -144,6 +144,7 @@ pub(crate) fn delete_rows(
             .execute([name_id, bucket, most as i64])?;
         deleted += of_series;
         if of_series < most {
+            failed::delete(conn, tier, name_id, bucket)?;
             deleted += conn
                 .prepare_cached(of_tier!(
                     tier,

@@ -11,7 +11,7 @@ use super::blocks;
 use super::ids::IdMap;
 use super::plan::Piece;
 use super::rows::{Reader, Sketches, columns, of_tier};
-use super::series;
+use super::{failed, series};
 use crate::domain::range::Resolution;
 use crate::domain::rollup::Rollup;
 
@@ -279,62 +279,32 @@ fn few_series(
     Ok(())
 }
 
-/// Count and sum of some series of some names, by bucket: added up by the database, which takes a fraction of the time of
-/// reading the rows.
-pub(crate) fn sums_over_time(
+/// Count and sum of the requests of some names that failed, by bucket; `series` are those of them.
+pub(crate) fn failed_over_time(
     conn: &Connection,
     pieces: &[Piece],
-    (names, series): (&[i64], &IdMap<Group>),
+    (names, series): (&[i64], IdMap<Group>),
     known: &mut Minutes,
     mut each: impl FnMut(i64, f64, f64),
 ) -> Result<(), StoreError> {
-    let ids: Vec<i64> = series.keys().copied().collect();
-    let ids = serde_json::to_string(&ids).map_err(|fault| StoreError::Job(fault.to_string()))?;
-    let mut others = Vec::new();
+    let mut in_blocks = Vec::new();
     for &piece in pieces {
-        let Piece::Rows { tier, from, to } = piece else {
-            others.push(piece);
-            continue;
-        };
-        let mut statement = conn.prepare_cached(of_tier!(
-            tier,
-            "SELECT bucket, sum(cnt), sum(sum) FROM ",
-            "roll",
-            " WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 AND series IN (SELECT value FROM json_each(?4))
-              GROUP BY bucket"
-        ))?;
-        for &name in names {
-            let mut rows = statement.query((name, from, to, &ids))?;
-            while let Some(row) = rows.next()? {
-                let (bucket, count): (i64, i64) = (row.get(0)?, row.get(1)?);
-                match row.get::<_, Option<f64>>(2)? {
-                    Some(sum) if sum.is_finite() => each(bucket, count as f64, sum),
-                    // Beyond the largest double on the way; added up here, where it is held at that.
-                    _ => {
-                        let range = (bucket, bucket + 1);
-                        let mut one =
-                            |_, _, rollup: &Rollup| each(bucket, rollup.count as f64, rollup.sum);
-                        all_rows(
-                            conn,
-                            tier,
-                            &[name],
-                            series,
-                            range,
-                            Sketches::Never,
-                            &mut one,
-                        )?;
-                    }
+        match piece {
+            Piece::Rows { tier, from, to } => {
+                for &name in names {
+                    failed::each(conn, tier, name, (from, to), &mut each)?;
                 }
             }
+            Piece::Blocks { .. } => in_blocks.push(piece),
         }
     }
     let selection = Selection::Series {
         names: names.to_vec(),
-        groups: series.clone(),
+        groups: series,
     };
     scan_with(
         conn,
-        &others,
+        &in_blocks,
         &selection,
         Sketches::Never,
         Some(known),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Collector, HOUR, MINUTE, START_MS, bucket, counter, histogram, with};
+use crate::{Collector, DAY, HOUR, MINUTE, START_MS, bucket, counter, histogram, with};
 
 fn vital(name: &str, value: f64, ms: i64, page: &str) -> Value {
     with(
@@ -269,6 +269,62 @@ fn close(value: &Value, expected: f64) {
         (got - expected).abs() <= 0.01 * expected.abs() + 1e-9,
         "{got} not {expected}"
     );
+}
+
+/// How many requests failed, by all buckets of the dashboard together.
+async fn failures(collector: &Collector, period: &str) -> f64 {
+    let path = format!("/api/dashboard?period={period}&project=shop");
+    let dashboard = collector.get(&path).await;
+    let series = dashboard["requests"]["timeseries"].as_array();
+    let errors = series.expect("a list").iter();
+    errors
+        .map(|one| one["errors"].as_f64().expect("a number"))
+        .sum()
+}
+
+#[tokio::test]
+async fn failures_over_time_are_complete_whenever_their_points_come() {
+    let collector = Collector::new(&[("RETENTION_HOURLY", "7"), ("RETENTION_DAILY", "20")]);
+    collector.advance(2 * HOUR + 10_000);
+    collector.accept(Value::from(hour(START_MS, 40))).await;
+    let second = hour(START_MS + HOUR, 20);
+    collector.accept(Value::from(second)).await;
+    for state in ["fresh", "rolled", "retained", "rolled again"] {
+        for period in ["3h", "7d", "30d"] {
+            assert_eq!(failures(&collector, period).await, 15.0, "{state} {period}");
+        }
+        match state {
+            "rolled" => collector.forget().await,
+            _ => collector.roll_up().await,
+        }
+    }
+    // The first hour has rows only, of which some have no failure yet.
+    let late = [4, 5, 5].map(|n| request("/quick", "500", 0.1, START_MS + n * MINUTE));
+    collector.accept(Value::from(late.concat())).await;
+    for state in ["late", "rolled"] {
+        for period in ["3h", "30d"] {
+            assert_eq!(failures(&collector, period).await, 18.0, "{state} {period}");
+        }
+        collector.roll_up().await;
+    }
+    // The newest points keep those of their hour.
+    let later = async |days: i64| {
+        collector.advance(days * DAY);
+        let newest = request("/quick", "200", 0.1, collector.now_ms());
+        collector.accept(Value::from(newest.to_vec())).await;
+        collector.advance(HOUR);
+        collector.roll_up().await;
+        collector.forget().await;
+    };
+    later(5).await;
+    let minutes = "SELECT count(*) FROM failed_minute";
+    assert_eq!(collector.number(minutes).await, 0);
+    let late = request("/slow", "502", 0.1, START_MS + MINUTE);
+    collector.accept(Value::from(late.to_vec())).await;
+    assert_eq!(failures(&collector, "30d").await, 19.0);
+    later(30).await;
+    let left = "SELECT (SELECT count(*) FROM failed_hour) + (SELECT count(*) FROM failed_day)";
+    assert_eq!(collector.number(left).await, 0);
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ use tempfile::TempDir;
 const START_MS: i64 = TEST_START_SECONDS * 1000;
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
 
 /// The collector's settings and schema without its routes and tasks.
 struct Bare;

@@ -17,6 +17,9 @@ const LEFT: &str =
     "SELECT (SELECT count(*) FROM roll_minute JOIN name ON id = name_id WHERE removed IS NOT NULL)
     + (SELECT count(*) FROM roll_hour JOIN name ON id = name_id WHERE removed IS NOT NULL)
     + (SELECT count(*) FROM roll_day JOIN name ON id = name_id WHERE removed IS NOT NULL)
+    + (SELECT count(*) FROM failed_minute JOIN name ON id = name_id WHERE removed IS NOT NULL)
+    + (SELECT count(*) FROM failed_hour JOIN name ON id = name_id WHERE removed IS NOT NULL)
+    + (SELECT count(*) FROM failed_day JOIN name ON id = name_id WHERE removed IS NOT NULL)
     + (SELECT count(*) FROM total_minute JOIN name ON id = name_id WHERE removed IS NOT NULL)
     + (SELECT count(*) FROM total_hour JOIN name ON id = name_id WHERE removed IS NOT NULL)
     + (SELECT count(*) FROM total_day JOIN name ON id = name_id WHERE removed IS NOT NULL)";
@@ -58,7 +61,7 @@ impl Collector {
 fn of(name: &str, value: f64, ms: i64, project: &str, path: &str) -> Value {
     with(
         counter(name, value, ms),
-        json!({"project": project, "labels": {"path": path}}),
+        json!({"project": project, "labels": {"path": path, "status": "500"}}),
     )
 }
 
@@ -205,7 +208,7 @@ async fn many_rows_go_some_at_a_time_also_over_restarts() {
         .await
         .expect(202);
     let all = collector.number(LEFT).await;
-    assert_eq!(all, 300 * 7 + 7, "minutes, the hour, and their totals");
+    assert_eq!(all, 300 * 7 + 2 * 7, "minutes, the hour, and their sums");
     loop {
         let before = collector.number(LEFT).await;
         collector.tasks.remove(1).await.expect("removes");

@@ -1,6 +1,6 @@
 //! A sketch that is being made: its buckets lie side by side, so that none has to be looked for.
 
-use super::{Bucket, Sketch, index_of, merge_side};
+use super::{Bucket, Sketch, index_of, merge_side, representative};
 
 /// Counts many values, or merges many sketches, in any order: a sketch whose buckets lie side by side, so that none has to be
 /// looked for.
@@ -42,6 +42,12 @@ impl Counts {
         } = sketch;
         self.rest.zeros += zeros;
         merge_side(&mut self.rest.negative, negative);
+        if let (Some(first), Some(last)) = (positive.first(), positive.last())
+            && !(self.has(first.index) && self.has(last.index))
+        {
+            // Once for all; where they are too far apart, one by one.
+            let _ = self.grow(first.index, last.index);
+        }
         for bucket in positive {
             if let Ok(new) = u32::try_from(bucket.count)
                 && let Some(count) = self.place_of(bucket.index)
@@ -56,40 +62,63 @@ impl Counts {
 
     #[inline]
     fn place_of(&mut self, index: i32) -> Option<&mut u32> {
-        let place = i64::from(index) - i64::from(self.first);
-        let known = usize::try_from(place).is_ok_and(|place| place < self.side.len());
-        if !known {
-            self.grow(index)?;
+        if !self.has(index) {
+            self.grow(index, index)?;
         }
         let place = i64::from(index) - i64::from(self.first);
         self.side.get_mut(usize::try_from(place).ok()?)
     }
 
-    /// Makes room for an index; `None` when it is too far away.
+    /// Makes room from one index to another, and for half as many again, as others will follow; `None` when they are too
+    /// far away.
     #[cold]
-    fn grow(&mut self, index: i32) -> Option<()> {
-        let (from, to) = (
-            index.checked_sub(Self::ROOM)?,
-            index.checked_add(Self::ROOM)?,
-        );
-        if self.side.is_empty() {
-            self.first = from;
-        }
-        let end = self.first + self.side.len() as i32;
-        let (first, end) = (self.first.min(from), end.max(to));
-        if i64::from(end) - i64::from(first) > i64::from(Self::MOST) {
-            return None;
-        }
-        let before = (self.first - first) as usize;
-        self.side.splice(..0, std::iter::repeat_n(0, before));
-        self.side.resize((end - first) as usize, 0);
-        self.first = first;
+    fn grow(&mut self, first: i32, last: i32) -> Option<()> {
+        let known = if self.side.is_empty() {
+            first..last
+        } else {
+            self.first..self.first + self.side.len() as i32
+        };
+        let reach = |room: i32| {
+            let from = known.start.min(first.checked_sub(room)?);
+            let to = known.end.max(last.checked_add(room)?);
+            let long = i64::from(to) - i64::from(from) > i64::from(Self::MOST);
+            (!long).then_some((from, to))
+        };
+        let more = self.side.len() as i32 / 2;
+        let (from, to) = reach(Self::ROOM.max(more)).or_else(|| reach(Self::ROOM))?;
+        let mut side = vec![0; (to - from) as usize];
+        let before = (known.start - from) as usize;
+        side[before..before + self.side.len()].copy_from_slice(&self.side);
+        (self.first, self.side) = (from, side);
         Some(())
+    }
+
+    /// Whether it has room for an index.
+    fn has(&self, index: i32) -> bool {
+        let place = i64::from(index) - i64::from(self.first);
+        usize::try_from(place).is_ok_and(|place| place < self.side.len())
     }
 
     /// Whether nothing was counted.
     pub(crate) fn is_empty(&self) -> bool {
         self.side.is_empty() && self.rest.is_empty()
+    }
+
+    /// The value at a position counted from 1 in ascending order, within 1 %, where all values lie side by side; `None`
+    /// where only the whole sketch knows.
+    pub(crate) fn at_rank(&self, rank: u64) -> Option<f64> {
+        if !self.rest.positive.is_empty() {
+            return None;
+        }
+        let below: u64 = self.rest.negative.iter().map(|bucket| bucket.count).sum();
+        let mut left = rank.checked_sub(below + self.rest.zeros)?.checked_sub(1)?;
+        for (&count, index) in self.side.iter().zip(self.first..) {
+            match left.checked_sub(u64::from(count)) {
+                Some(fewer) => left = fewer,
+                None => return Some(representative(index)),
+            }
+        }
+        None
     }
 
     /// The sketch of all values.
@@ -135,6 +164,13 @@ mod tests {
             }
             prop_assert!(counts.side.len() <= Counts::MOST as usize);
             prop_assert_eq!(counts.is_empty(), values.is_empty());
+            let whole = Sketch::of(&values);
+            for rank in 0..values.len() as u64 + 2 {
+                let known = counts.at_rank(rank);
+                prop_assert!(known.is_none() || known == whole.at_rank(rank));
+                let is_plain = values.iter().all(|value| (0.001..3.0).contains(value));
+                prop_assert!(!is_plain || known == whole.at_rank(rank));
+            }
             prop_assert_eq!(counts.into_sketch(), Sketch::of(&values));
         }
 

@@ -4,6 +4,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use monlight_shared::http::{ApiError, RawParams, json_text};
+use monlight_shared::store::StoreError;
+use rusqlite::Connection;
 
 use super::text::{self, Object};
 use super::{names, requests};
@@ -29,26 +31,38 @@ pub(super) async fn get(
         now_ms,
         resolution: period.resolution(state.config.kept()),
     };
-    let dashboard = state
-        .store
-        .read({
-            let scope = scope.clone();
-            move |conn| snapshot(conn, |conn| dashboard::read(conn, &scope))
-        })
-        .await?;
+    // Either takes about half of the time, and there are two connections to read by.
+    let (dashboard, vitals) = tokio::try_join!(
+        read(&state, &scope, dashboard::read),
+        read(&state, &scope, dashboard::vitals),
+    )?;
     Ok(json_text(
         StatusCode::OK,
-        written(&dashboard, &period, &scope),
+        written(&dashboard, vitals.as_ref(), &period, &scope),
     ))
 }
 
-fn written(dashboard: &Dashboard, period: &Period, scope: &Scope) -> String {
+async fn read<T: Send + 'static>(
+    state: &AppState,
+    scope: &Scope,
+    part: fn(&Connection, &Scope) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let scope = scope.clone();
+    let job = move |conn: &Connection| snapshot(conn, |conn| part(conn, &scope));
+    state.store.read(job).await
+}
+
+fn written(
+    dashboard: &Dashboard,
+    vitals: Option<&Vitals>,
+    period: &Period,
+    scope: &Scope,
+) -> String {
     let Dashboard {
         points,
         names,
         top,
         requests,
-        vitals,
     } = dashboard;
     let mut out = String::new();
     text::object(&mut out, |answer| {

@@ -15,7 +15,7 @@ use super::{MINUTE_MS, series};
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Rollup, add_to};
+use crate::domain::rollup::{Rollup, Total, add_to};
 use crate::domain::vitals::Vital;
 
 /// Metrics in the list of the largest.
@@ -41,7 +41,7 @@ pub(crate) struct Scope {
     pub(crate) resolution: Resolution,
 }
 
-/// All its figures.
+/// Its figures but for the [`Vitals`].
 #[derive(Debug)]
 pub(crate) struct Dashboard {
     pub(crate) points: u64,
@@ -49,8 +49,6 @@ pub(crate) struct Dashboard {
     pub(crate) top: Vec<Top>,
     /// Only when there were some.
     pub(crate) requests: Option<Requests>,
-    /// Only when a browser sent LCP, INP or CLS in the period.
-    pub(crate) vitals: Option<Vitals>,
 }
 
 /// One of the metrics with the most points.
@@ -94,9 +92,16 @@ pub(crate) fn figures(of: &OfVitals) -> Figures {
     })
 }
 
-/// Reads everything in one go.
+impl Scope {
+    /// The end of the running minute.
+    pub(super) fn end(&self) -> i64 {
+        Resolution::Minute.bucket_of(self.now_ms) + MINUTE_MS
+    }
+}
+
+/// Reads everything but the vitals.
 pub(crate) fn read(conn: &Connection, scope: &Scope) -> Result<Dashboard, StoreError> {
-    let to = Resolution::Minute.bucket_of(scope.now_ms) + MINUTE_MS;
+    let to = scope.end();
     let names = series::names(conn, scope.project.as_deref())?;
     let pieces = plan(conn, scope.from_ms, to, Resolution::Day)?;
     let ids: Vec<i64> = names.iter().map(|name| name.id).collect();
@@ -130,7 +135,6 @@ pub(crate) fn read(conn: &Connection, scope: &Scope) -> Result<Dashboard, StoreE
         names,
         top,
         requests: requests::read(conn, scope)?,
-        vitals: vitals(conn, scope, to)?,
     })
 }
 
@@ -193,7 +197,9 @@ fn page(labels_text: &str) -> Option<String> {
         .then(|| find("page").map_or_else(|| "/".to_owned(), Clone::clone))
 }
 
-fn vitals(conn: &Connection, scope: &Scope, to: i64) -> Result<Option<Vitals>, StoreError> {
+/// Reads the Web Vitals, if a browser sent LCP, INP or CLS in the period.
+pub(crate) fn vitals(conn: &Connection, scope: &Scope) -> Result<Option<Vitals>, StoreError> {
+    let to = scope.end();
     let browser = BrowserSeries::find(conn, scope.project.as_deref())?;
     if browser.series.is_empty() {
         return Ok(None);
@@ -245,7 +251,7 @@ fn by_page(
         .map(|(&id, &(vital, page))| (id, (page * VITALS + vital) as Group))
         .collect();
     let pieces = plan(conn, scope.from_ms, to, Resolution::Day)?;
-    let mut pages: Vec<OfVitals> = vec![Default::default(); browser.pages.len()];
+    let mut pages: Vec<[Option<Total>; VITALS]> = vec![Default::default(); browser.pages.len()];
     scan_with(
         conn,
         &pieces,
@@ -255,10 +261,13 @@ fn by_page(
         |_, group, rollup| {
             let (page, vital) = (group as usize / VITALS, group as usize % VITALS);
             if let Some(of_page) = pages.get_mut(page) {
-                add_to(&mut of_page[vital], rollup);
+                Total::merge_into(&mut of_page[vital], rollup);
             }
         },
     )?;
+    let pages = pages
+        .into_iter()
+        .map(|of_page| of_page.map(|sum| sum.map(Total::finish)));
     let with_data = browser
         .pages
         .iter()

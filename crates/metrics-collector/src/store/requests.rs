@@ -14,7 +14,7 @@ use super::ids::IdMap;
 use super::plan::{Piece, plan};
 use super::rows::Sketches;
 use super::scan::{Group, Minutes, Selection, failed_over_time, scan_with};
-use super::{MINUTE_MS, series};
+use super::series;
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
@@ -24,6 +24,8 @@ const REQUESTS: &str = "http_requests_total";
 const DURATIONS: &str = "http_request_duration_seconds";
 /// Endpoints of each list.
 const LISTED: usize = 10;
+/// Endpoints whose durations are held at once, before it is known which of them are listed.
+const DURATIONS_HELD: usize = 100;
 
 /// Requests of a stretch of time.
 #[derive(Clone, Debug, Default)]
@@ -176,7 +178,7 @@ pub(crate) fn read(conn: &Connection, scope: &Scope) -> Result<Option<Requests>,
     if found.endpoints.is_empty() {
         return Ok(None);
     }
-    let to = Resolution::Minute.bucket_of(scope.now_ms) + MINUTE_MS;
+    let to = scope.end();
     let length = scope.now_ms - scope.from_ms;
     let periods = [
         plan(conn, scope.from_ms, to, Resolution::Day)?,
@@ -199,10 +201,16 @@ pub(crate) fn read(conn: &Connection, scope: &Scope) -> Result<Option<Requests>,
     let failing = now.top(&found, |one| one.errors);
     let mut shown = slowest.clone();
     shown.extend(failing.iter().filter(|place| !slowest.contains(place)));
-    let [latency_now, latency_before] = [
-        latencies(conn, &found, &periods[0], &shown, &mut open)?,
-        latencies(conn, &found, &periods[1], &shown, &mut open)?,
-    ];
+    let mut latencies = |period: Option<&Period>, pieces: &[Piece]| match period {
+        None => Ok(Vec::new()),
+        Some(Period {
+            durations: Some(known),
+            ..
+        }) => Ok(shown.iter().map(|&at| known.get(at)?.clone()).collect()),
+        Some(_) => latencies(conn, &found, pieces, &shown, &mut open),
+    };
+    let latency_now = latencies(Some(&now), &periods[0])?;
+    let latency_before = latencies(before.as_ref(), &periods[1])?;
     let endpoint = |place: &usize| {
         let at = shown.iter().position(|one| one == place)?;
         let (method, route) = found.endpoints.get(*place)?.clone();
@@ -260,6 +268,8 @@ struct Period {
     tallies: Vec<Tally>,
     /// Whether the counter says how many there were.
     by_counter: bool,
+    /// How long they took, by endpoint; `None` when that would be too many at once.
+    durations: Option<Vec<Option<Rollup>>>,
 }
 
 impl Period {
@@ -270,12 +280,18 @@ impl Period {
         open: &mut Open,
     ) -> Result<Option<Self>, StoreError> {
         let groups = found.endpoints.len() * 2;
-        let each = |source: &Source, open: &mut Minutes| {
+        let each = |source: &Source, sketches: Sketches, open: &mut Minutes| {
             let selection = source.selection(Some);
-            sum(conn, pieces, &selection, Sketches::Never, groups, open)
+            sum(conn, pieces, &selection, sketches, groups, open)
         };
-        let counted = each(&found.counted, &mut open.counted)?;
-        let measured = each(&found.measured, &mut open.measured)?;
+        let few = found.endpoints.len() <= DURATIONS_HELD;
+        let durations = if few {
+            Sketches::Always
+        } else {
+            Sketches::Never
+        };
+        let counted = each(&found.counted, Sketches::Never, &mut open.counted)?;
+        let measured = each(&found.measured, durations, &mut open.measured)?;
         let by_counter = counted.iter().any(Option::is_some);
         if !by_counter && measured.iter().all(Option::is_none) {
             return Ok(None);
@@ -295,9 +311,17 @@ impl Period {
             let seconds = measured.as_ref().map_or(0.0, |measured| measured.sum);
             add(&mut tally.seconds, seconds);
         }
+        let by_endpoint = |groups: &[Option<Rollup>]| {
+            let mut both = None;
+            for one in groups.iter().flatten() {
+                add_to(&mut both, one);
+            }
+            both
+        };
         Ok(Some(Self {
             tallies,
             by_counter,
+            durations: few.then(|| measured.chunks(2).map(by_endpoint).collect()),
         }))
     }
 

@@ -19,6 +19,7 @@ mod http;
 mod keys;
 mod lookups;
 mod outbox;
+mod repeats;
 mod state;
 mod store;
 mod tasks;

@@ -9,7 +9,7 @@ import { listen, type Uninstall } from "./lib/listen.ts";
 import { named } from "./lib/patch.ts";
 import { safe, warn } from "./lib/safe.ts";
 import { scrubber } from "./lib/scrub.ts";
-import { sessionId } from "./lib/session.ts";
+import { sessionId, uuid } from "./lib/session.ts";
 import { callerFrames, describeError, topFrame } from "./lib/stack.ts";
 import { createTransport } from "./transport.ts";
 import type { BrowserError, BrowserMetric, MonlightClient, ResolvedConfig } from "./types.ts";
@@ -92,6 +92,7 @@ export function createCore(
       url: scrub(location.href),
       user_agent: navigator.userAgent,
       session_id: sessionId(),
+      event_id: uuid(),
       context: {
         // JSON leaves out what is undefined.
         environment: config.environment,

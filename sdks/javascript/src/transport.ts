@@ -1,6 +1,7 @@
 import { byteLength, encode } from "./lib/json.ts";
 import { now } from "./lib/now.ts";
 import { fault, safe, warn } from "./lib/safe.ts";
+import { uuid } from "./lib/session.ts";
 import type { BrowserMetric, ResolvedConfig } from "./types.ts";
 
 const METRICS_PATH = "/api/browser/metrics";
@@ -61,7 +62,7 @@ async function retryAfter(response: Response): Promise<number> {
 /**
  * Makes a transport with a bounded queue. Failed requests are tried up to five times with growing,
  * randomised pauses; a `Retry-After` of the relay is kept to. `dropMetric` makes the metric that
- * tells of what was dropped.
+ * tells of what was dropped. A repetition is the same body, and the relay knows it by the id in it.
  */
 export function createTransport(
   config: ResolvedConfig,
@@ -171,7 +172,7 @@ export function createTransport(
       dropped.clear();
       const metrics = buffer;
       buffer = [];
-      add(METRICS_PATH, encode({ metrics }), metrics.length);
+      add(METRICS_PATH, encode({ event_id: uuid(), metrics }), metrics.length);
     }
     pump(last);
   };

@@ -50,6 +50,8 @@ export interface BrowserError {
   user_agent: string;
   /** UUID of the tab's session. */
   session_id: string;
+  /** UUID of the event, by which the relay knows one that is sent again. */
+  event_id: string;
   /** Values of `addContext`, then of the call, then `user_id`. */
   context: Record<string, unknown>;
   /** The option of the same name. */

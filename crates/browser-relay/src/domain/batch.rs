@@ -1,6 +1,6 @@
 //! Reads a batch of browser metrics, `POST /api/browser/metrics`.
 
-use super::event::{INVALID_JSON, Refusal, open, text};
+use super::event::{EventId, INVALID_JSON, Refusal, open, text};
 use super::json::{Json, Kind};
 
 /// Metrics of one request.
@@ -12,6 +12,7 @@ const LONGEST_NAME: usize = 200;
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Batch {
     pub(crate) metrics: Vec<Metric>,
+    pub(crate) event_id: Option<EventId>,
     /// URL of the page, for the metrics that name no page of their own.
     pub(crate) url: Option<String>,
 }
@@ -64,6 +65,7 @@ impl Batch {
             match key.as_str() {
                 "metrics" => metrics = read_metrics(&mut json)?,
                 "url" => batch.url = text(&mut json)?,
+                "event_id" => batch.event_id = EventId::read(&mut json)?,
                 // The session is known to the tracker; as a label it would be a series per visitor.
                 _ => json.skip().map_err(|_| INVALID_JSON)?,
             }

@@ -1,6 +1,6 @@
 //! Reads a browser error, `POST /api/browser/errors`.
 
-use super::debug_id::DebugIds;
+use super::debug_id::{DebugId, DebugIds};
 use super::json::{Duplicates, Json, Kind, LoneSurrogate};
 
 /// Why a request is refused: the `detail` of the 400. The texts are the contract's.
@@ -12,12 +12,30 @@ pub(crate) const EMPTY: Refusal = Refusal("Empty request body");
 pub(crate) const INVALID_JSON: Refusal = Refusal("Invalid JSON");
 pub(crate) const NO_OBJECT: Refusal = Refusal("Request body must be a JSON object");
 
+/// What a page calls an error or a batch in every attempt to deliver it: a UUID of any version, read as debug ids are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct EventId(DebugId);
+
+impl EventId {
+    #[cfg(test)]
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        DebugId::parse(text).map(Self)
+    }
+
+    /// The next value if it is an id; anything else is passed over.
+    pub(crate) fn read(json: &mut Json<&[u8]>) -> Result<Option<Self>, Refusal> {
+        let id = DebugId::read(json).map_err(|_| INVALID_JSON)?;
+        Ok(id.map(Self))
+    }
+}
+
 /// An error as a page reported it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BrowserError {
     pub(crate) error_type: String,
     pub(crate) message: String,
     pub(crate) stack: String,
+    pub(crate) event_id: Option<EventId>,
     pub(crate) url: Option<String>,
     pub(crate) user_agent: Option<String>,
     pub(crate) session_id: Option<String>,
@@ -85,6 +103,7 @@ impl BrowserError {
                 "type" => error_type = text(&mut json)?,
                 "message" => message = text(&mut json)?,
                 "stack" => stack = text(&mut json)?,
+                "event_id" => event.event_id = EventId::read(&mut json)?,
                 "url" => event.url = text(&mut json)?,
                 "user_agent" => event.user_agent = text(&mut json)?,
                 "session_id" => event.session_id = text(&mut json)?,
@@ -203,7 +222,7 @@ mod tests {
     #[test]
     fn optional_fields_of_the_wrong_type_are_left_out() {
         let body = r#"{"type":"","message":"","stack":"","url":5,"user_agent":["x"],"session_id":{},"release":1,
-            "timestamp":2,"context":[1],"project":"spoofed","debug_ids":["x"]}"#;
+            "timestamp":2,"event_id":"x","context":[1],"project":"spoofed","debug_ids":["x"]}"#;
         assert_eq!(
             BrowserError::from_json(body.as_bytes()),
             Ok(BrowserError::default())
@@ -214,7 +233,7 @@ mod tests {
     fn everything_there_is() {
         let body = r#"{"context": {"user_id": "u-42", "n": 1.0, "big": 123456789012345678901234567890},
             "type": "T", "message": "cut \ud83d", "stack": "s", "url": "u", "user_agent": "a", "session_id": "i",
-            "release": "r", "timestamp": "t", "debug_ids": {"s.js": "85314830023f4cf1a267535f4e37bb17", "t.js": 1}}"#;
+            "event_id": "6F9619FF8B864D01B42D00CF4FC964FF", "release": "r", "timestamp": "t", "debug_ids": {"s.js": "85314830023f4cf1a267535f4e37bb17", "t.js": 1}}"#;
         let ids = r#"{"s.js": "85314830023f4cf1a267535f4e37bb17"}"#;
         let mut ids = Json::new(ids.as_bytes(), Duplicates::Refuse, LoneSurrogate::Replace);
         let some = |text: &str| Some(text.to_owned());
@@ -224,6 +243,7 @@ mod tests {
                 error_type: "T".to_owned(),
                 message: "cut \u{FFFD}".to_owned(),
                 stack: "s".to_owned(),
+                event_id: EventId::parse("6f9619ff-8b86-4d01-b42d-00cf4fc964ff"),
                 url: some("u"),
                 user_agent: some("a"),
                 session_id: some("i"),

@@ -15,7 +15,7 @@ use super::cors;
 use crate::domain::batch::Batch;
 use crate::domain::deobfuscate::{Query as LookUp, Symbolication, Unmapped, deobfuscate, queries};
 use crate::domain::enrich;
-use crate::domain::event::{BrowserError, Refusal};
+use crate::domain::event::{BrowserError, EventId, Refusal};
 use crate::domain::stack::Stack;
 use crate::domain::user_agent::Client;
 use crate::keys::Site;
@@ -150,10 +150,11 @@ async fn error(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<(Response, EventResult), ApiError> {
-    let report = report(state, site, headers, body).await?;
+    let (report, id) = report(state, site, headers, body).await?;
     let room = state.outgoing.room_for(&report);
     let _room = room.ok_or_else(|| busy(state))?;
-    let Accepted { status, body } = match forward(state, site, EventKind::Error, report).await? {
+    let Accepted { status, body } = match forward(state, site, EventKind::Error, report, id).await?
+    {
         Ok(accepted) => accepted,
         Err(answer) => return Ok(answer),
     };
@@ -174,8 +175,12 @@ async fn forward(
     site: &Site,
     kind: EventKind,
     document: String,
+    id: Option<EventId>,
 ) -> Result<Result<Accepted, (Response, EventResult)>, ApiError> {
-    let (key, document) = (state.outbox.key(), Bytes::from(document));
+    let key = state
+        .repeats
+        .key(kind, site.key_id, id, || state.outbox.key());
+    let document = Bytes::from(document);
     let mut retry_after = Some(USUAL_RETRY_AFTER);
     if !state.outbox.holds(kind) {
         match state.upstream(kind).send(document.clone(), key).await {
@@ -205,13 +210,13 @@ async fn forward(
     ))
 }
 
-/// What the tracker is sent. Nothing else is left of the event afterwards.
+/// What the tracker is sent, and the event's id. Nothing else is left of the event afterwards.
 async fn report(
     state: &State,
     site: &Site,
     headers: &HeaderMap,
     body: Bytes,
-) -> Result<String, ApiError> {
+) -> Result<(String, Option<EventId>), ApiError> {
     let turn = state.outgoing.turn(body.len()).await;
     let _turn = turn.ok_or_else(|| busy(state))?;
     let event = BrowserError::from_json(&body).map_err(invalid)?;
@@ -228,7 +233,7 @@ async fn report(
     }
     // It was made for the worst case, and may wait.
     report.shrink_to_fit();
-    Ok(report)
+    Ok((report, event.event_id))
 }
 
 /// The browser, as the event says it, else as the request does.
@@ -280,13 +285,13 @@ async fn metrics(
     body: Bytes,
 ) -> Result<(Response, EventResult), ApiError> {
     let batch = Batch::from_json(&body).map_err(invalid)?;
-    let count = batch.metrics.len();
+    let (count, id) = (batch.metrics.len(), batch.event_id);
     let mut document = enrich::metric_batch(&site.project, &batch);
     document.shrink_to_fit();
     drop((batch, body));
     let room = state.outgoing.room_for(&document);
     let _room = room.ok_or_else(|| busy(state))?;
-    if let Err(answer) = forward(state, site, EventKind::Metrics, document).await? {
+    if let Err(answer) = forward(state, site, EventKind::Metrics, document, id).await? {
         return Ok(answer);
     }
     state.telemetry.metrics_forwarded(count);

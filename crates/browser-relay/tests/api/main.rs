@@ -14,6 +14,7 @@ mod legacy;
 mod limits;
 mod metrics;
 mod outbox;
+mod repeats;
 mod routes;
 mod source_maps;
 mod support;

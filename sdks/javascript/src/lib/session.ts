@@ -3,7 +3,7 @@ const KEY = "monlight_session_id";
 let current = "";
 
 /** A random UUID v4, also where `crypto.randomUUID` is missing (pages without TLS). */
-function uuid(): string {
+export function uuid(): string {
   try {
     return crypto.randomUUID();
   } catch {

@@ -27,7 +27,7 @@ test("the payload of an error has the documented shape and order", async () => {
   assert.deepEqual(headers, { "Content-Type": "application/json", "X-Monlight-Key": "k1" });
   assert.equal(keepalive, true);
   assert.deepEqual(Object.keys(body), [
-    "type", "message", "stack", "url", "user_agent", "session_id", "context", "release", "timestamp",
+    "type", "message", "stack", "url", "user_agent", "session_id", "event_id", "context", "release", "timestamp",
   ]);
   assert.equal(body.type, "TypeError");
   assert.equal(body.message, "boom");
@@ -35,6 +35,7 @@ test("the payload of an error has the documented shape and order", async () => {
   assert.equal(body.url, "https://shop.example/cart/7?x=1&token=[redacted]#top");
   assert.equal(body.user_agent, "UnitTest/1.0");
   assert.match(body.session_id, UUID);
+  assert.match(body.event_id, UUID);
   assert.deepEqual(body.context, { cart: 8, user_id: "u1", step: "pay" });
   assert.equal(body.release, "1.2.3");
   assert.match(body.timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);

@@ -16,7 +16,7 @@ test("metrics go out in tens, after five seconds, and when destroyed", async () 
   for (let i = 0; i < 6; i++) await page.window.fetch("https://api.example/");
   await settle();
   assert.equal(page.relay.length, 1);
-  assert.deepEqual(Object.keys(page.relay[0]!.body), ["metrics"]);
+  assert.deepEqual(Object.keys(page.relay[0]!.body), ["event_id", "metrics"]);
   assert.equal(page.metrics.length, 10);
   await page.tick(4999);
   assert.equal(page.relay.length, 1);
@@ -51,6 +51,37 @@ test("failed requests are tried again with growing pauses, five times in all", a
   assert.equal(await client.flush(), true);
   const dropped = page.metrics.find(({ name }) => name === "browser_events_dropped_total");
   assert.equal(dropped.labels.reason, "undelivered");
+});
+
+test("a repetition has the id of the first attempt, every other event one of its own", async () => {
+  const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+  const ids = () => page.relay.map(({ body }) => body.event_id);
+  // Pages without TLS have no `randomUUID`.
+  for (const randomUUID of [undefined, crypto.randomUUID]) {
+    page = new Page();
+    Object.defineProperty(crypto, "randomUUID", { value: randomUUID, configurable: true });
+    const client = init(page.config());
+    page.answers.push(fail, status(503));
+    client.captureMessage("once");
+    await page.tick(1000);
+    await page.tick(2000);
+    assert.equal(page.relay.length, 3);
+    assert.match(ids()[0], uuid);
+    assert.deepEqual(new Set(ids()), new Set([ids()[0]]));
+    page.relay.length = 0;
+    page.answers.push(fail, fail);
+    // A batch fails, and goes again when the page ends, in the end by beacon; what came meanwhile is another one.
+    for (let i = 0; i < 5; i++) await page.window.fetch("https://api.example/");
+    await settle();
+    await page.window.fetch("https://api.example/");
+    page.setHidden(true);
+    await settle();
+    assert.deepEqual(page.relay.map(({ via, body }) => [via, body.metrics.length]), [["fetch", 10], ["fetch", 10], ["fetch", 2], ["beacon", 10]]);
+    assert.deepEqual([ids()[1], ids()[3]], [ids()[0], ids()[0]]);
+    assert.notEqual(ids()[2], ids()[0]);
+    for (const id of ids()) assert.match(id, uuid);
+    client.destroy();
+  }
 });
 
 test("Retry-After is kept to: as header, as date, in the body", async () => {

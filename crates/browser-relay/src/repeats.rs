@@ -1,0 +1,134 @@
+//! Events that pages send again because no answer reached them.
+//!
+//! A page gives an event an id and repeats it with the event. Which idempotency key an id got is remembered, so that the
+//! repetition goes on with the same key, and the service behind knows whether it has the event already. This is memory only:
+//! a page that repeats an event across a restart of the relay may have it counted twice.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use monlight_shared::idempotency::Key;
+use monlight_shared::metrics::{Counter, Gauge, Registry};
+
+use crate::domain::event::EventId;
+use crate::telemetry::EventKind;
+
+/// Ids that are remembered; the oldest go first. Some 5 MB.
+const MOST_IDS: usize = 50_000;
+
+/// The ids of the latest events.
+pub(crate) struct Repeats {
+    known: Mutex<Known>,
+    shown: Gauge,
+    repeated: Counter,
+}
+
+/// An id counts for its DSN key only, so that no site can touch the events of another.
+type Name = (EventKind, i64, EventId);
+
+#[derive(Default)]
+struct Known {
+    keys: HashMap<Name, Key>,
+    /// Of the names, the oldest first.
+    order: VecDeque<Name>,
+}
+
+impl Repeats {
+    pub(crate) fn new(metrics: &Registry) -> Self {
+        metrics
+            .gauge(
+                "monlight_relay_event_ids_max",
+                "The most ids of events that are remembered.",
+                &[],
+            )
+            .set(MOST_IDS as i64);
+        Self {
+            known: Mutex::default(),
+            shown: metrics.gauge(
+                "monlight_relay_event_ids",
+                "Ids of events that would be noticed if they were sent again.",
+                &[],
+            ),
+            repeated: metrics.counter(
+                "monlight_relay_events_repeated_total",
+                "Events that pages have sent again.",
+                &[],
+            ),
+        }
+    }
+
+    /// The idempotency key of an event that came with this DSN key: that of its first attempt, else a new one.
+    pub(crate) fn key(
+        &self,
+        kind: EventKind,
+        key_id: i64,
+        id: Option<EventId>,
+        new_key: impl FnOnce() -> Key,
+    ) -> Key {
+        let Some(id) = id else { return new_key() };
+        let name = (kind, key_id, id);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = known.keys.get(&name) {
+            self.repeated.inc();
+            return *key;
+        }
+        if known.order.len() == MOST_IDS
+            && let Some(oldest) = known.order.pop_front()
+        {
+            known.keys.remove(&oldest);
+        }
+        let key = new_key();
+        known.keys.insert(name, key);
+        known.order.push_back(name);
+        self.shown.set(known.order.len() as i64);
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> Option<EventId> {
+        EventId::parse(&format!("{number:032x}"))
+    }
+
+    fn key(number: usize) -> Key {
+        Key::new(number as i64, 0, 0)
+    }
+
+    #[test]
+    fn a_repetition_has_the_key_of_the_first_attempt() {
+        let repeats = Repeats::new(&Registry::default());
+        assert_eq!(repeats.key(EventKind::Error, 1, id(1), || key(1)), key(1));
+        assert_eq!(repeats.key(EventKind::Error, 1, id(1), || key(2)), key(1));
+        assert_eq!(repeats.key(EventKind::Error, 1, id(2), || key(3)), key(3));
+        assert_eq!(
+            repeats.key(EventKind::Error, 2, id(1), || key(4)),
+            key(4),
+            "of another site"
+        );
+        assert_eq!(repeats.key(EventKind::Error, 1, None, || key(5)), key(5));
+        assert_eq!(repeats.key(EventKind::Error, 1, None, || key(6)), key(6));
+        assert_eq!(repeats.key(EventKind::Metrics, 1, id(1), || key(7)), key(7));
+        assert_eq!((repeats.shown.get(), repeats.repeated.get()), (4, 1));
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let repeats = Repeats::new(&Registry::default());
+        for number in 0..=MOST_IDS {
+            repeats.key(EventKind::Error, 1, id(number), || key(number));
+        }
+        assert_eq!(repeats.shown.get(), MOST_IDS as i64);
+        let known = repeats.known.lock().expect("no panic");
+        assert_eq!(known.keys.len(), MOST_IDS);
+        assert!(
+            !known
+                .keys
+                .contains_key(&(EventKind::Error, 1, id(0).expect("an id")))
+        );
+        drop(known);
+        assert_eq!(repeats.key(EventKind::Error, 1, id(1), || key(0)), key(1));
+    }
+}

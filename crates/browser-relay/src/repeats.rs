@@ -5,6 +5,7 @@
 //! a page that repeats an event across a restart of the relay may have it counted twice.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use monlight_shared::idempotency::Key;
@@ -13,7 +14,7 @@ use monlight_shared::metrics::{Counter, Gauge, Registry};
 use crate::domain::event::EventId;
 use crate::telemetry::EventKind;
 
-/// Ids that are remembered; the oldest go first. Some 5 MB.
+/// Ids that are remembered; the oldest go first. 2 MB, all of it from the start, so that memory does not grow with events.
 const MOST_IDS: usize = 50_000;
 
 /// The ids of the latest events.
@@ -26,11 +27,12 @@ pub(crate) struct Repeats {
 /// An id counts for its DSN key only, so that no site can touch the events of another.
 type Name = (EventKind, i64, EventId);
 
-#[derive(Default)]
 struct Known {
-    keys: HashMap<Name, Key>,
-    /// Of the names, the oldest first.
-    order: VecDeque<Name>,
+    /// By the hashes of their names, which nobody outside can aim at: their secret is new with each start.
+    keys: HashMap<u64, Key>,
+    /// Of the hashes, the oldest first.
+    order: VecDeque<u64>,
+    hasher: RandomState,
 }
 
 impl Repeats {
@@ -43,7 +45,11 @@ impl Repeats {
             )
             .set(MOST_IDS as i64);
         Self {
-            known: Mutex::default(),
+            known: Mutex::new(Known {
+                keys: HashMap::with_capacity(MOST_IDS),
+                order: VecDeque::with_capacity(MOST_IDS),
+                hasher: RandomState::new(),
+            }),
             shown: metrics.gauge(
                 "monlight_relay_event_ids",
                 "Ids of events that would be noticed if they were sent again.",
@@ -66,8 +72,9 @@ impl Repeats {
         new_key: impl FnOnce() -> Key,
     ) -> Key {
         let Some(id) = id else { return new_key() };
-        let name = (kind, key_id, id);
+        let name: Name = (kind, key_id, id);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = known.hasher.hash_one(name);
         if let Some(key) = known.keys.get(&name) {
             self.repeated.inc();
             return *key;
@@ -123,12 +130,11 @@ mod tests {
         assert_eq!(repeats.shown.get(), MOST_IDS as i64);
         let known = repeats.known.lock().expect("no panic");
         assert_eq!(known.keys.len(), MOST_IDS);
-        assert!(
-            !known
-                .keys
-                .contains_key(&(EventKind::Error, 1, id(0).expect("an id")))
-        );
+        let room = (known.keys.capacity(), known.order.capacity());
+        assert!(room.0 < 2 * MOST_IDS && room.1 < 2 * MOST_IDS, "{room:?}");
         drop(known);
-        assert_eq!(repeats.key(EventKind::Error, 1, id(1), || key(0)), key(1));
+        let again = repeats.key(EventKind::Error, 1, id(0), || key(MOST_IDS + 1));
+        assert_eq!(again, key(MOST_IDS + 1), "forgotten");
+        assert_eq!(repeats.key(EventKind::Error, 1, id(2), || key(0)), key(2));
     }
 }

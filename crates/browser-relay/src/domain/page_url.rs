@@ -185,7 +185,7 @@ fn push_redacted(out: &mut String, name: &str) {
 /// The name of a parameter whose value is a secret or holds one.
 fn secret_parameter(parameter: &str, signs_in: bool, nested: usize) -> Option<&str> {
     let (name, value) = parameter.split_once('=')?;
-    let decoded_name = percent::decoded(name, |_| true);
+    let decoded_name = percent::decoded_lossily(name);
     let secrecy = secrets::secrecy(decoded_name.as_deref().unwrap_or(name), signs_in);
     let is_secret = match secrecy {
         _ if value.is_empty() => false,
@@ -202,8 +202,12 @@ fn holds_secret(value: &str, nested: usize) -> bool {
     if nested == 0 || !value.contains(['%', '/', '.', '=', '@']) {
         return false;
     }
-    let decoded = percent::decoded(value, |_| true);
+    let decoded = percent::decoded_lossily(value);
     let value = decoded.as_deref().unwrap_or(value);
+    // Encoded as a whole several times, as it is handed from one sign-in to the next.
+    if decoded.is_some() && !value.contains('=') && holds_secret(value, nested - 1) {
+        return true;
+    }
     let begin = value.split(['?', '#', '/']).next().unwrap_or_default();
     if !begin.contains('=') {
         return scrubbed_to(value, nested - 1) != value;
@@ -336,6 +340,19 @@ mod tests {
             (
                 "/login?back=%2Fa%3Fb%3D%252Fc%253Fcode%253Dabc",
                 "/login?back=[redacted]",
+            ),
+            (
+                "/saml?back=%252Fa%253Ftoken%253Dabc&next=%252Fa%253Fb%253Dabc",
+                "/saml?back=[redacted]&next=%252Fa%253Fb%253Dabc",
+            ),
+            (
+                "/saml?back=%25252Fa%25253Ftoken%25253Dabc",
+                "/saml?back=[redacted]",
+            ),
+            // Of a page in ISO 8859-1.
+            (
+                "/?next=%2Fsuche%3Fq%3Dm%FCller%26token%3Dabc&x=m%FCller",
+                "/?next=[redacted]&x=m%FCller",
             ),
             ("/?u=https%3A%2F%2Fbob:pw@b.example", "/?u=[redacted]"),
             (

@@ -3,6 +3,16 @@
 /// A text with those of its percent-encoded bytes read that are `wanted`; `None` when there are none, or when what comes
 /// out is no UTF-8.
 pub(crate) fn decoded(text: &str, wanted: impl Fn(u8) -> bool) -> Option<String> {
+    String::from_utf8(bytes(text, wanted)?).ok()
+}
+
+/// A text with all of its percent-encoded bytes read, U+FFFD in the place of those that are no UTF-8, as pages in other
+/// encodings write them; `None` when there are none.
+pub(crate) fn decoded_lossily(text: &str) -> Option<String> {
+    Some(String::from_utf8_lossy(&bytes(text, |_| true)?).into_owned())
+}
+
+fn bytes(text: &str, wanted: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     let mut any = false;
@@ -22,7 +32,7 @@ pub(crate) fn decoded(text: &str, wanted: impl Fn(u8) -> bool) -> Option<String>
             out.push(first);
         }
     }
-    String::from_utf8(out).ok().filter(|_| any)
+    any.then_some(out)
 }
 
 fn byte(high: u8, low: u8) -> Option<u8> {
@@ -52,5 +62,15 @@ mod tests {
         check("%4g%+1", None);
         check("%\u{e9}%41", Some("%\u{e9}A"));
         check("%ff", None);
+    }
+
+    #[test]
+    fn what_is_no_utf_8_does_not_hide_the_rest() {
+        assert_eq!(
+            decoded_lossily("m%FCller%3D1").as_deref(),
+            Some("m\u{fffd}ller=1")
+        );
+        assert_eq!(decoded_lossily("%C3%A9").as_deref(), Some("\u{e9}"));
+        assert_eq!(decoded_lossily("%zz"), None);
     }
 }

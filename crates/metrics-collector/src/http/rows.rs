@@ -127,13 +127,19 @@ impl Rows {
         }
         let (from, to) = (self.at, self.at.saturating_add(stretch).min(to));
         let prepared = Arc::clone(&self.prepared);
-        let rows = self
-            .state
-            .store
-            .read(move |conn| snapshot(conn, |conn| query::read(conn, &prepared, from, to)))
-            .await?;
+        let read = move |conn: &_| {
+            let rows = query::read(conn, &prepared, from, to)?;
+            let next = if rows.is_empty() {
+                query::skip(conn, &prepared, to)?
+            } else {
+                to
+            };
+            Ok((rows, next))
+        };
+        let store = &self.state.store;
+        let (rows, next) = store.read(move |conn| snapshot(conn, read)).await?;
         self.read = rows.into_iter();
-        self.at = to;
+        self.at = next;
         Ok(())
     }
 
@@ -195,7 +201,7 @@ impl Rows {
             }
             let seconds = prepared.seconds_of(row.bucket);
             if aggregates.is_empty() || group_by.is_none() {
-                write_usual(out, row, group);
+                write_usual(out, row, group, aggregates);
                 for one in aggregates.iter().filter(|one| is_unusual(**one)) {
                     write_figure(out, *one, one.of_total(&row.total, group.kind, seconds));
                 }
@@ -325,18 +331,22 @@ fn is_unusual(figure: Aggregate) -> bool {
     !USUAL.contains(&figure)
 }
 
-fn write_usual(out: &mut text::Object<'_>, row: &AnswerRow, group: &Merged) {
+/// The contract's figures. Percentiles of what is no histogram are there only for those who ask for them.
+fn write_usual(out: &mut text::Object<'_>, row: &AnswerRow, group: &Merged, asked: &[Aggregate]) {
     let rollup = row.total.counted();
     out.count("count", rollup.count)
         .number("sum", rollup.sum)
         .number("min", rollup.min)
         .number("max", rollup.max)
         .number("avg", rollup.mean());
-    let percentile =
-        |percent| (group.kind == MetricType::Histogram).then(|| row.total.percentile(percent));
-    out.optional("p50", percentile(50))
-        .optional("p95", percentile(95))
-        .optional("p99", percentile(99));
+    for one in [Aggregate::P50, Aggregate::P95, Aggregate::P99] {
+        let has = group.kind == MetricType::Histogram || asked.contains(&one);
+        let value = one.percent().filter(|_| has);
+        out.optional(
+            one.as_str(),
+            value.map(|percent| row.total.percentile(percent)),
+        );
+    }
     out.number("last", rollup.last.value);
 }
 

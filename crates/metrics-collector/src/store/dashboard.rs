@@ -287,7 +287,7 @@ fn over_time(
     let tier = scope.resolution;
     let whole = browser.whole_names.iter().map(|&(name, _)| name);
     let names = whole.chain(browser.other_names.iter().copied());
-    let Some(earliest) = earliest(conn, tier, names)? else {
+    let Some(earliest) = earliest(conn, tier, names, i64::MIN)? else {
         return Ok(Vec::new());
     };
     let selections = [

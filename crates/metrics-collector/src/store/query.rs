@@ -172,7 +172,8 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
     } = found;
     let buckets = question.buckets;
     let (from, to) = buckets.range(question.now_ms);
-    let earliest = earliest(conn, buckets.tier, names.iter().map(|name| name.id))?;
+    let ids = names.iter().map(|name| name.id);
+    let earliest = earliest(conn, buckets.tier, ids, i64::MIN)?;
     let from = from.max(earliest.map_or(to, |at| buckets.bucket_of(at)));
     let held = match sketches {
         Sketches::Never => ROWS_HELD,
@@ -342,36 +343,46 @@ fn sketches(question: &Question, found: &Found) -> Sketches {
     }
 }
 
-/// The first bucket in which any of the names can have data.
+/// The first bucket, at a time or later, in which any of the names can have data.
 pub(super) fn earliest(
     conn: &Connection,
     resolution: Resolution,
     names: impl Iterator<Item = i64>,
+    from: i64,
 ) -> Result<Option<i64>, StoreError> {
     let (rolled, dirty) = match resolution {
         Resolution::Minute => (
-            "SELECT min(bucket) FROM total_minute WHERE name_id = ?1",
-            "SELECT min(minute) FROM dirty_minute",
+            "SELECT min(bucket) FROM total_minute WHERE name_id = ?1 AND bucket >= ?2",
+            "SELECT min(minute) FROM dirty_minute WHERE minute >= ?1",
         ),
         Resolution::Hour => (
-            "SELECT min(bucket) FROM total_hour WHERE name_id = ?1",
-            "SELECT min(hour) FROM dirty_hour",
+            "SELECT min(bucket) FROM total_hour WHERE name_id = ?1 AND bucket >= ?2",
+            "SELECT min(hour) FROM dirty_hour WHERE hour >= ?1",
         ),
         Resolution::Day => (
-            "SELECT min(bucket) FROM total_day WHERE name_id = ?1",
-            "SELECT min(day) FROM dirty_day",
+            "SELECT min(bucket) FROM total_day WHERE name_id = ?1 AND bucket >= ?2",
+            "SELECT min(day) FROM dirty_day WHERE day >= ?1",
         ),
     };
     let mut earliest: Option<i64> = conn
         .prepare_cached(dirty)?
-        .query_row([], |row| row.get(0))?;
+        .query_row([from], |row| row.get(0))?;
     for name in names {
         let first: Option<i64> = conn
             .prepare_cached(rolled)?
-            .query_row([name], |row| row.get(0))?;
+            .query_row([name, from], |row| row.get(0))?;
         earliest = [earliest, first].into_iter().flatten().min();
     }
     Ok(earliest)
+}
+
+/// Where to go on reading at a time behind which there was nothing: where its names have data again. Points may be as old
+/// as the year 1, and all the time between them and today is not gone through in stretches.
+pub(crate) fn skip(conn: &Connection, question: &Prepared, from: i64) -> Result<i64, StoreError> {
+    let Buckets { tier, .. } = question.buckets;
+    let next = earliest(conn, tier, question.selection.names(), from)?;
+    let bucket = next.map_or(question.to, |at| question.buckets.bucket_of(at));
+    Ok(bucket.clamp(from, question.to))
 }
 
 /// The rows of `from` to before `to`, by bucket and then group.
@@ -411,4 +422,44 @@ pub(crate) fn read(
         })
     });
     Ok(rows.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MINUTE_MS;
+    use crate::store::rebuild::tests::{MINUTE, database, post};
+
+    #[test]
+    fn the_time_between_a_point_of_the_year_1_and_today_is_skipped() {
+        const YEAR_1: i64 = -62_135_596_800_000;
+        let conn = database();
+        for at in [YEAR_1, MINUTE, MINUTE + 9 * MINUTE_MS] {
+            post(&conn, at);
+        }
+        let question = Question {
+            name: "n".to_owned(),
+            project: None,
+            labels: LabelSets::Any,
+            group_by: None,
+            aggregates: Vec::new(),
+            limit: None,
+            buckets: Buckets {
+                tier: Resolution::Minute,
+                step_ms: 5 * MINUTE_MS,
+                from_ms: i64::MIN / 2,
+                until_ms: MINUTE + 20 * MINUTE_MS,
+            },
+            now_ms: MINUTE + 20 * MINUTE_MS,
+        };
+        let prepared = prepare(&conn, &question).expect("prepares");
+        assert_eq!(prepared.from, YEAR_1);
+        let next = |from| skip(&conn, &prepared, from).expect("asks");
+        assert_eq!(next(YEAR_1), YEAR_1);
+        assert_eq!(next(YEAR_1 + 5 * MINUTE_MS), MINUTE);
+        assert_eq!(next(MINUTE), MINUTE);
+        assert_eq!(next(MINUTE + 5 * MINUTE_MS), MINUTE + 5 * MINUTE_MS);
+        assert_eq!(next(MINUTE + 10 * MINUTE_MS), prepared.to);
+        assert_eq!(next(prepared.to), prepared.to);
+    }
 }

@@ -34,6 +34,16 @@ pub(crate) enum Selection {
 }
 
 impl Selection {
+    /// The names that its series belong to.
+    pub(super) fn names(&self) -> impl Iterator<Item = i64> {
+        let (totals, names) = match self {
+            Self::Totals(names) => (names.as_slice(), [].as_slice()),
+            Self::Series { names, .. } => ([].as_slice(), names.as_slice()),
+        };
+        let of_totals = totals.iter().map(|&(name, _)| name);
+        of_totals.chain(names.iter().copied())
+    }
+
     /// The groups of all selected series.
     fn series(&self, conn: &Connection) -> rusqlite::Result<IdMap<Group>> {
         match self {

@@ -324,6 +324,62 @@ async fn steps_and_stretches_of_time() {
 }
 
 #[tokio::test]
+async fn percentiles_that_are_asked_for_are_there_for_every_type() {
+    let collector = shop().await;
+    for rolled in [false, true] {
+        let found = rows(&collector, "name=r&labels=endpoint:/cart&agg=p50,p99").await;
+        assert_eq!(found.len(), 1);
+        let percentiles = ["p50", "p95", "p99"].map(|key| &found[0][key]);
+        assert_eq!(percentiles, [&json!(7.0), &Value::Null, &json!(7.0)]);
+        if !rolled {
+            collector.roll_up().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_point_of_the_year_1_is_answered_beside_those_of_today() {
+    let collector = shop().await;
+    let old =
+        json!([{"name": "r", "type": "counter", "value": 1, "timestamp": "0001-01-01T00:00:00Z"}]);
+    collector.accept(old).await;
+    let earliest = "1700-01-01T00:00:30Z";
+    let later = json!([{"name": "r", "type": "counter", "value": 1, "timestamp": earliest}]);
+    collector.accept(later).await;
+    for rolled in [false, true] {
+        for (query, buckets) in [
+            (
+                "period=99999999d&step=1m",
+                vec![
+                    "0001-01-01T00:00:00Z".to_owned(),
+                    "1700-01-01T00:00:00Z".to_owned(),
+                    bucket(START_MS),
+                    bucket(START_MS + MINUTE),
+                ],
+            ),
+            (
+                "start=1677-10-01&resolution=minute",
+                vec![
+                    "1700-01-01T00:00:00Z".to_owned(),
+                    bucket(START_MS),
+                    bucket(START_MS + MINUTE),
+                ],
+            ),
+        ] {
+            let found = rows(&collector, &format!("name=r&group_by=&{query}")).await;
+            let found: Vec<&str> = found
+                .iter()
+                .filter_map(|row| row["bucket"].as_str())
+                .collect();
+            assert_eq!(found, buckets, "{query} {rolled}");
+        }
+        if !rolled {
+            collector.roll_up().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn hostile_questions_are_answered() {
     let collector = shop().await;
     for text in [

@@ -48,6 +48,8 @@ pub struct RateLimiter<K> {
 struct Log {
     stamps: VecDeque<Stamp>,
     total: u32,
+    /// When it last asked, in nanoseconds: who is refused is not quiet.
+    asked: u64,
 }
 
 /// Requests that leave the window together.
@@ -144,16 +146,12 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
         if self.clients.len() < self.max_clients {
             return;
         }
-        let mut ages: Vec<Duration> = self
-            .clients
-            .values()
-            .map(|log| log.last().unwrap_or_default())
-            .collect();
+        let mut ages: Vec<Duration> = self.clients.values().map(Log::asked).collect();
         let index = (surplus - 1).min(ages.len().saturating_sub(1));
         let (_, &mut newest_to_go, _) = ages.select_nth_unstable(index);
         let mut left = surplus;
         self.clients.retain(|_, log| {
-            let goes = left > 0 && log.last().unwrap_or_default() <= newest_to_go;
+            let goes = left > 0 && log.asked() <= newest_to_go;
             left -= usize::from(goes);
             !goes
         });
@@ -162,6 +160,7 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
 
 impl Log {
     fn check(&mut self, limit: u32, exact: bool, now: Duration) -> Result<(), RetryAfter> {
+        self.asked = now.as_nanos() as u64;
         while let Some(oldest) = self
             .stamps
             .front()
@@ -192,6 +191,10 @@ impl Log {
 
     fn last(&self) -> Option<Duration> {
         self.stamps.back().map(Stamp::last)
+    }
+
+    fn asked(&self) -> Duration {
+        Duration::from_nanos(self.asked)
     }
 }
 
@@ -315,6 +318,18 @@ mod tests {
             assert!(limiter.check(&"a", at(ms)).is_err());
         }
         assert!(limiter.check(&"a", at(60_000)).is_ok());
+    }
+
+    #[test]
+    fn who_goes_on_asking_is_not_forgotten_for_having_been_refused() {
+        let mut limiter = RateLimiter::with_capacity(2, 16);
+        assert!(limiter.check(&0, at(0)).is_ok());
+        assert!(limiter.check(&0, at(0)).is_ok());
+        for other in 1..200 {
+            assert!(limiter.check(&other, at(other)).is_ok());
+            assert!(limiter.check(&0, at(other)).is_err(), "after {other}");
+        }
+        assert!(limiter.clients() <= 16);
     }
 
     #[test]

@@ -16,6 +16,10 @@ use crate::upstream::{Failure, Rejected, Verdict, batch_body};
 const BATCH_BYTES: usize = 512 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Batches that go behind events which the service failed at before these have another turn, though more keep coming; twice
+/// as many each time that it fails at them again.
+const FIRST_BATCHES_BEHIND: u32 = 16;
+const MOST_BATCHES_BEHIND: u32 = 512;
 /// From one look for dead events that are too old to the next.
 const EXPIRE_EVERY: Duration = Duration::from_mins(10);
 /// What a service may ask for.
@@ -78,7 +82,7 @@ enum Step {
         last: i64,
         some_went: bool,
     },
-    /// There are no more behind those that it failed at.
+    /// There are no more behind those that it failed at, or these have waited for enough others.
     Around,
     /// Something is left that has to be tried again, after this time at the earliest.
     Failed(Duration),
@@ -90,6 +94,9 @@ struct Pace {
     most: usize,
     /// The id of the last event that the service failed at: those behind it must not wait for it. 0: the beginning.
     after: i64,
+    /// Batches that went behind it, and how many may.
+    behind: u32,
+    most_behind: u32,
     pause: Duration,
 }
 
@@ -98,6 +105,8 @@ impl Default for Pace {
         Self {
             most: MOST_IN_BATCH,
             after: 0,
+            behind: 0,
+            most_behind: FIRST_BATCHES_BEHIND,
             pause: FIRST_PAUSE,
         }
     }
@@ -109,6 +118,11 @@ impl Pace {
         match step {
             Step::Went => {
                 (self.most, self.pause) = (MOST_IN_BATCH, FIRST_PAUSE);
+                if self.after > 0 {
+                    self.behind += 1;
+                } else {
+                    self.most_behind = FIRST_BATCHES_BEHIND;
+                }
                 None
             }
             Step::TooMany(count) => {
@@ -116,6 +130,7 @@ impl Pace {
                 None
             }
             Step::Passed { last, some_went } => {
+                self.behind += u32::from(self.after > 0);
                 self.after = last;
                 if some_went {
                     self.pause = FIRST_PAUSE;
@@ -123,11 +138,17 @@ impl Pace {
                 Some(self.grow())
             }
             Step::Around => {
-                self.after = 0;
+                (self.after, self.behind) = (0, 0);
+                self.most_behind = (self.most_behind * 2).min(MOST_BATCHES_BEHIND);
                 None
             }
             Step::Failed(retry_after) => Some(self.grow().max(retry_after)),
         }
+    }
+
+    /// Whether those that the service failed at have waited for enough others.
+    fn turns_around(&self) -> bool {
+        self.behind >= self.most_behind
     }
 
     /// The next pause; the one after it is twice as long.
@@ -139,6 +160,9 @@ impl Pace {
 }
 
 async fn batch(state: &State, kind: EventKind, pace: &Pace) -> Result<Step> {
+    if pace.turns_around() {
+        return Ok(Step::Around);
+    }
     let (after, most) = (pace.after, pace.most);
     let next = move |conn: &_| table::next(conn, kind, after, most, BATCH_BYTES);
     let waiting = state.store.read(next).await?;
@@ -249,6 +273,32 @@ fn reason(answer: &ItemAnswer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_passed_has_another_turn_though_others_keep_coming() {
+        let mut pace = Pace::default();
+        let mut batches = Vec::new();
+        for round in 0..8 {
+            assert_eq!(pace.after, 0, "in round {round}");
+            pace.after(Step::Passed {
+                last: 7,
+                some_went: true,
+            });
+            let mut count = 0;
+            while !pace.turns_around() {
+                pace.after(Step::Went);
+                count += 1;
+            }
+            pace.after(Step::Around);
+            batches.push(count);
+        }
+        assert_eq!(batches, [16, 32, 64, 128, 256, 512, 512, 512]);
+        pace.after(Step::Went);
+        assert_eq!(
+            pace.most_behind, FIRST_BATCHES_BEHIND,
+            "they are taken at last"
+        );
+    }
 
     #[test]
     fn pauses_grow_as_long_as_nothing_goes() {

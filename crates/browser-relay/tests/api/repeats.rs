@@ -44,7 +44,7 @@ async fn a_repetition_is_passed_on_with_the_key_of_the_first_attempt() {
     let metrics = world.relay.get("/metrics").await.text();
     for line in [
         "monlight_relay_event_ids 4",
-        "monlight_relay_event_ids_max 50000",
+        "monlight_relay_event_ids_max 25000",
         "monlight_relay_events_repeated_total 4",
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");

@@ -1,5 +1,7 @@
 //! `/api/alert-rules`: rules that watch metrics.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -333,7 +335,7 @@ struct PreviewJson {
     hours: usize,
     /// From when it looked.
     from: String,
-    /// Why that is later than asked.
+    /// Why that is later than asked, or why it did not look.
     note: Option<String>,
     /// Seconds between two looks.
     step_seconds: i64,
@@ -420,18 +422,28 @@ fn shown_preview(
         labels: labels(&line.group),
         values: line.values,
     };
-    let from = iso_seconds(preview.from_ms);
-    let note = || {
+    let has_looked = preview.first_ms <= until_ms;
+    let from = iso_seconds(if has_looked {
+        preview.from_ms
+    } else {
+        until_ms
+    });
+    let note = if preview.from_ms > since_ms {
         let window = spoken(rule.window * if rule.compares() { 2 } else { 1 });
-        format!(
+        Some(format!(
             "It looked from {from} on: before, the {window} that it looks back are not all kept by the minute (RETENTION_MINUTE)"
-        )
+        ))
+    } else {
+        let step = spoken(Duration::from_millis(preview.step_ms.unsigned_abs()));
+        (!has_looked).then(|| {
+            format!("It did not look: with this window it looks every {step}, ask for more hours")
+        })
     };
     PreviewJson {
         since: iso_seconds(since_ms),
         until: iso_seconds(until_ms),
         hours,
-        note: (preview.from_ms > since_ms).then(note),
+        note,
         from,
         step_seconds: preview.step_ms / 1000,
         groups: preview.groups,

@@ -404,3 +404,30 @@ async fn a_preview_says_from_when_it_looked_where_minutes_are_gone() {
     );
     assert!(long["note"].is_string(), "{long}");
 }
+
+#[tokio::test]
+async fn a_preview_that_has_not_looked_says_so() {
+    let collector = Collector::new(&[]);
+    collector
+        .accept(json!([counter("r", 6.0, collector.now_ms())]))
+        .await;
+    // No number of minutes divides a window of 127, so it is looked at once in 127.
+    let rule = json!({"name": "r", "query": "name=r&agg=sum", "value": 6, "window_seconds": 7620});
+    for (hours, looks, note) in [
+        (
+            2,
+            0,
+            json!("It did not look: with this window it looks every 127 min, ask for more hours"),
+        ),
+        (3, 1, Value::Null),
+    ] {
+        let path = format!("{RULES}/preview?hours={hours}");
+        let preview = collector.send(Method::POST, &path, &rule).await;
+        let preview = preview.expect(200).json();
+        let values = preview["values"][0]["values"].as_array();
+        assert_eq!(values.map(Vec::len), Some(looks), "{preview}");
+        assert_eq!(preview["note"], note);
+        let from = if looks == 0 { "until" } else { "since" };
+        assert_eq!(preview["from"], preview[from]);
+    }
+}

@@ -107,6 +107,14 @@ pub(crate) async fn browser_relay(options: &Options, report: &mut Report) -> any
     };
     load.run(&stack.relay, options.time, report).await?;
 
+    // Relay and tracker work side by side, so a few requests more keep both processors busy.
+    let name = "these errors, 96 connections";
+    if report.wants(name) {
+        let mut phase = Phase::storing(SERVICE, name, "event", 96, options.time);
+        phase.goals = &[Goal::PerSecond(6_000.0), Goal::P99(40.0), MEMORY];
+        report.add(stack.relay.measure(&phase, &errors, 1.0).await?);
+    }
+
     let name = "batches of 10 metrics, 64 connections";
     if report.wants(name) {
         let batches = stack.posts("/api/browser/metrics", &payload::browser_batches(500));

@@ -38,7 +38,7 @@ static DSN_KEYS: Var = Var::optional(
 static CORS_ORIGINS: Var = Var::optional(
     "CORS_ORIGINS",
     "origins such as https://shop.example, separated by commas; one * in each stands for a part of the host or the port, * alone for any origin",
-    "Pages that may read the relay's answers. A page of another origin cannot send anything that needs a preflight, which the SDK does.",
+    "Pages that may read the relay's answers. A page of another origin cannot send anything that needs a preflight, which is all that the SDK sends while the page is shown.",
 );
 static RETENTION_DAYS: Var = Var::with_default(
     "RETENTION_DAYS",

@@ -73,6 +73,8 @@ export function createTransport(
   const queue: Job[] = [];
   const dropped = new Map<DropReason, number>();
   const waiting = new Set<() => void>();
+  /** What is on its way and might still wait for a preflight. */
+  const asking = new Set<Job>();
   let buffer: BrowserMetric[] = [];
   let active = 0;
   let keptBytes = 0;
@@ -88,13 +90,13 @@ export function createTransport(
     warn(`${items} not sent: ${reason}`, detail);
   };
 
-  /** Beacons have no headers, so the key goes into the URL. */
+  // Of a page that ends, a request that needs a preflight may be lost between the two. One with a plain text body and no
+  // headers needs none, so the key goes into the URL.
+  const simpleUrl = (job: Job): string => `${config.endpoint + job._path}?key=${encodeURIComponent(config.dsn)}`;
+
   const beacon = (job: Job): boolean => {
     try {
-      return navigator.sendBeacon(
-        `${config.endpoint}${job._path}?key=${encodeURIComponent(config.dsn)}`,
-        new Blob([job._body], { type: "application/json" }),
-      );
+      return navigator.sendBeacon(simpleUrl(job), job._body);
     } catch {
       return false;
     }
@@ -117,12 +119,13 @@ export function createTransport(
     active++;
     keptBytes += share;
     job._tries++;
+    if (!last) asking.add(job);
     let retry = true;
     let wait = 0;
     try {
-      const response = await fetch(config.endpoint + job._path, {
+      const response = await fetch(last ? simpleUrl(job) : config.endpoint + job._path, {
         method: "POST",
-        headers: { "Content-Type": "application/json", "X-Monlight-Key": config.dsn },
+        headers: last ? {} : { "Content-Type": "application/json", "X-Monlight-Key": config.dsn },
         body: job._body,
         keepalive,
       });
@@ -135,6 +138,7 @@ export function createTransport(
       // The page may have used up the keepalive budget itself.
       retry = !(last && beacon(job));
     }
+    asking.delete(job);
     active--;
     keptBytes -= share;
     if (retry) {
@@ -175,6 +179,8 @@ export function createTransport(
       add(METRICS_PATH, encode({ event_id: uuid(), metrics }), metrics.length);
     }
     pump(last);
+    // The relay knows by the ids what comes twice.
+    if (last) asking.forEach((job) => beacon(job) && asking.delete(job));
   };
 
   return {

@@ -9,7 +9,7 @@ export const KEY = "e2e-key";
 /** A POST that the relay has taken. */
 export interface Arrival {
   path: string;
-  /** Where the key was: in the header, or in the URL as beacons have it. */
+  /** Where the key was: in the header, or in the URL as in requests that need no preflight. */
   keyIn: "header" | "query";
   contentType: string;
   body: any;
@@ -36,6 +36,8 @@ async function readBody(request: IncomingMessage): Promise<string | undefined> {
 export class Relay {
   arrivals: Arrival[] = [];
   preflights = 0;
+  /** Whether preflights get their answer; otherwise they wait until the relay stops. */
+  permits = true;
   refused: string[] = [];
   /** Answers to give before the usual 202, as status and headers. */
   answers: [status: number, headers: Record<string, string>][] = [];
@@ -62,6 +64,7 @@ export class Relay {
     }
     if (request.method === "OPTIONS") {
       this.preflights++;
+      if (!this.permits) return void this.#events.emit("change");
       response.setHeader("access-control-allow-methods", "POST, OPTIONS");
       response.setHeader("access-control-allow-headers", "X-Monlight-Key, Content-Type");
       response.setHeader("access-control-max-age", "86400");

@@ -114,11 +114,9 @@ export class Page {
       location: { href: "https://shop.example/cart/7?x=1&token=abc#top", pathname: "/cart/7" },
       navigator: {
         userAgent: "UnitTest/1.0",
-        sendBeacon(url: string, blob: Blob) {
+        sendBeacon(url: string, body: string) {
           if (!page.beaconAccepts) return false;
-          const delivery: Delivery = { via: "beacon", url, body: undefined, headers: { type: blob.type }, keepalive: true };
-          page.relay.push(delivery);
-          void blob.text().then((text) => (delivery.body = JSON.parse(text)));
+          page.relay.push({ via: "beacon", url, body: JSON.parse(body), headers: {}, keepalive: true });
           return true;
         },
       },

@@ -257,6 +257,7 @@ test("a browser without PerformanceObserver has everything else", async () => {
   delete (globalThis as any).PerformanceObserver;
   const client = start();
   client.captureMessage("still here");
+  await client.flush();
   await hide();
   assert.equal(page.errors.length, 1);
 });

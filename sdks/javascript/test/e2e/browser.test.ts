@@ -203,13 +203,14 @@ test("vitals arrive once each when the page is closed", async () => {
 // A browser that is asked to close a page may drop a request whose preflight has no answer yet.
 test("what a page sends at its end does not wait for a preflight", async () => {
   relay.permits = false;
-  const page = await open("/unasked", html(BUSY));
+  const lastWords = `<script>addEventListener("pagehide", () => Monlight.captureMessage("last words"))</script>`;
+  const page = await open("/unasked", html(BUSY + lastWords));
   await use(page);
   await page.evaluate(() => (window as any).Monlight.captureMessage("still asking"));
   await relay.until("the question", () => relay.preflights > 0);
   await page.close({ runBeforeUnload: true });
   await relay.until("a vital of the end", () => relay.values("web_vitals_cls").length === 1);
-  await relay.until("the error", () => !!byMessage("still asking"));
+  await relay.until("the errors", () => !!byMessage("still asking") && !!byMessage("last words"));
   for (const { keyIn, contentType } of relay.arrivals) {
     assert.deepEqual({ keyIn, contentType }, { keyIn: "query", contentType: "text/plain;charset=UTF-8" });
   }

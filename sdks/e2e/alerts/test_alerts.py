@@ -144,7 +144,8 @@ class Mail(AlertTest):
         )
         tracker.report(2)
         eventually("both mails", lambda: len(server.mails) == 2)
-        mail = server.mails[0]
+        # Both may be under way at once, and either be the first to arrive.
+        [mail] = [mail for mail in server.mails if mail["Subject"].endswith("(#1)")]
         self.assertEqual(
             set(mail.keys()),
             {"From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"},
@@ -245,7 +246,7 @@ class Silence(AlertTest):
     def test_a_test_alert_waits_ten_seconds_for_it(self) -> None:
         began = time.monotonic()
         mail, slack = self.silent.test_alert()
-        self.assertLess(time.monotonic() - began, 15)
+        self.assertLess(time.monotonic() - began, 30)
         self.assertEqual((mail["ok"], mail["detail"]), (False, "no answer within 10 s"))
         self.assertTrue(slack["ok"])
 
@@ -255,7 +256,7 @@ class Silence(AlertTest):
         eventually("all in Slack", lambda: len(self.slack.requests) == 3)
         began = time.monotonic()
         self.assertEqual(self.silent.end(), 0)
-        self.assertLess(time.monotonic() - began, 6)
+        self.assertLess(time.monotonic() - began, 10, "it waited for the mail server")
 
 
 class Loss(AlertTest):

@@ -18,6 +18,7 @@ const USED_SLICE: usize = 500;
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) key_id: i64,
+    pub(crate) public_key: Box<str>,
     pub(crate) project: Arc<str>,
     active: bool,
     /// Only pages of these may use the key.
@@ -71,6 +72,7 @@ impl Site {
         });
         Self {
             key_id: key.id,
+            public_key: Box::from(key.public_key.as_str()),
             project: Arc::from(key.project.as_str()),
             active: key.active,
             origins,

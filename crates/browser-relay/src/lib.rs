@@ -19,7 +19,6 @@ mod http;
 mod keys;
 mod lookups;
 mod outbox;
-mod repeats;
 mod state;
 mod store;
 mod tasks;

@@ -157,8 +157,12 @@ impl Outbox {
         Ok(this)
     }
 
-    /// A key for an event, to be sent with every attempt to deliver it.
-    pub(crate) fn key(&self) -> Key {
+    /// A key for an event that came now, to be sent with every attempt to deliver it; `name` is that of an event which its
+    /// page may send again.
+    pub(crate) fn key(&self, name: Option<u64>) -> Key {
+        if let Some(name) = name {
+            return Key::named(self.0.clock.now_ms(), name);
+        }
         let counter = self.0.counter.fetch_add(1, Ordering::Relaxed);
         Key::new(self.0.clock.now_ms(), self.0.random, counter)
     }

@@ -17,7 +17,6 @@ use crate::config::Config;
 use crate::keys::Keys;
 use crate::lookups::LookUps;
 use crate::outbox::Outbox;
-use crate::repeats::Repeats;
 use crate::store::dsn_keys;
 use crate::store::outbox;
 use crate::store::source_maps::{self, Totals};
@@ -35,7 +34,6 @@ pub(crate) struct State {
     pub(crate) errors: Upstream,
     pub(crate) metrics: Upstream,
     pub(crate) outbox: Outbox,
-    pub(crate) repeats: Arc<Repeats>,
     pub(crate) keys: Keys,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) in_flight: InFlight,
@@ -111,7 +109,6 @@ impl State {
                 "/api/metrics",
             )?,
             outbox: Outbox::new(ctx, config.outbox, &waiting)?,
-            repeats: Arc::new(Repeats::new(registry)),
             keys: Keys::new(&keys, config.origins.clone(), registry),
             budgets: Arc::new(Budgets::new(common.rate_limit, clock, registry)),
             in_flight: InFlight::new(registry),

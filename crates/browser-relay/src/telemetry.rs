@@ -40,6 +40,7 @@ pub(crate) enum EventResult {
 pub(crate) struct Telemetry {
     events: Vec<((EventKind, EventResult), Counter)>,
     metrics_forwarded: Counter,
+    repeated: Counter,
     frames_mapped: Counter,
     frames_unmapped: Vec<(Unmapped, Counter)>,
     uploads: Counter,
@@ -108,6 +109,11 @@ impl Telemetry {
                 "Single metrics that the collector has taken.",
                 &[],
             ),
+            repeated: registry.counter(
+                "monlight_relay_events_repeated_total",
+                "Events that pages have sent again and a service had already.",
+                &[],
+            ),
             frames_mapped: registry.counter(
                 "monlight_relay_frames_total",
                 "Frames of browser stacks, by what became of them.",
@@ -140,6 +146,10 @@ impl Telemetry {
 
     pub(crate) fn metrics_forwarded(&self, count: usize) {
         self.metrics_forwarded.add(count as u64);
+    }
+
+    pub(crate) fn repeated(&self) {
+        self.repeated.inc();
     }
 
     pub(crate) fn refused(&self, reason: Refused) {

@@ -4,6 +4,9 @@
 //! `Idempotency-Key`, and the receiver, which notes the key in the transaction that carries the request out, does nothing
 //! the second time. Keys are UUIDs of version 7 (RFC 9562): they begin with the time, so noting one appends to a table, and
 //! forgetting the old ones cuts its beginning off.
+//!
+//! A sender that may forget which key it gave to a request, because it is killed, can make the key again from what it knows
+//! of the request, all but the time: of a key with a *name* the receiver compares only that, see [`Key::named`].
 
 use std::fmt;
 use std::time::Duration;
@@ -24,6 +27,10 @@ pub const HEADER: &str = "idempotency-key";
 pub const SCHEMA: &str =
     "-- Keys of requests that were carried out, by their times: see monlight_shared::idempotency.
 CREATE TABLE idempotency_keys (key BLOB PRIMARY KEY NOT NULL) STRICT, WITHOUT ROWID;";
+/// What a service adds to [`SCHEMA`] to find [named](Key::named) keys. The same conditions stand in [`is_known`].
+pub const NAMES: &str =
+    "-- Keys with a name, which may come again with another time: see monlight_shared::idempotency.
+CREATE INDEX idempotency_names ON idempotency_keys (substr(key, 9)) WHERE substr(key, 7, 2) = x'7E1D';";
 /// For how long a key is known. A sender must have given up before.
 pub const KNOWN_FOR: Duration = Duration::from_hours(72);
 /// Requests in one batch.
@@ -34,12 +41,19 @@ pub const LIVE: &str = "live";
 /// Bytes of a batch.
 pub const LARGEST_BATCH: usize = 1024 * 1024;
 
-/// Keys that are known at most, beside those of the last minutes: some 30 MB. The oldest go first, and a sender that asks
+/// Keys that are known at most, beside those of the last minutes: some 30 MB, and as much again for names. The oldest go first, and a sender that asks
 /// again after so many others is carried out twice.
 pub const MOST_KEYS: i64 = 1_000_000;
 
+/// The seventh and eighth byte of a key with a name: version 7, and 12 bits that other keys draw.
+const NAMED: [u8; 2] = [0x7E, 0x1D];
+
 const FORGET_EVERY: Duration = Duration::from_mins(10);
 const KEYS_IN_SLICE: i64 = 2_000;
+
+const KNOWN_KEY: &str = "SELECT 1 FROM idempotency_keys WHERE key = ?1";
+const KNOWN_NAME: &str =
+    "SELECT 1 FROM idempotency_keys WHERE substr(key, 7, 2) = x'7E1D' AND substr(key, 9) = ?1";
 
 /// A key, in the order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,10 +62,31 @@ pub struct Key([u8; 16]);
 impl Key {
     /// The key number `counter` of a sender that has drawn `random` for itself, made at `unix_ms`.
     pub fn new(unix_ms: i64, random: u64, counter: u32) -> Self {
+        let tail = (random & 0x3FFF_FFFF) << 32 | u64::from(counter);
+        let head = 7 << 12 | (random >> 52) as u16;
+        // One that looks as if it had a name gets a neighbour's head.
+        let head = head ^ u16::from(head == u16::from_be_bytes(NAMED));
+        Self::of(unix_ms, head, tail)
+    }
+
+    /// The key of a request that has a name of its own, made at `unix_ms`: two such keys are of the same request if 62 bits of
+    /// their names are the same, whenever they were made. So `name` must be a hash of all that tells requests apart.
+    ///
+    /// It is still a UUID of version 7. Of the keys of other senders, who draw theirs, one in 4,096 looks like it, and then the
+    /// 62 bits that they have drawn are the name.
+    pub fn named(unix_ms: i64, name: u64) -> Self {
+        Self::of(unix_ms, u16::from_be_bytes(NAMED), name)
+    }
+
+    fn of(unix_ms: i64, head: u16, tail: u64) -> Self {
         let time = (unix_ms.max(0) as u128) << 80;
-        let version = 7_u128 << 76 | u128::from(random >> 52) << 64;
-        let variant = 2_u128 << 62 | u128::from(random & 0x3FFF_FFFF) << 32;
-        Self((time | version | variant | u128::from(counter)).to_be_bytes())
+        let variant = 1 << 63 | tail & (u64::MAX >> 2);
+        Self((time | u128::from(head) << 64 | u128::from(variant)).to_be_bytes())
+    }
+
+    /// The name, with the variant of UUIDs, if it has one.
+    fn name(&self) -> Option<&[u8]> {
+        (self.0[6..8] == NAMED).then_some(&self.0[8..])
     }
 
     /// Reads 32 hexadecimal digits, with or without dashes.
@@ -113,12 +148,15 @@ fn wrong_key() -> ApiError {
     ApiError::invalid("An idempotency key must be a UUID of version 7")
 }
 
-/// Whether a request with this key was carried out before. For the job that carries it out, at its beginning.
+/// Whether a request with this key, or with its name, was carried out before. For the job that carries it out, at its
+/// beginning.
 pub fn is_known(conn: &Connection, key: Option<Key>) -> Result<bool, StoreError> {
     let Some(key) = key else { return Ok(false) };
-    Ok(conn
-        .prepare_cached("SELECT 1 FROM idempotency_keys WHERE key = ?1")?
-        .exists([key.as_bytes()])?)
+    let (sql, sought) = match key.name() {
+        Some(name) => (KNOWN_NAME, name),
+        None => (KNOWN_KEY, &key.as_bytes()[..]),
+    };
+    Ok(conn.prepare_cached(sql)?.exists([sought])?)
 }
 
 /// Notes that a request with this key is carried out. For the same job, at its end.
@@ -318,6 +356,49 @@ mod tests {
         );
         note(&conn, None).expect("nothing");
         assert!(!is_known(&conn, None).expect("nothing"));
+    }
+
+    #[test]
+    fn of_a_key_with_a_name_the_time_does_not_count() {
+        let conn = Connection::open_in_memory().expect("opens");
+        conn.execute_batch(SCHEMA).expect("the schema");
+        // There may be keys before there are names.
+        let by_chance = Key::parse("00000000000a7e1d8000000000000001").expect("a key");
+        note(&conn, Some(by_chance)).expect("noted");
+        conn.execute_batch(NAMES).expect("the index");
+        let known = |key| is_known(&conn, Some(key)).expect("read");
+        assert!(known(by_chance) && known(Key::named(20, 1)));
+        let key = Key::named(0x0123_4567_89ab, u64::MAX);
+        assert_eq!(key.to_string(), "0123456789ab7e1dbfffffffffffffff");
+        assert_eq!(Key::parse(&key.to_string()), Some(key));
+        assert_eq!(key.made_at(), 0x0123_4567_89ab);
+        note(&conn, Some(key)).expect("noted");
+        let other = u64::MAX - 1;
+        for (key, expected) in [
+            (key, true),
+            (Key::named(1, u64::MAX), true),
+            (Key::named(i64::MAX, u64::MAX >> 2), true),
+            (Key::named(0x0123_4567_89ab, other), false),
+            // None has a name by its head alone.
+            (Key::new(1, u64::MAX, u32::MAX), false),
+            (Key::new(1, 0xE1D << 52, 1), false),
+        ] {
+            assert_eq!(known(key), expected, "{key}");
+        }
+        assert!(forget(&conn, i64::MAX).expect("deleted"));
+        assert!(!known(key));
+    }
+
+    #[test]
+    fn names_are_found_by_their_index() {
+        let conn = Connection::open_in_memory().expect("opens");
+        conn.execute_batch(SCHEMA).expect("the schema");
+        conn.execute_batch(NAMES).expect("the index");
+        let explain = format!("EXPLAIN QUERY PLAN {KNOWN_NAME}");
+        let plan: String = conn
+            .query_row(&explain, [[0_u8; 8]], |row| row.get(3))
+            .expect("a plan");
+        assert!(plan.contains("COVERING INDEX idempotency_names"), "{plan}");
     }
 
     #[test]

@@ -38,6 +38,10 @@ impl DebugId {
         Some(Self(id))
     }
 
+    pub(crate) fn to_be_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// The next value if it is a string that is an id; anything else is passed over.
     pub(crate) fn read<R: Read>(json: &mut Json<R>) -> Result<Option<Self>, Fault> {
         if json.kind()? == Kind::String {

@@ -1,5 +1,7 @@
 //! Reads a browser error, `POST /api/browser/errors`.
 
+use sha2::{Digest as _, Sha256};
+
 use super::debug_id::{DebugId, DebugIds};
 use super::json::{Duplicates, Json, Kind, LoneSurrogate};
 
@@ -20,6 +22,24 @@ impl EventId {
     #[cfg(test)]
     pub(crate) fn parse(text: &str) -> Option<Self> {
         DebugId::parse(text).map(Self)
+    }
+
+    /// What the event is called among the events of all sites, for its idempotency key. A relay that is started anew, or
+    /// another one, finds the same name for it.
+    ///
+    /// Ids come from strangers, who may choose them but not their names: those are a part of a SHA-256. Two ids with the same
+    /// name (62 bits count, so 2^31 attempts find some) cost only him an event who sends both. To have an event of another
+    /// page taken for a repetition he would have to know its id before it comes.
+    pub(crate) fn name(self, kind: &str, project: &str, public_key: &str) -> u64 {
+        let mut hash = Sha256::new();
+        for part in [kind, public_key, project] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let hash = hash.chain_update(self.0.to_be_bytes()).finalize();
+        hash.iter()
+            .take(8)
+            .fold(0, |name, byte| name << 8 | u64::from(*byte))
     }
 
     /// The next value if it is an id; anything else is passed over.
@@ -217,6 +237,40 @@ mod tests {
             BrowserError::from_json(b"{\"type\":\"\xff\"}"),
             Err(INVALID_JSON)
         );
+    }
+
+    #[test]
+    fn names_tell_events_apart_and_never_change() {
+        let id = |text| EventId::parse(text).unwrap();
+        let some = id("6f9619ff-8b86-4d01-b42d-00cf4fc964ff");
+        // Relays of two versions have to find the same.
+        assert_eq!(
+            some.name("error-tracker", "web", "k"),
+            0xD840_EC96_4CBB_DA32
+        );
+        let same = id("6F9619FF8B864D01B42D00CF4FC964FF");
+        let mut names: Vec<u64> = [
+            (some, "error-tracker", "web", "k"),
+            (same, "error-tracker", "web", "k"),
+            (some, "metrics-collector", "web", "k"),
+            (some, "error-tracker", "we", "k"),
+            (some, "error-tracker", "web", "kk"),
+            (some, "error-tracker", "we", "kb"),
+            (some, "error-tracker", "k", "web"),
+            (some, "error-tracker", "", "webk"),
+            (
+                id("6f9619ff-8b86-4d01-b42d-00cf4fc964fe"),
+                "error-tracker",
+                "web",
+                "k",
+            ),
+        ]
+        .map(|(id, kind, project, key)| id.name(kind, project, key))
+        .into();
+        assert_eq!(names[0], names[1]);
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 8);
     }
 
     #[test]

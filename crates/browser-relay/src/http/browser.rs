@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use monlight_shared::clock::iso_millis;
 use monlight_shared::http::body::{check_declared, read};
 use monlight_shared::http::{ApiError, Query, RequestContext, json, json_text};
-use serde::Serialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::cors;
@@ -177,14 +177,18 @@ async fn forward(
     document: String,
     id: Option<EventId>,
 ) -> Result<Result<Accepted, (Response, EventResult)>, ApiError> {
-    let key = state
-        .repeats
-        .key(kind, site.key_id, id, || state.outbox.key());
+    let name = id.map(|id| id.name(kind.upstream(), &site.project, &site.public_key));
+    let key = state.outbox.key(name);
     let document = Bytes::from(document);
     let mut retry_after = Some(USUAL_RETRY_AFTER);
     if !state.outbox.holds(kind) {
         match state.upstream(kind).send(document.clone(), key).await {
-            Ok(accepted) => return Ok(Ok(accepted)),
+            Ok(accepted) => {
+                if is_repetition(kind, &accepted) {
+                    state.telemetry.repeated();
+                }
+                return Ok(Ok(accepted));
+            }
             Err(Rejected::Event { detail }) => return Err(ApiError::Invalid(detail)),
             Err(Rejected::Upstream {
                 failure,
@@ -208,6 +212,21 @@ async fn forward(
             (upstream_error(retry_after), EventResult::Failed)
         },
     ))
+}
+
+/// Whether a service says that it has an event already.
+fn is_repetition(kind: EventKind, accepted: &Accepted) -> bool {
+    #[derive(Deserialize)]
+    struct Told {
+        status: String,
+    }
+    let tells = || serde_json::from_slice::<Told>(&accepted.body).ok();
+    accepted.status == StatusCode::OK
+        && match kind {
+            EventKind::Error => tells().is_some_and(|told| told.status == "duplicate"),
+            // What the collector takes for the first time is 202.
+            EventKind::Metrics => true,
+        }
 }
 
 /// What the tracker is sent, and the event's id. Nothing else is left of the event afterwards.

@@ -15,7 +15,8 @@ const PAGES: usize = 4;
 /// Events that are acknowledged before it is killed.
 const BEFORE_THE_KILL: usize = 300;
 
-fn start(database: &Path, tracker: &Fake, collector: &Fake) -> TestProcess {
+/// A relay with a database that outlives it.
+pub(crate) fn start(database: &Path, tracker: &Fake, collector: &Fake) -> TestProcess {
     let (errors, metrics) = (tracker.url(), collector.url());
     let mut settings = vec![
         ("ADMIN_API_KEY", TEST_KEY),

@@ -53,6 +53,11 @@ pub static MIGRATIONS: &[Migration] = &[
         name: "keys of reports that were taken",
         sql: monlight_shared::idempotency::SCHEMA,
     },
+    Migration {
+        version: 105,
+        name: "names of reports that were taken",
+        sql: monlight_shared::idempotency::NAMES,
+    },
 ];
 
 /// The slots of a group's occurrences are these numbers apart: five for the newest, one for the first, two to spare.

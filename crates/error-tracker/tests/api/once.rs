@@ -46,6 +46,25 @@ async fn a_report_with_a_known_key_is_not_counted_again() {
 }
 
 #[tokio::test]
+async fn a_report_with_a_known_name_is_not_counted_again_whatever_its_time() {
+    let service = TestService::new::<ErrorTracker>(&[]);
+    let key = |minutes: i64, name| Key::named(NOW_MS - minutes * 60_000, name).to_string();
+    send(&service, &key(30, 7), &report("m")).await.expect(201);
+    let again = send(&service, &key(2, 7), &report("m")).await.expect(200);
+    assert_eq!(again.json(), json!({"status": "duplicate"}));
+    // Also with another body: nobody looks into it, as of any key.
+    let other = send(&service, &key(1, 7), &report("other")).await;
+    assert_eq!(other.json(), json!({"status": "duplicate"}));
+    let item = |minutes, name| json!({"key": key(minutes, name), "document": report("m")});
+    let batch = json!([item(9, 7), item(5, 8), item(4, 8), item(3, 9)]);
+    let service = TestService::on::<ErrorTracker>(service.stop().await, &[]);
+    for path in ["/api/errors/batch", "/api/errors/batch?live=1"] {
+        service.post_json(path, &batch).await.expect(200);
+        assert_eq!(total(&service).await, 3, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_batch_is_answered_item_by_item() {
     let service = TestService::new::<ErrorTracker>(&[]);
     let item = |counter, document: Value| json!({"key": Key::new(NOW_MS, 2, counter).to_string(), "document": document});

@@ -102,6 +102,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "sums of requests that failed",
         sql: include_str!("migrations/0122_failed.sql"),
     },
+    Migration {
+        version: 123,
+        name: "names of batches that were taken",
+        sql: monlight_shared::idempotency::NAMES,
+    },
 ];
 
 pub(crate) const MINUTE_MS: i64 = 60_000;

@@ -35,6 +35,27 @@ async fn a_batch_with_a_known_key_is_not_counted_again() {
 }
 
 #[tokio::test]
+async fn a_batch_with_a_known_name_is_not_counted_again_whatever_its_time() {
+    let service = TestService::new::<MetricsCollector>(&[]);
+    let item = |minutes: i64, name| {
+        let key = Key::named(NOW_MS - minutes * 60_000, name).to_string();
+        json!({"key": key, "document": points(1)})
+    };
+    let batch = json!([item(9, 7), item(5, 8), item(4, 8), item(3, 7)]);
+    let statuses = async |service: &TestService| {
+        let answer = service.post_json("/api/metrics/batch", &batch).await;
+        let results = answer.expect(200).json()["results"].take();
+        let results = results.as_array().cloned().unwrap_or_default();
+        let statuses = results.iter().map(|result| result["status"].clone());
+        statuses.collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(&service).await, [202, 202, 200, 200]);
+    let service = TestService::on::<MetricsCollector>(service.stop().await, &[]);
+    assert_eq!(statuses(&service).await, [200; 4]);
+    assert_eq!(received(&service).await, 2);
+}
+
+#[tokio::test]
 async fn several_batches_are_answered_one_by_one() {
     let service = TestService::new::<MetricsCollector>(&[]);
     send(&service, &points(1)).await.expect(202);

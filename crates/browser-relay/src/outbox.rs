@@ -1,12 +1,13 @@
 //! Events that another service could not take when they came. They are kept on disk, answered 202, and delivered later
-//! in the order in which they came; each carries the idempotency key of its first attempt, so that one whose answer got
+//! in the order in which they came, whichever of them failed first: what is still on its way holds up those that came after
+//! it, see [`tasks::pace`](crate::tasks) for what may go before others. Each carries the idempotency key of its first attempt, so that one whose answer got
 //! lost is not taken twice.
 //!
 //! The room is bounded by number, bytes and age. What does not fit is refused, so that nothing that was acknowledged has
 //! to go; only what grows too old does. What the other service will not take, though the event is not at fault (as with
 //! 401 or 404 for a single event of a batch), is dead: it is kept, but others do not wait behind it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,10 +39,35 @@ struct Inner {
     lifecycle: Lifecycle,
     limits: OutboxLimits,
     room: Mutex<Room>,
+    arrivals: Mutex<Arrivals>,
     /// Drawn at start, for the keys.
     random: u64,
     counter: AtomicU32,
     sides: [Side; 2],
+}
+
+/// The numbers of events, in the order in which they come; an event that is kept has its number as id.
+struct Arrivals {
+    last: i64,
+    /// Of those of which it is not known yet whether they have to be kept; as many as are in flight, at most.
+    under_way: [BTreeSet<i64>; 2],
+}
+
+/// An event that has come. Those that come after it do not leave the outbox before this is dropped.
+pub(crate) struct Arrival {
+    outbox: Outbox,
+    kind: EventKind,
+    number: i64,
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        let (outbox, kind) = (&self.outbox, self.kind);
+        outbox.arrivals(|arrivals| arrivals.under_way[kind as usize].remove(&self.number));
+        if outbox.holds(kind) {
+            outbox.side(kind).wake.notify_one();
+        }
+    }
 }
 
 /// What concerns one of the services.
@@ -115,6 +141,7 @@ impl Outbox {
         ctx: &Context,
         limits: OutboxLimits,
         shares: &[Share],
+        last_id: i64,
     ) -> anyhow::Result<Self> {
         let registry = &ctx.metrics;
         let random = getrandom::u64().map_err(|fault| anyhow::anyhow!("no randomness: {fault}"))?;
@@ -147,6 +174,10 @@ impl Outbox {
             lifecycle: ctx.lifecycle.clone(),
             limits,
             room: Mutex::new(room),
+            arrivals: Mutex::new(Arrivals {
+                last: last_id,
+                under_way: Default::default(),
+            }),
             random,
             counter: AtomicU32::new(0),
             sides: EventKind::ALL.map(|kind| Side::new(kind, registry)),
@@ -165,6 +196,27 @@ impl Outbox {
         }
         let counter = self.0.counter.fetch_add(1, Ordering::Relaxed);
         Key::new(self.0.clock.now_ms(), self.0.random, counter)
+    }
+
+    /// Takes note of an event that has come.
+    pub(crate) fn arrive(&self, kind: EventKind) -> Arrival {
+        let number = self.arrivals(|arrivals| {
+            arrivals.last += 1;
+            arrivals.under_way[kind as usize].insert(arrivals.last);
+            arrivals.last
+        });
+        Arrival {
+            outbox: self.clone(),
+            kind,
+            number,
+        }
+    }
+
+    /// The number of the first event that is under way to this service; all that came before it and has to be kept is on
+    /// disk.
+    pub(crate) fn first_under_way(&self, kind: EventKind) -> i64 {
+        let first = self.arrivals(|arrivals| arrivals.under_way[kind as usize].first().copied());
+        first.unwrap_or(i64::MAX)
     }
 
     /// Whether events wait for this service. Then new ones have to wait behind them.
@@ -189,11 +241,12 @@ impl Outbox {
     /// Keeps an event. When this answers true it is on disk; false: there is no room.
     pub(crate) async fn put(
         &self,
-        kind: EventKind,
+        arrival: Arrival,
         key_id: i64,
         key: Key,
         document: Bytes,
     ) -> Result<bool, StoreError> {
+        let (kind, id) = (arrival.kind, arrival.number);
         let amount = Amount::of_row(document.len());
         if !self.reserve(kind, key_id, amount) {
             self.side(kind).no_room.inc();
@@ -204,15 +257,16 @@ impl Outbox {
         // To its end, also when the page goes away in between: what is counted must be what is stored.
         self.0.lifecycle.spawn_once(async move {
             let bytes = document.len();
-            let job = move |conn: &_| table::put(conn, kind, key_id, key, &document, now);
+            let job = move |conn: &_| table::put(conn, id, kind, key_id, key, &document, now);
             let stored = this.0.store.write(Lane::Ingest, bytes, job).await;
             match &stored {
                 Ok(()) => {
                     this.side(kind).queued.inc();
-                    this.side(kind).wake.notify_one();
                 }
                 Err(_) => this.release(kind, Fate::Waits, key_id, amount),
             }
+            // The next may go; when nothing was stored it looks in vain.
+            drop(arrival);
             // Nobody may be left to be told.
             drop(tell.send(stored));
         });
@@ -356,6 +410,15 @@ impl Outbox {
         self.side(kind).events.set(events);
         self.side(kind).bytes.set(bytes);
         self.side(kind).dead_events.set(self.dead(kind).events);
+    }
+
+    fn arrivals<T>(&self, look: impl FnOnce(&mut Arrivals) -> T) -> T {
+        let mut arrivals = self
+            .0
+            .arrivals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        look(&mut arrivals)
     }
 
     fn room<T>(&self, look: impl FnOnce(&mut Room) -> T) -> T {

@@ -70,7 +70,7 @@ impl State {
         let (seeds, now) = (config.seeds.clone(), clock.now_ms());
         let begin = move |conn: &rusqlite::Connection| {
             dsn_keys::seed(conn, &seeds, now)?;
-            let waiting = outbox::shares(conn)?;
+            let waiting = (outbox::shares(conn)?, outbox::last_id(conn)?);
             Ok((dsn_keys::list(conn)?, source_maps::totals(conn)?, waiting))
         };
         // On a thread of its own: the caller is inside the runtime, where waiting is not allowed.
@@ -108,7 +108,7 @@ impl State {
                 &config.metrics_collector,
                 "/api/metrics",
             )?,
-            outbox: Outbox::new(ctx, config.outbox, &waiting)?,
+            outbox: Outbox::new(ctx, config.outbox, &waiting.0, waiting.1)?,
             keys: Keys::new(&keys, config.origins.clone(), registry),
             budgets: Arc::new(Budgets::new(common.rate_limit, clock, registry)),
             in_flight: InFlight::new(registry),

@@ -180,6 +180,7 @@ async fn forward(
     let name = id.map(|id| id.name(kind.upstream(), &site.project, &site.public_key));
     let key = state.outbox.key(name);
     let document = Bytes::from(document);
+    let arrival = state.outbox.arrive(kind);
     let mut retry_after = Some(USUAL_RETRY_AFTER);
     if !state.outbox.holds(kind) {
         match state.upstream(kind).send(document.clone(), key).await {
@@ -205,7 +206,11 @@ async fn forward(
         }
     };
     Ok(Err(
-        if state.outbox.put(kind, site.key_id, key, document).await? {
+        if state
+            .outbox
+            .put(arrival, site.key_id, key, document)
+            .await?
+        {
             let queued = json(StatusCode::ACCEPTED, &json!({"status": "queued"}));
             (queued, EventResult::Queued)
         } else {

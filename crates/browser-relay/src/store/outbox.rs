@@ -48,9 +48,10 @@ fn upstream(kind: EventKind) -> i64 {
     }
 }
 
-/// Keeps an event.
+/// Keeps an event under a number that no other had.
 pub(crate) fn put(
     conn: &Connection,
+    id: i64,
     kind: EventKind,
     key_id: i64,
     key: Key,
@@ -58,9 +59,10 @@ pub(crate) fn put(
     now_ms: i64,
 ) -> Result<(), StoreError> {
     conn.prepare_cached(
-        "INSERT INTO outbox (upstream, key_id, idempotency_key, queued_at, document) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO outbox (id, upstream, key_id, idempotency_key, queued_at, document) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
+        id,
         upstream(kind),
         key_id,
         key.as_bytes(),
@@ -70,19 +72,28 @@ pub(crate) fn put(
     Ok(())
 }
 
-/// Of the events behind `after`, an id, those that wait longest: at most so many, and at most so many bytes unless the
-/// first has more.
+/// The highest id that an event ever had.
+pub(crate) fn last_id(conn: &Connection) -> Result<i64, StoreError> {
+    let last = conn
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(last.unwrap_or_default())
+}
+
+/// Of the events between two ids, those that wait longest: at most so many, and at most so many bytes unless the first has
+/// more.
 pub(crate) fn next(
     conn: &Connection,
     kind: EventKind,
-    after: i64,
+    (after, before): (i64, i64),
     most: usize,
     most_bytes: usize,
 ) -> Result<Vec<Waiting>, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, key_id, idempotency_key, document FROM outbox WHERE upstream = ?1 AND dead = 0 AND id > ?2 ORDER BY id",
+        "SELECT id, key_id, idempotency_key, document FROM outbox WHERE upstream = ?1 AND dead = 0 AND id > ?2 AND id < ?3 ORDER BY id",
     )?;
-    let mut rows = statement.query([upstream(kind), after])?;
+    let mut rows = statement.query([upstream(kind), after, before])?;
     let (mut waiting, mut bytes) = (Vec::new(), 0);
     while waiting.len() < most
         && let Some(row) = rows.next()?
@@ -213,10 +224,12 @@ mod tests {
     use crate::store::testing::database;
 
     fn fill(conn: &Connection) {
-        for n in 0..6_u8 {
+        // Whatever comes to the disk first.
+        for n in (0..6_u8).rev() {
             let kind = EventKind::ALL[usize::from(n % 2)];
             let key = Key::new(1, 2, u32::from(n));
-            put(conn, kind, i64::from(n / 4), key, &[b'x'; 10], i64::from(n)).unwrap();
+            let (n, document) = (i64::from(n), [b'x'; 10]);
+            put(conn, n + 1, kind, n / 4, key, &document, n).unwrap();
         }
     }
 
@@ -228,7 +241,8 @@ mod tests {
     fn events_come_out_in_the_order_in_which_they_came() {
         let conn = database();
         fill(&conn);
-        let after = |id, most, bytes| next(&conn, EventKind::Error, id, most, bytes).unwrap();
+        let between = |ids, most, bytes| next(&conn, EventKind::Error, ids, most, bytes).unwrap();
+        let after = |id, most, bytes| between((id, i64::MAX), most, bytes);
         let next = |most, bytes| after(0, most, bytes);
         assert_eq!(ids(&next(10, 1000)), [1, 3, 5]);
         assert_eq!(ids(&next(2, 1000)), [1, 3]);
@@ -236,8 +250,10 @@ mod tests {
         assert_eq!(ids(&next(10, 1)), [1]);
         assert_eq!(ids(&after(1, 10, 1000)), [3, 5]);
         assert_eq!(ids(&after(5, 10, 1000)), [0; 0]);
+        assert_eq!(ids(&between((0, 5), 10, 1000)), [1, 3]);
         assert_eq!(next(10, 1)[0].key, Key::new(1, 2, 0));
-        remove(&conn, &[1, 77]).unwrap();
+        remove(&conn, &[1, 6, 77]).unwrap();
+        assert_eq!(last_id(&conn).unwrap(), 6, "no id comes again");
         assert_eq!(ids(&next(10, 1000)), [3, 5]);
         assert_eq!(oldest(&conn, EventKind::Error).unwrap(), Some(2));
         assert_eq!(oldest(&conn, EventKind::Metrics).unwrap(), Some(1));
@@ -276,7 +292,7 @@ mod tests {
         let conn = database();
         fill(&conn);
         bury(&conn, &[1, 5, 77], "404: gone").unwrap();
-        let waiting = || ids(&next(&conn, EventKind::Error, 0, 10, 1000).unwrap());
+        let waiting = || ids(&next(&conn, EventKind::Error, (0, i64::MAX), 10, 1000).unwrap());
         assert_eq!(waiting(), [3]);
         assert_eq!(oldest(&conn, EventKind::Error).unwrap(), Some(2));
         let reason = last_reason(&conn, EventKind::Error).unwrap();

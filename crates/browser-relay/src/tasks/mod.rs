@@ -3,3 +3,4 @@
 pub(crate) mod key_use;
 pub(crate) mod map_upkeep;
 pub(crate) mod outbox;
+mod pace;

@@ -13,6 +13,7 @@ mod errors;
 mod legacy;
 mod limits;
 mod metrics;
+mod order;
 mod outbox;
 mod repeats;
 mod routes;

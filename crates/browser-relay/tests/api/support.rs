@@ -219,6 +219,29 @@ struct Script {
     received: Vec<Received>,
     released: bool,
     broken: bool,
+    judge: Option<Judge>,
+    judged: Vec<Vec<(String, u16)>>,
+}
+
+/// The status that a tracker gives an event with this message.
+type Judge = Box<dyn FnMut(&str) -> u16 + Send>;
+
+impl Script {
+    /// The answer to a batch of events that were kept, if somebody judges them.
+    fn judge(&mut self, received: &Received) -> Option<Reply> {
+        let judge = self.judge.as_mut()?;
+        let batch: Vec<Value> = serde_json::from_slice(&received.body).ok()?;
+        let judged: Vec<(String, u16)> = batch
+            .iter()
+            .filter_map(|item| item["document"]["message"].as_str())
+            .map(|message| (message.to_owned(), judge(message)))
+            .collect();
+        let status = |(_, status): &(_, u16)| json!({"status": status});
+        let results: Vec<_> = judged.iter().map(status).collect();
+        self.judged.push(judged);
+        let answer = json!({"results": results}).to_string();
+        Some(Reply::Answer("200 OK", answer))
+    }
 }
 
 impl Fake {
@@ -253,6 +276,16 @@ impl Fake {
     /// Whether it fails whatever has no reply of its own.
     pub(crate) fn break_down(&self, broken: bool) {
         self.shared.script.lock().unwrap().broken = broken;
+    }
+
+    /// Has each event of the batches to come judged by its message.
+    pub(crate) fn judge(&self, judge: impl FnMut(&str) -> u16 + Send + 'static) {
+        self.shared.script.lock().unwrap().judge = Some(Box::new(judge));
+    }
+
+    /// What was judged: of each batch the messages and statuses.
+    pub(crate) fn judged(&self) -> Vec<Vec<(String, u16)>> {
+        self.shared.script.lock().unwrap().judged.clone()
     }
 
     /// Lets all waiting requests go on.
@@ -332,13 +365,13 @@ fn serve(stream: TcpStream, shared: &Shared) {
         let usual = usual(&received);
         let reply = {
             let mut script = shared.script.lock().unwrap();
-            script.received.push(received);
-            shared.changed.notify_all();
             let otherwise = if script.broken {
                 Reply::Answer("500 Oops", String::new())
             } else {
-                usual.clone()
+                script.judge(&received).unwrap_or_else(|| usual.clone())
             };
+            script.received.push(received);
+            shared.changed.notify_all();
             let reply = script.replies.pop_front().unwrap_or(otherwise);
             match reply {
                 Reply::Wait => {

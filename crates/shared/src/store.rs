@@ -158,6 +158,20 @@ impl Store {
         self.0.readers.read(deadline, &self.0.clock, job).await
     }
 
+    /// As [`Store::read`], but only when a connection is idle, else `None`. The read begins at once, whether or not what is
+    /// returned is polled, and is interrupted when that is dropped.
+    pub fn read_if_idle<T, F>(
+        &self,
+        job: F,
+    ) -> Option<impl Future<Output = Result<T, StoreError>> + Send + use<T, F>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let readers = &self.0.readers;
+        readers.try_read(READ_DEADLINE, &self.0.clock, job)
+    }
+
     /// As [`Store::read`], for a thread of one's own: waits for a connection.
     pub fn read_blocking<T>(
         &self,

@@ -182,6 +182,14 @@ impl From<Rollup> for Total {
 }
 
 impl Total {
+    /// Begins anew with what a rollup counted, in the memory that is there.
+    pub(crate) fn begin(&mut self, part: &Rollup) {
+        let mut sketch = std::mem::take(&mut self.rollup.sketch);
+        sketch.copy_from(&part.sketch);
+        self.rollup = Rollup { sketch, ..*part };
+        self.values.clear();
+    }
+
     /// Adds a point. Its value is counted when somebody will ask for `percentiles`.
     pub(crate) fn add(&mut self, point: Point, percentiles: bool) {
         self.rollup.add_without_sketch(point);
@@ -195,7 +203,8 @@ impl Total {
         self.rollup.merge_without_sketch(part);
         if !part.sketch.is_empty() {
             if !self.rollup.sketch.is_empty() {
-                self.values.merge(&std::mem::take(&mut self.rollup.sketch));
+                self.values.merge(&self.rollup.sketch);
+                self.rollup.sketch.clear();
             }
             self.values.merge(&part.sketch);
         }
@@ -393,7 +402,16 @@ mod tests {
             for percent in [1, 50, 75, 95, 99, 100] {
                 prop_assert_eq!(total.percentile(percent), merged.percentile(percent));
             }
+            // Begun anew it has forgotten everything.
+            let mut again = total.clone();
             prop_assert_eq!(&total.finish(), &merged);
+            again.begin(&whole);
+            prop_assert_eq!(&again.clone().finish(), &whole);
+            again.begin(&whole);
+            again.merge(&whole);
+            let mut twice = whole.clone();
+            twice.merge(&whole);
+            prop_assert_eq!(again.finish(), twice);
             let scale: f64 = points.iter().map(|point| point.value.abs()).sum();
             prop_assert!((merged.sum - whole.sum).abs() <= 1e-9 * scale.max(1.0));
             let exact = whole.exact;

@@ -190,6 +190,13 @@ impl Sketch {
         self.zeros == 0 && self.positive.is_empty() && self.negative.is_empty()
     }
 
+    /// Takes over what another one counted, in the memory that is there.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.zeros = other.zeros;
+        self.positive.clone_from(&other.positive);
+        self.negative.clone_from(&other.negative);
+    }
+
     /// Forgets everything, but keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.zeros = 0;

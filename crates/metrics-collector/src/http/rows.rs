@@ -1,22 +1,24 @@
 //! The rows of an answer, as members of a JSON array, as lines of JSON or as CSV: read and written a stretch of time at a
 //! time, so that an answer of any length takes the same memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::vec;
 
 use axum::body::Body;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt as _};
+use monlight_shared::clock::iso_seconds;
 use monlight_shared::http::ApiError;
 use monlight_shared::store::StoreError;
+use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::csv;
 use super::text;
 use crate::domain::aggregate::Aggregate;
-use crate::domain::metric::MetricType;
 use crate::state::AppState;
-use crate::store::query::{self, AnswerRow, Merged, Prepared, Question};
+use crate::store::answer::{self, Answer, AnswerRow, Wanted};
+use crate::store::query::{self, Merged, Prepared, Question};
 use crate::store::{series, snapshot};
 
 /// Text is handed on when there is so much of it.
@@ -24,8 +26,10 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// A JSON answer up to this is sent as one piece with its length, as the original did: clients read that which do not
 /// understand pieces.
 const WHOLE_BYTES: usize = 512 * 1024;
-/// Rows whose labels are looked up together.
-const ROWS_WITH_LABELS: usize = 200;
+/// Rows that are written at once, and whose labels are looked up together.
+const ROWS_AT_ONCE: usize = 200;
+/// Stretches that are read at once: there are two connections to read by.
+const READ_AHEAD: usize = 2;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,9 @@ pub(super) enum Form {
     Csv,
 }
 
+/// A stretch that is being read. The connection does not wait for it to be polled, as a client may be slow.
+type Reading = Pin<Box<dyn Future<Output = Result<Stretch, StoreError>> + Send>>;
+
 /// An answer on its way.
 pub(super) struct Rows {
     state: AppState,
@@ -45,14 +52,24 @@ pub(super) struct Rows {
     _room: OwnedSemaphorePermit,
     form: Form,
     group_by: Option<Vec<String>>,
-    aggregates: Vec<Aggregate>,
+    wanted: Arc<[Wanted]>,
     /// Where the next stretch begins.
     at: i64,
-    /// Rows that were read, but not written yet.
-    read: vec::IntoIter<AnswerRow>,
+    /// Stretches that are read while those before them are written, in the order of time.
+    ahead: VecDeque<Reading>,
+    /// A stretch that was read, and how many of its rows are written.
+    read: Answer,
+    read_written: usize,
+    time: TimeText,
     out: String,
     written: usize,
     ended: bool,
+}
+
+/// The rows of a stretch of time, and where the next one with data can begin.
+struct Stretch {
+    answer: Answer,
+    next: i64,
 }
 
 impl Rows {
@@ -69,9 +86,12 @@ impl Rows {
             prepared: Arc::new(prepared),
             _room: room,
             form,
+            wanted: wanted(form, &question).into(),
             group_by: question.group_by,
-            aggregates: question.aggregates,
-            read: Vec::new().into_iter(),
+            ahead: VecDeque::new(),
+            read: Answer::default(),
+            read_written: 0,
+            time: TimeText::default(),
             out: head,
             written: 0,
             ended: false,
@@ -100,58 +120,88 @@ impl Rows {
             let chunk = rows.next_chunk(CHUNK_BYTES).await?;
             Ok(Some((chunk, rows)))
         });
-        let whole = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
+        let whole = stream::iter([Ok(first)]).chain(rest);
         Ok(Body::from_stream(whole))
     }
 
     /// Text up to the end or until there is enough of it.
     async fn next_chunk(&mut self, enough: usize) -> Result<String, StoreError> {
         while !self.ended && self.out.len() < enough {
-            if self.read.as_slice().is_empty() {
-                self.read_stretch().await?;
-            } else {
+            if self.read_written < self.read.rows.len() {
                 self.write_some().await?;
+            } else {
+                self.next_stretch().await?;
             }
         }
         Ok(std::mem::take(&mut self.out))
     }
 
-    async fn read_stretch(&mut self) -> Result<(), StoreError> {
-        let Prepared { to, stretch, .. } = *self.prepared;
-        if self.at >= to {
+    async fn next_stretch(&mut self) -> Result<(), StoreError> {
+        self.read_ahead();
+        let stretch = if let Some(reading) = self.ahead.pop_front() {
+            reading.await?
+        } else if self.at < self.prepared.to {
+            let job = self.next_read();
+            self.state.store.read(job).await?
+        } else {
             if self.form == Form::Json {
                 self.out.push_str("]}");
             }
             self.ended = true;
             return Ok(());
+        };
+        self.at = self.at.max(stretch.next);
+        (self.read, self.read_written) = (stretch.answer, 0);
+        self.read_ahead();
+        Ok(())
+    }
+
+    /// Begins to read the next stretches by the connections that are idle.
+    fn read_ahead(&mut self) {
+        while self.ahead.len() < READ_AHEAD && self.at < self.prepared.to {
+            let at = self.at;
+            let job = self.next_read();
+            let Some(reading) = self.state.store.read_if_idle(job) else {
+                self.at = at;
+                break;
+            };
+            self.ahead.push_back(Box::pin(reading));
         }
+    }
+
+    /// How the next stretch is read.
+    fn next_read(
+        &mut self,
+    ) -> impl FnOnce(&Connection) -> Result<Stretch, StoreError> + Send + use<> {
+        let Prepared { to, stretch, .. } = *self.prepared;
         let (from, to) = (self.at, self.at.saturating_add(stretch).min(to));
-        let prepared = Arc::clone(&self.prepared);
-        let read = move |conn: &_| {
-            let rows = query::read(conn, &prepared, from, to)?;
-            let next = if rows.is_empty() {
+        self.at = to;
+        let (prepared, wanted) = (Arc::clone(&self.prepared), Arc::clone(&self.wanted));
+        let read = move |conn: &Connection| {
+            let answer = answer::read(conn, &prepared, &wanted, from, to)?;
+            let next = if answer.rows.is_empty() {
                 query::skip(conn, &prepared, to)?
             } else {
                 to
             };
-            Ok((rows, next))
+            Ok(Stretch { answer, next })
         };
-        let store = &self.state.store;
-        let (rows, next) = store.read(move |conn| snapshot(conn, read)).await?;
-        self.read = rows.into_iter();
-        self.at = next;
-        Ok(())
+        move |conn| snapshot(conn, read)
     }
 
     async fn write_some(&mut self) -> Result<(), StoreError> {
-        let some: Vec<AnswerRow> = self.read.by_ref().take(ROWS_WITH_LABELS).collect();
+        let first = self.read_written;
+        let read = std::mem::take(&mut self.read);
+        let some = read.rows.get(first..).unwrap_or_default();
+        let some = some.get(..ROWS_AT_ONCE).unwrap_or(some);
         let label_sets = if self.group_by.is_none() && self.form != Form::Json {
-            self.label_sets(&some).await?
+            label_sets(&self.state, &self.prepared, some).await?
         } else {
             HashMap::new()
         };
         let prepared = Arc::clone(&self.prepared);
-        for row in &some {
+        let figures = read.figures.chunks(self.wanted.len().max(1)).skip(first);
+        for (&row, figures) in some.iter().zip(figures) {
             let Some(group) = prepared.groups.get(row.group as usize) else {
                 continue;
             };
@@ -160,63 +210,41 @@ impl Rows {
                 .map(String::as_str)
                 .unwrap_or_default();
             match self.form {
-                Form::Json => self.write_member(row, group),
-                Form::Ndjson => self.write_line(row, group, labels),
-                Form::Csv => self.write_csv(row, group, labels),
+                Form::Json => self.write_member(row, figures, group),
+                Form::Ndjson => self.write_line(row, figures, group, labels),
+                Form::Csv => self.write_csv(row, figures, group, labels),
             }
             self.written += 1;
         }
+        self.read_written = first + some.len();
+        self.read = read;
         Ok(())
     }
 
-    /// The labels of the series of some rows, in canonical form.
-    async fn label_sets(&self, rows: &[AnswerRow]) -> Result<HashMap<i64, String>, StoreError> {
-        let mut ids: Vec<i64> = rows
-            .iter()
-            .filter_map(|row| Some(self.prepared.groups.get(row.group as usize)?.series))
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        self.state
-            .store
-            .read(move |conn| Ok(series::label_sets(conn, &ids)?))
-            .await
-    }
-
-    fn write_member(&mut self, row: &AnswerRow, group: &Merged) {
+    fn write_member(&mut self, row: AnswerRow, figures: &[Option<f64>], group: &Merged) {
         if self.written > 0 {
             self.out.push(',');
         }
-        let Self {
-            out,
-            group_by,
-            aggregates,
-            prepared,
-            ..
-        } = self;
-        text::object(out, |out| {
-            out.time("bucket", row.bucket);
-            if let Some(names) = group_by {
+        let bucket = self.time.text(row.bucket);
+        text::object(&mut self.out, |out| {
+            out.text("bucket", bucket);
+            if let Some(names) = &self.group_by {
                 write_group(out, names, group);
             }
-            let seconds = prepared.seconds_of(row.bucket);
-            if aggregates.is_empty() || group_by.is_none() {
-                write_usual(out, row, group, aggregates);
-                for one in aggregates.iter().filter(|one| is_unusual(**one)) {
-                    write_figure(out, *one, one.of_total(&row.total, group.kind, seconds));
-                }
-            } else {
-                for one in aggregates.iter() {
-                    write_figure(out, *one, one.of_total(&row.total, group.kind, seconds));
-                }
-            }
+            write_figures(out, &self.wanted, row, figures);
         });
     }
 
-    fn write_line(&mut self, row: &AnswerRow, group: &Merged, labels: &str) {
-        let figures = self.figures(row, group);
+    fn write_line(
+        &mut self,
+        row: AnswerRow,
+        figures: &[Option<f64>],
+        group: &Merged,
+        labels: &str,
+    ) {
+        let bucket = self.time.text(row.bucket);
         text::object(&mut self.out, |out| {
-            out.time("bucket", row.bucket);
+            out.text("bucket", bucket);
             if let Some(names) = &self.group_by {
                 write_group(out, names, group);
             } else {
@@ -224,22 +252,15 @@ impl Rows {
                 let labels = if labels.is_empty() { "{}" } else { labels };
                 out.member("labels", |out| out.push_str(labels));
             }
-            for (figure, value) in figures {
-                match value {
-                    Some(value) => write_figure(out, figure, value),
-                    None => {
-                        out.optional(figure.as_str(), None);
-                    }
-                }
-            }
+            write_figures(out, &self.wanted, row, figures);
         });
         self.out.push('\n');
     }
 
-    fn write_csv(&mut self, row: &AnswerRow, group: &Merged, labels: &str) {
-        let figures = self.figures(row, group);
+    fn write_csv(&mut self, row: AnswerRow, figures: &[Option<f64>], group: &Merged, labels: &str) {
         let mut line = csv::Line::begin(&mut self.out);
-        line.time(row.bucket).text(group.kind.as_str());
+        line.text(self.time.text(row.bucket))
+            .text(group.kind.as_str());
         match &self.group_by {
             Some(names) if group.rest => {
                 for _ in names {
@@ -257,10 +278,10 @@ impl Rows {
                 line.text(labels);
             }
         }
-        for (figure, value) in figures {
-            match figure {
-                Aggregate::Count => line.count(row.total.counted().count),
-                _ => line.number(value),
+        for (wanted, value) in self.wanted.iter().zip(figures) {
+            match wanted.figure {
+                Aggregate::Count => line.count(row.count),
+                _ => line.number(*value),
             };
         }
         line.end();
@@ -268,7 +289,6 @@ impl Rows {
 
     /// The first line of a CSV file.
     fn write_names(&mut self) {
-        let figures = self.wanted();
         let mut line = csv::Line::begin(&mut self.out);
         line.text("bucket").text("type");
         match &self.group_by {
@@ -282,38 +302,49 @@ impl Rows {
                 line.text("labels");
             }
         }
-        for figure in figures {
-            line.text(figure.as_str());
+        for wanted in &*self.wanted {
+            line.text(wanted.figure.as_str());
         }
         line.end();
     }
+}
 
-    /// The figures of a row in a file.
-    fn wanted(&self) -> Vec<Aggregate> {
-        if self.aggregates.is_empty() {
-            USUAL.to_vec()
-        } else {
-            self.aggregates.clone()
+/// The labels of the series of some rows, in canonical form.
+async fn label_sets(
+    state: &AppState,
+    prepared: &Prepared,
+    rows: &[AnswerRow],
+) -> Result<HashMap<i64, String>, StoreError> {
+    let mut ids: Vec<i64> = rows
+        .iter()
+        .filter_map(|row| Some(prepared.groups.get(row.group as usize)?.series))
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let read = move |conn: &Connection| Ok(series::label_sets(conn, &ids)?);
+    state.store.read(read).await
+}
+
+/// A time as text, made once for all rows of a bucket.
+#[derive(Default)]
+struct TimeText {
+    at_ms: i64,
+    text: String,
+}
+
+impl TimeText {
+    fn text(&mut self, at_ms: i64) -> &str {
+        if self.text.is_empty() || self.at_ms != at_ms {
+            *self = Self {
+                at_ms,
+                text: iso_seconds(at_ms),
+            };
         }
-    }
-
-    /// The figures of a row. Percentiles of what is no histogram are there only for those who ask for them.
-    fn figures(&self, row: &AnswerRow, group: &Merged) -> Vec<(Aggregate, Option<f64>)> {
-        let seconds = self.prepared.seconds_of(row.bucket);
-        let has = |one: Aggregate| {
-            one.percent().is_none()
-                || group.kind == MetricType::Histogram
-                || !self.aggregates.is_empty()
-        };
-        let of = |one: Aggregate| has(one).then(|| one.of_total(&row.total, group.kind, seconds));
-        self.wanted()
-            .into_iter()
-            .map(|one| (one, of(one)))
-            .collect()
+        &self.text
     }
 }
 
-/// The figures of a row of the contract, and `last`.
+/// The figures of the contract's row, and `last`.
 const USUAL: [Aggregate; 9] = [
     Aggregate::Count,
     Aggregate::Sum,
@@ -326,28 +357,33 @@ const USUAL: [Aggregate; 9] = [
     Aggregate::Last,
 ];
 
-/// Whether a figure is none of the contract's row, or not there for every type.
-fn is_unusual(figure: Aggregate) -> bool {
-    !USUAL.contains(&figure)
+/// The figures of a row, in their order. Members of an array that are not grouped have the usual ones, whatever is asked for.
+fn wanted(form: Form, question: &Question) -> Vec<Wanted> {
+    let asked = &question.aggregates;
+    let usual = asked.is_empty() || form == Form::Json && question.group_by.is_none();
+    let usual: &[Aggregate] = if usual { &USUAL } else { &[] };
+    let others = asked.iter().filter(|one| !usual.contains(one));
+    let all = usual.iter().chain(others);
+    all.map(|&figure| Wanted {
+        figure,
+        asked: asked.contains(&figure),
+    })
+    .collect()
 }
 
-/// The contract's figures. Percentiles of what is no histogram are there only for those who ask for them.
-fn write_usual(out: &mut text::Object<'_>, row: &AnswerRow, group: &Merged, asked: &[Aggregate]) {
-    let rollup = row.total.counted();
-    out.count("count", rollup.count)
-        .number("sum", rollup.sum)
-        .number("min", rollup.min)
-        .number("max", rollup.max)
-        .number("avg", rollup.mean());
-    for one in [Aggregate::P50, Aggregate::P95, Aggregate::P99] {
-        let has = group.kind == MetricType::Histogram || asked.contains(&one);
-        let value = one.percent().filter(|_| has);
-        out.optional(
-            one.as_str(),
-            value.map(|percent| row.total.percentile(percent)),
-        );
+fn write_figures(
+    out: &mut text::Object<'_>,
+    wanted: &[Wanted],
+    row: AnswerRow,
+    figures: &[Option<f64>],
+) {
+    for (wanted, value) in wanted.iter().zip(figures) {
+        let key = wanted.figure.as_str();
+        match wanted.figure {
+            Aggregate::Count => out.count(key, row.count),
+            _ => out.optional(key, *value),
+        };
     }
-    out.number("last", rollup.last.value);
 }
 
 /// Writes a figure; counts are whole numbers.

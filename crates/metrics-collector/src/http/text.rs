@@ -40,7 +40,7 @@ impl<'a> Object<'a> {
 
     /// Adds a whole number.
     pub(super) fn count(&mut self, key: &str, value: u64) -> &mut Self {
-        self.member(key, |out| out.push_str(&value.to_string()))
+        self.member(key, |out| number::write_count(out, value))
     }
 
     /// Adds a figure.
@@ -83,8 +83,18 @@ pub(super) fn object(out: &mut String, write: impl FnOnce(&mut Object<'_>)) {
 
 /// Appends a JSON string.
 pub(super) fn string(out: &mut String, text: &str) {
-    // A string always has a JSON form.
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    if text
+        .bytes()
+        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+    {
+        // As almost all are, and an answer has tens of thousands.
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        // A string always has a JSON form.
+        out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    }
 }
 
 fn array<T>(
@@ -111,7 +121,7 @@ mod tests {
         let mut out = String::new();
         object(&mut out, |answer| {
             answer
-                .array("a", ["x", "y\"\u{1}"], string)
+                .array("a", ["x", "y\"\u{1}", "\\", "é"], string)
                 .count("n", 3)
                 .object("o", |inner| {
                     inner
@@ -122,7 +132,7 @@ mod tests {
         });
         assert_eq!(
             out,
-            r#"{"a": ["x","y\"\u0001"], "n": 3, "o": {"t": "1970-01-01T00:01:00Z", "f": 1.500000, "none": null}}"#
+            r#"{"a": ["x","y\"\u0001","\\","é"], "n": 3, "o": {"t": "1970-01-01T00:01:00Z", "f": 1.500000, "none": null}}"#
         );
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`ingest`] writes points as [`blocks`], [`import`] what exposed totals have grown by since their [`baseline`], [`rebuild`] turns them into [`rows`] per minute, [`coarse`] those into hours
 //! and days, [`failed`] sums up those of requests that failed, [`retention`] deletes what is old. A question is split by [`plan`] into pieces that are read by [`scan`]: rows where they are complete,
-//! blocks where they are not, so that an answer never misses what was accepted. [`series`] and [`dictionary`] name things.
+//! blocks where they are not, so that an answer never misses what was accepted; [`answer`] sums up its rows. [`series`] and [`dictionary`] name things.
 //! [`measure`] reads what [`rules`] watch. [`removal`] removes a metric by hand.
 
 pub(crate) mod dictionary;
@@ -23,6 +23,7 @@ pub(crate) mod retention;
 pub(crate) mod rows;
 pub(crate) mod watermark;
 
+pub(crate) mod answer;
 pub(crate) mod plan;
 pub(crate) mod scan;
 

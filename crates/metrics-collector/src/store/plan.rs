@@ -23,6 +23,23 @@ pub(crate) enum Piece {
     Blocks { minute: i64, since: i64, until: i64 },
 }
 
+impl Piece {
+    /// What of it lies in `from` to before `to`, which are the limits of minutes and of buckets of its tier.
+    pub(super) fn within(&self, from: i64, to: i64) -> Option<Self> {
+        match *self {
+            Self::Rows {
+                tier,
+                from: first,
+                to: end,
+            } => {
+                let (from, to) = (first.max(from), end.min(to));
+                (from < to).then_some(Self::Rows { tier, from, to })
+            }
+            Self::Blocks { minute, .. } => (from..to).contains(&minute).then_some(*self),
+        }
+    }
+}
+
 /// The pieces of `from` to before `to`.
 ///
 /// Complete buckets of the coarsest tier come from its rows; parts of them, and those that are not rolled up, come from

@@ -1,4 +1,5 @@
-//! The series behind `GET /api/metrics`, read a stretch of time at a time so that no answer has to be held as a whole.
+//! The series behind `GET /api/metrics`. Their rows are read by [`answer`](super::answer), a stretch of time at a time, so
+//! that no answer has to be held as a whole.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +7,8 @@ use monlight_shared::store::StoreError;
 use rusqlite::Connection;
 
 use super::ids::IdMap;
-use super::plan::plan;
 use super::rows::Sketches;
-use super::scan::{Group, Selection, scan};
+use super::scan::{Group, Selection};
 use super::series;
 use super::top::{self, Top};
 use crate::domain::aggregate::Aggregate;
@@ -16,11 +16,9 @@ use crate::domain::label_filter::LabelFilter;
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::Total;
 
-/// About how many rows of an answer are held at once, and how many with their sketches.
-const ROWS_HELD: usize = 4000;
-const SKETCHES_HELD: usize = 1000;
+/// About how many rows of an answer are read at once.
+const ROWS_HELD: usize = 1500;
 /// About how many stored rows are read at once: they take some of the time that a read may take.
 const ROWS_READ: usize = 40_000;
 
@@ -127,8 +125,8 @@ pub(crate) struct Prepared {
     pub(crate) series_count: usize,
     /// What a limit has left out.
     pub(crate) top: Option<Top>,
-    sketches: Sketches,
-    buckets: Buckets,
+    pub(super) sketches: Sketches,
+    pub(super) buckets: Buckets,
     /// First bucket.
     pub(crate) from: i64,
     /// The end of the last bucket.
@@ -151,15 +149,6 @@ impl Prepared {
     }
 }
 
-/// One row of an answer.
-#[derive(Clone, Debug)]
-pub(crate) struct AnswerRow {
-    pub(crate) bucket: i64,
-    /// A position in [`Prepared::groups`].
-    pub(crate) group: Group,
-    pub(crate) total: Box<Total>,
-}
-
 /// Finds the series of a question and the stretch of time in which they have data.
 pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared, StoreError> {
     let names = series::names_of(conn, &question.name, question.project.as_deref())?;
@@ -175,13 +164,9 @@ pub(crate) fn prepare(conn: &Connection, question: &Question) -> Result<Prepared
     let ids = names.iter().map(|name| name.id);
     let earliest = earliest(conn, buckets.tier, ids, i64::MIN)?;
     let from = from.max(earliest.map_or(to, |at| buckets.bucket_of(at)));
-    let held = match sketches {
-        Sketches::Never => ROWS_HELD,
-        Sketches::UnlessExact | Sketches::Always => SKETCHES_HELD,
-    };
     let parts = (buckets.step_ms / buckets.tier.step_ms()).max(1) as usize;
     let by_rows = ROWS_READ / series_count.max(1) / parts;
-    let at_once = by_rows.min(held / groups.len().max(1)).clamp(1, 1500);
+    let at_once = by_rows.min(ROWS_HELD / groups.len().max(1)).clamp(1, 1500);
     let mut prepared = Prepared {
         selection,
         groups,
@@ -323,6 +308,9 @@ fn sketches(question: &Question, found: &Found) -> Sketches {
         .any(|one| one.percent().is_some());
     // Rows with figures of choice have no percentiles but those that are asked for.
     let usual = question.aggregates.is_empty() || question.group_by.is_none();
+    let of_percentiles = |one: &Aggregate| {
+        matches!(one, Aggregate::Count | Aggregate::Min | Aggregate::Max) || one.percent().is_some()
+    };
     let histograms = || {
         found
             .groups
@@ -338,6 +326,8 @@ fn sketches(question: &Question, found: &Found) -> Sketches {
         Sketches::Never
     } else if one_row_each && !of_sketch {
         Sketches::UnlessExact
+    } else if !usual && question.aggregates.iter().all(of_percentiles) {
+        Sketches::Only
     } else {
         Sketches::Always
     }
@@ -383,45 +373,6 @@ pub(crate) fn skip(conn: &Connection, question: &Prepared, from: i64) -> Result<
     let next = earliest(conn, tier, question.selection.names(), from)?;
     let bucket = next.map_or(question.to, |at| question.buckets.bucket_of(at));
     Ok(bucket.clamp(from, question.to))
-}
-
-/// The rows of `from` to before `to`, by bucket and then group.
-pub(crate) fn read(
-    conn: &Connection,
-    question: &Prepared,
-    from: i64,
-    to: i64,
-) -> Result<Vec<AnswerRow>, StoreError> {
-    let (to, step_ms) = (to.min(question.to), question.buckets.step_ms);
-    let pieces = plan(conn, from, to, question.buckets.tier)?;
-    // A place for each bucket and group: there are not many more of them than rows that may be held.
-    let width = question.groups.len();
-    let buckets = usize::try_from((to - from + step_ms - 1) / step_ms).unwrap_or_default();
-    let mut totals: Vec<Option<Box<Total>>> = Vec::new();
-    totals.resize_with(buckets * width, || None);
-    scan(
-        conn,
-        &pieces,
-        &question.selection,
-        question.sketches,
-        |at, group, rollup| {
-            let bucket = usize::try_from((at - from).div_euclid(step_ms)).unwrap_or(usize::MAX);
-            let place = bucket.saturating_mul(width) + group as usize;
-            match totals.get_mut(place) {
-                Some(Some(total)) => total.merge(rollup),
-                Some(place) => *place = Some(Box::new(Total::from(rollup.clone()))),
-                None => {}
-            }
-        },
-    )?;
-    let rows = totals.into_iter().enumerate().filter_map(|(place, total)| {
-        Some(AnswerRow {
-            bucket: from + (place / width) as i64 * step_ms,
-            group: (place % width) as Group,
-            total: total?,
-        })
-    });
-    Ok(rows.collect())
 }
 
 #[cfg(test)]

@@ -7,22 +7,27 @@ use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
 use crate::domain::rollup::{Point, Rollup};
 
-/// The columns of a rollup, in the order that [`Reader`] expects: all of them, or those beside percentiles.
+/// The columns of a rollup, all of them, in the order that [`Reader`] expects.
 macro_rules! columns {
     () => {
         "cnt, sum, min, max, last, last_at, sk, p50, p95, p99"
     };
-    ("bare") => {
-        "cnt, sum, min, max, last, last_at"
-    };
-    ("roll") => {
-        "roll.cnt, roll.sum, roll.min, roll.max, roll.last, roll.last_at, roll.sk, roll.p50, roll.p95, roll.p99"
-    };
-    ("bare roll") => {
-        "roll.cnt, roll.sum, roll.min, roll.max, roll.last, roll.last_at"
-    };
 }
 pub(crate) use columns;
+
+/// The columns of a rollup that [`Reader`] looks at, in its order. Each takes a part of the time of a row, also when it is
+/// null, as percentiles are above minutes.
+pub(crate) const fn columns_of(tier: Resolution, sketches: Sketches) -> &'static [&'static str] {
+    match (sketches, tier) {
+        (Sketches::Never, _) => &["cnt", "sum", "min", "max", "last", "last_at"],
+        (Sketches::Only, Resolution::Minute) => &["cnt", "min", "max", "sk", "p50", "p95", "p99"],
+        (Sketches::Only, _) => &["cnt", "min", "max", "sk"],
+        (_, Resolution::Minute) => &[
+            "cnt", "sum", "min", "max", "last", "last_at", "sk", "p50", "p95", "p99",
+        ],
+        _ => &["cnt", "sum", "min", "max", "last", "last_at", "sk"],
+    }
+}
 
 /// The text of a statement on the table of a tier: `roll` or `total`, put between the two other parts.
 macro_rules! of_tier {
@@ -52,6 +57,8 @@ pub(crate) struct RowKey {
 pub(crate) enum Sketches {
     /// Rows will be merged and asked for percentiles.
     Always,
+    /// The same, and for nothing else but count, least and greatest value.
+    Only,
     /// Percentiles come from the row where it has exact ones.
     UnlessExact,
     /// Nobody asks for percentiles.
@@ -85,34 +92,39 @@ impl Reader {
         let rollup = &mut self.rollup;
         let count: i64 = row.get(first)?;
         rollup.count = count.cast_unsigned();
-        rollup.sum = row.get(first + 1)?;
-        rollup.min = row.get(first + 2)?;
-        rollup.max = row.get(first + 3)?;
-        rollup.last = Point {
-            value: row.get(first + 4)?,
-            at_ms: row.get(first + 5)?,
-        };
-        rollup.exact = if self.may_be_exact {
-            let percentiles: [Option<f64>; 3] = [
-                row.get(first + 7)?,
-                row.get(first + 8)?,
-                row.get(first + 9)?,
-            ];
-            match percentiles {
-                [Some(p50), Some(p95), Some(p99)] => Some([p50, p95, p99]),
-                _ => None,
-            }
+        let sketch_at = if self.sketches == Sketches::Only {
+            rollup.min = row.get(first + 1)?;
+            rollup.max = row.get(first + 2)?;
+            first + 3
         } else {
-            None
+            rollup.sum = row.get(first + 1)?;
+            rollup.min = row.get(first + 2)?;
+            rollup.max = row.get(first + 3)?;
+            rollup.last = Point {
+                value: row.get(first + 4)?,
+                at_ms: row.get(first + 5)?,
+            };
+            first + 6
         };
+        rollup.exact = None;
+        if self.may_be_exact {
+            let percentiles: [Option<f64>; 3] = [
+                row.get(sketch_at + 1)?,
+                row.get(sketch_at + 2)?,
+                row.get(sketch_at + 3)?,
+            ];
+            if let [Some(p50), Some(p95), Some(p99)] = percentiles {
+                rollup.exact = Some([p50, p95, p99]);
+            }
+        }
         let wanted = match self.sketches {
-            Sketches::Always => true,
+            Sketches::Always | Sketches::Only => true,
             Sketches::UnlessExact => rollup.exact.is_none(),
             Sketches::Never => false,
         };
         if wanted {
             let bytes = row
-                .get_ref(first + 6)?
+                .get_ref(sketch_at)?
                 .as_blob()
                 .map_err(|fault| StoreError::Job(fault.to_string()))?;
             rollup.sketch.decode_into(bytes)?;

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, Statement};
 use super::blocks;
 use super::ids::IdMap;
 use super::plan::Piece;
-use super::rows::{Reader, Sketches, columns, of_tier};
+use super::rows::{Reader, Sketches, columns_of, of_tier};
 use super::{failed, series};
 use crate::domain::range::Resolution;
 use crate::domain::rollup::Rollup;
@@ -167,25 +167,6 @@ pub(crate) fn scan_with(
     Ok(())
 }
 
-/// The text of a statement on the rows of a tier, with the columns that are looked at.
-macro_rules! select {
-    ($tier:expr, $sketches:expr, $start:literal, $table:literal, $where:literal) => {
-        match $sketches {
-            Sketches::Never => {
-                of_tier!(
-                    $tier,
-                    concat!($start, columns!("bare"), " FROM "),
-                    $table,
-                    $where
-                )
-            }
-            Sketches::Always | Sketches::UnlessExact => {
-                of_tier!($tier, concat!($start, columns!(), " FROM "), $table, $where)
-            }
-        }
-    };
-}
-
 fn totals(
     conn: &Connection,
     tier: Resolution,
@@ -194,13 +175,12 @@ fn totals(
     sketches: Sketches,
     each: &mut impl FnMut(i64, Group, &Rollup),
 ) -> Result<(), StoreError> {
-    let mut statement = conn.prepare_cached(select!(
-        tier,
-        sketches,
-        "SELECT bucket, ",
-        "total",
-        " WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket"
-    ))?;
+    let sql = format!(
+        "SELECT bucket, {} FROM total_{} WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket",
+        columns_of(tier, sketches).join(", "),
+        tier.as_str(),
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     let mut reader = Reader::new(tier, sketches);
     for &(name, group) in names {
         let mut rows = statement.query((name, from, to))?;
@@ -221,13 +201,13 @@ fn all_rows(
     sketches: Sketches,
     each: &mut impl FnMut(i64, Group, &Rollup),
 ) -> Result<(), StoreError> {
-    let mut statement = conn.prepare_cached(select!(
-        tier,
-        sketches,
-        "SELECT bucket, series, ",
-        "roll",
-        " WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket, series"
-    ))?;
+    let sql = format!(
+        "SELECT bucket, series, {} FROM roll_{}
+         WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket, series",
+        columns_of(tier, sketches).join(", "),
+        tier.as_str(),
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     let mut reader = Reader::new(tier, sketches);
     for name in names {
         let mut rows = statement.query((name, from, to))?;
@@ -240,22 +220,6 @@ fn all_rows(
     Ok(())
 }
 
-macro_rules! few_series_sql {
-    ($tier:literal, $columns:tt) => {
-        concat!(
-            "SELECT roll.bucket, ",
-            columns!($columns),
-            " FROM series JOIN total_",
-            $tier,
-            " AS t ON t.name_id = series.name_id AND t.bucket >= ?2 AND t.bucket < ?3
-              CROSS JOIN roll_",
-            $tier,
-            " AS roll ON roll.name_id = t.name_id AND roll.bucket = t.bucket AND roll.series = ?1
-              WHERE series.id = ?1 ORDER BY t.bucket"
-        )
-    };
-}
-
 /// Looks each series up in each bucket that its name has.
 fn few_series(
     conn: &Connection,
@@ -265,14 +229,15 @@ fn few_series(
     sketches: Sketches,
     each: &mut impl FnMut(i64, Group, &Rollup),
 ) -> Result<(), StoreError> {
-    let mut statement = conn.prepare_cached(match (tier, sketches) {
-        (Resolution::Minute, Sketches::Never) => few_series_sql!("minute", "bare roll"),
-        (Resolution::Minute, _) => few_series_sql!("minute", "roll"),
-        (Resolution::Hour, Sketches::Never) => few_series_sql!("hour", "bare roll"),
-        (Resolution::Hour, _) => few_series_sql!("hour", "roll"),
-        (Resolution::Day, Sketches::Never) => few_series_sql!("day", "bare roll"),
-        (Resolution::Day, _) => few_series_sql!("day", "roll"),
-    })?;
+    let (columns, tier_name) = (columns_of(tier, sketches).join(", roll."), tier.as_str());
+    let sql = format!(
+        "SELECT roll.bucket, roll.{columns} FROM series
+         JOIN total_{tier_name} AS t ON t.name_id = series.name_id AND t.bucket >= ?2 AND t.bucket < ?3
+         CROSS JOIN roll_{tier_name} AS roll
+             ON roll.name_id = t.name_id AND roll.bucket = t.bucket AND roll.series = ?1
+         WHERE series.id = ?1 ORDER BY t.bucket"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     let mut reader = Reader::new(tier, sketches);
     let mut read =
         |statement: &mut Statement<'_>, series: i64, group: Group| -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{OpenError, StoreError};
 use super::open;
@@ -67,18 +67,52 @@ impl Readers {
                 return Err(StoreError::Deadline);
             }
         };
+        self.begin(permit, until, clock, job).await
+    }
+
+    /// Begins at once, whether or not what it returns is polled; `None` when no connection is idle.
+    pub(super) fn try_read<T, F>(
+        &self,
+        deadline: Duration,
+        clock: &Clock,
+        job: F,
+    ) -> Option<impl Future<Output = Result<T, StoreError>> + Send + use<T, F>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.0.permits).try_acquire_owned().ok()?;
+        let until = clock.monotonic() + deadline;
+        Some(self.begin(permit, until, clock, job))
+    }
+
+    /// Begins a read; it ends when it is done or nobody waits for it any more.
+    fn begin<T, F>(
+        &self,
+        permit: OwnedSemaphorePermit,
+        until: Duration,
+        clock: &Clock,
+        job: F,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let gone = GoneOnDrop(Arc::new(AtomicBool::new(false)));
         let (this, clock, caller_gone) = (self.clone(), clock.clone(), Arc::clone(&gone.0));
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             this.run(until, &clock, caller_gone, job)
         });
-        match work.await {
-            Ok(result) => result,
-            Err(fault) if fault.is_panic() => Err(StoreError::Panicked(
-                crate::lifecycle::panic_text(&*fault.into_panic()),
-            )),
-            Err(_) => Err(StoreError::Closed),
+        async move {
+            let _gone = gone;
+            match work.await {
+                Ok(result) => result,
+                Err(fault) if fault.is_panic() => Err(StoreError::Panicked(
+                    crate::lifecycle::panic_text(&*fault.into_panic()),
+                )),
+                Err(_) => Err(StoreError::Closed),
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use super::*;
 use crate::clock::Clock;
@@ -312,6 +312,36 @@ async fn an_endless_read_is_cut_and_the_connection_lives_on() {
             .render()
             .contains("monlight_store_reads_too_long_total 3")
     );
+}
+
+#[tokio::test]
+async fn a_read_ahead_needs_an_idle_connection_and_nobody_who_waits_for_it() {
+    let f = fixture(QueueLimits::default());
+    let (began, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Arc::new(Mutex::new(may_go_on));
+    let ahead = || {
+        let (began, may_go_on) = (began.clone(), Arc::clone(&may_go_on));
+        f.store.read_if_idle(move |_| {
+            began.send(()).expect("the test waits");
+            let may_go_on = may_go_on.lock().expect("nobody panicked");
+            may_go_on.recv().expect("the test says when");
+            Ok(())
+        })
+    };
+    let (first, second) = (ahead().expect("idle"), ahead().expect("idle"));
+    // Both have begun, though nobody polled them.
+    for _ in 0..2 {
+        has_begun
+            .recv_timeout(Duration::from_secs(30))
+            .expect("began");
+    }
+    assert!(ahead().is_none());
+    go_on.send(()).expect("both wait");
+    go_on.send(()).expect("both wait");
+    first.await.expect("read");
+    second.await.expect("read");
+    assert!(f.store.read_if_idle(texts).is_some());
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ impl Counts {
     const MOST: i32 = 512;
     /// There is room for so many more when it grows.
     const ROOM: i32 = 16;
+    /// So many are passed over at once on the way to a rank.
+    const SUMMED: usize = 16;
 
     /// Counts one finite value.
     pub(crate) fn add(&mut self, value: f64) {
@@ -49,15 +51,21 @@ impl Counts {
             let _ = self.grow(first.index, last.index);
         }
         for bucket in positive {
-            if let Ok(new) = u32::try_from(bucket.count)
-                && let Some(count) = self.place_of(bucket.index)
-                && let Some(sum) = count.checked_add(new)
+            if let Some(count) = self.place_of(bucket.index)
+                && let Some(sum) = u64::from(*count).checked_add(bucket.count)
+                && let Ok(sum) = u32::try_from(sum)
             {
                 *count = sum;
             } else {
                 merge_side(&mut self.rest.positive, &[*bucket]);
             }
         }
+    }
+
+    /// Forgets everything, but keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.side.clear();
+        self.rest.clear();
     }
 
     #[inline]
@@ -86,10 +94,13 @@ impl Counts {
         };
         let more = self.side.len() as i32 / 2;
         let (from, to) = reach(Self::ROOM.max(more)).or_else(|| reach(Self::ROOM))?;
-        let mut side = vec![0; (to - from) as usize];
-        let before = (known.start - from) as usize;
-        side[before..before + self.side.len()].copy_from_slice(&self.side);
-        (self.first, self.side) = (from, side);
+        let (before, counted) = ((known.start - from) as usize, self.side.len());
+        let long = (to - from) as usize;
+        self.side.reserve_exact(long - counted);
+        self.side.resize(long, 0);
+        self.side.copy_within(..counted, before);
+        self.side[..before.min(counted)].fill(0);
+        self.first = from;
         Some(())
     }
 
@@ -112,10 +123,19 @@ impl Counts {
         }
         let below: u64 = self.rest.negative.iter().map(|bucket| bucket.count).sum();
         let mut left = rank.checked_sub(below + self.rest.zeros)?.checked_sub(1)?;
-        for (&count, index) in self.side.iter().zip(self.first..) {
-            match left.checked_sub(u64::from(count)) {
-                Some(fewer) => left = fewer,
-                None => return Some(representative(index)),
+        let mut first = self.first;
+        for some in self.side.chunks(Self::SUMMED) {
+            let all: u64 = some.iter().map(|&count| u64::from(count)).sum();
+            if let Some(fewer) = left.checked_sub(all) {
+                left = fewer;
+                first += some.len() as i32;
+                continue;
+            }
+            for (&count, index) in some.iter().zip(first..) {
+                match left.checked_sub(u64::from(count)) {
+                    Some(fewer) => left = fewer,
+                    None => return Some(representative(index)),
+                }
             }
         }
         None
@@ -171,7 +191,12 @@ mod tests {
                 let is_plain = values.iter().all(|value| (0.001..3.0).contains(value));
                 prop_assert!(!is_plain || known == whole.at_rank(rank));
             }
-            prop_assert_eq!(counts.into_sketch(), Sketch::of(&values));
+            prop_assert_eq!(counts.clone().into_sketch(), Sketch::of(&values));
+            counts.clear();
+            prop_assert!(counts.is_empty());
+            let others: Vec<f64> = values.iter().map(|value| value / 7.0).collect();
+            counts.merge(&Sketch::of(&others));
+            prop_assert_eq!(counts.into_sketch(), Sketch::of(&others));
         }
 
         #[test]

@@ -49,7 +49,8 @@ pub const MOST_KEYS: i64 = 1_000_000;
 const NAMED: [u8; 2] = [0x7E, 0x1D];
 
 const FORGET_EVERY: Duration = Duration::from_mins(10);
-const KEYS_IN_SLICE: i64 = 2_000;
+/// Few, because the names of keys that follow each other stand on as many pages of their index.
+const KEYS_IN_SLICE: i64 = 500;
 
 const KNOWN_KEY: &str = "SELECT 1 FROM idempotency_keys WHERE key = ?1";
 const KNOWN_NAME: &str =

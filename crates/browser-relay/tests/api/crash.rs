@@ -29,16 +29,16 @@ pub(crate) fn start(database: &Path, tracker: &Fake, collector: &Fake) -> TestPr
     TestProcess::start(Path::new(env!("CARGO_BIN_EXE_browser-relay")), &settings)
 }
 
-/// Sends events from several pages until the process is killed; the numbers of those that were acknowledged.
+/// Sends events from several pages until the process is killed; those that were acknowledged, as page and number.
 fn acknowledged(relay: TestProcess) -> Vec<String> {
     let (next, told) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        for _ in 0..PAGES {
+        for name in 0..PAGES {
             let mut page = relay.connect();
             let (next, told) = (&next, &told);
             scope.spawn(move || {
                 loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed).to_string();
+                    let number = format!("{name}/{}", next.fetch_add(1, Ordering::Relaxed));
                     let event = json!({"type": "E", "message": number, "stack": ""}).to_string();
                     let path = "/api/browser/errors?key=dsn-web-1";
                     let Ok((status, body)) = page.post(path, event.as_bytes()) else {
@@ -60,9 +60,10 @@ fn acknowledged(relay: TestProcess) -> Vec<String> {
     told.into_inner().unwrap()
 }
 
-/// The messages of all batches by their keys.
-fn delivered(received: &[Received]) -> BTreeMap<String, String> {
+/// The messages of all batches, each of a key once, in the order in which they came.
+fn delivered(received: &[Received]) -> Vec<String> {
     let mut by_key = BTreeMap::new();
+    let mut messages = Vec::new();
     for batch in received
         .iter()
         .filter(|request| request.line.contains("/batch "))
@@ -71,14 +72,13 @@ fn delivered(received: &[Received]) -> BTreeMap<String, String> {
         for item in items {
             let key = item["key"].as_str().unwrap().to_owned();
             let message = item["document"]["message"].as_str().unwrap().to_owned();
-            let before = by_key.insert(key, message.clone());
-            assert!(
-                before.is_none_or(|before| before == message),
-                "a key of two events"
-            );
+            match by_key.insert(key, message.clone()) {
+                Some(before) => assert_eq!(before, message, "a key of two events"),
+                None => messages.push(message),
+            }
         }
     }
-    by_key
+    messages
 }
 
 #[test]
@@ -104,15 +104,22 @@ fn killed_at_any_time_it_delivers_what_it_acknowledged_once() {
         std::thread::yield_now();
     }
 
-    let delivered = delivered(&tracker.received()[broken..]);
-    let messages: Vec<&String> = delivered.values().collect();
+    let messages = delivered(&tracker.received()[broken..]);
     for number in &acknowledged {
-        let times = messages
-            .iter()
-            .filter(|message| **message == number)
-            .count();
+        let times = messages.iter().filter(|message| *message == number).count();
         assert_eq!(times, 1, "event {number}");
     }
     // At most one of each page had not heard the answer when it was killed.
     assert!(messages.len() <= acknowledged.len() + PAGES);
+    // A page sends one after the other.
+    for page in 0..PAGES {
+        let of_page = |message: &String| {
+            let (name, number) = message.split_once('/')?;
+            (name == page.to_string()).then(|| number.parse::<u64>().unwrap())
+        };
+        assert!(
+            messages.iter().filter_map(of_page).is_sorted(),
+            "{messages:?}"
+        );
+    }
 }

@@ -121,6 +121,36 @@ async fn events_overtook_others_that_a_service_failed_at_for_now() {
 }
 
 #[tokio::test]
+async fn new_events_do_not_go_before_kept_ones() {
+    const COUNT: usize = 200;
+    let run = async |seed: u64| {
+        let world = World::with(&[NO_LIMIT]);
+        let mut state = seed;
+        world.tracker.judge(move |_| match draw(&mut state) % 25 {
+            0 => 503,
+            1 => 500,
+            _ => 201,
+        });
+        for number in 0..COUNT {
+            let answer = world.browse(ERRORS, WEB, &numbered(number)).await;
+            assert!([201, 202].contains(&answer.status.as_u16()));
+            if number % 10 == 9 {
+                world.outbox_empty().await;
+            }
+        }
+        world.outbox_empty().await;
+        let requests = judged(&world);
+        check_order(&requests, COUNT);
+        let kept = requests
+            .iter()
+            .flatten()
+            .filter(|(_, status)| *status != 201);
+        assert!(kept.count() > 0);
+    };
+    join_all((1..=4).map(run)).await;
+}
+
+#[tokio::test]
 async fn nobody_waits_for_ever_behind_what_a_service_always_fails_at() {
     const COUNT: usize = 130;
     let world = World::with(&[NO_LIMIT]);

@@ -20,7 +20,7 @@ pub(crate) const SHOP: &str = "dsn-shop-1";
 pub(crate) const ORIGIN: &str = "https://a.example";
 
 /// How long something that must happen may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A relay and what is behind it.
 pub(crate) struct World {
@@ -227,10 +227,21 @@ struct Script {
 type Judge = Box<dyn FnMut(&str) -> u16 + Send>;
 
 impl Script {
-    /// The answer to a batch of events that were kept, if somebody judges them.
+    /// The answer to an event or a batch of events, if somebody judges them.
     fn judge(&mut self, received: &Received) -> Option<Reply> {
         let judge = self.judge.as_mut()?;
-        let batch: Vec<Value> = serde_json::from_slice(&received.body).ok()?;
+        let body: Value = serde_json::from_slice(&received.body).ok()?;
+        let Value::Array(batch) = body else {
+            let message = body["message"].as_str()?.to_owned();
+            let status = judge(&message);
+            self.judged.push(vec![(message, status)]);
+            let failure = match status {
+                201 => return None,
+                503 => "503 Busy",
+                _ => "500 Oops",
+            };
+            return Some(Reply::Answer(failure, String::new()));
+        };
         let judged: Vec<(String, u16)> = batch
             .iter()
             .filter_map(|item| item["document"]["message"].as_str())
@@ -278,12 +289,12 @@ impl Fake {
         self.shared.script.lock().unwrap().broken = broken;
     }
 
-    /// Has each event of the batches to come judged by its message.
+    /// Has each event to come judged by its message: 201, 503 or 500.
     pub(crate) fn judge(&self, judge: impl FnMut(&str) -> u16 + Send + 'static) {
         self.shared.script.lock().unwrap().judge = Some(Box::new(judge));
     }
 
-    /// What was judged: of each batch the messages and statuses.
+    /// What was judged: of each request the messages and statuses.
     pub(crate) fn judged(&self) -> Vec<Vec<(String, u16)>> {
         self.shared.script.lock().unwrap().judged.clone()
     }

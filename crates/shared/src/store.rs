@@ -8,7 +8,8 @@
 //!
 //! Invariants: a write is answered only after its COMMIT has reached the disk (`synchronous=FULL`); a job that fails or
 //! panics undoes itself and nobody else; a failed COMMIT fails its whole group and nobody was told otherwise; a full
-//! queue refuses at once; no read outlives its deadline, so the WAL can always be reset.
+//! queue refuses at once; no read outlives its deadline, and new ones are held back when the WAL has grown too large, so
+//! that it can be emptied without letting writes wait for long reads.
 
 mod backup;
 mod cells;
@@ -35,7 +36,7 @@ pub use writer::Lane;
 use crate::clock::Clock;
 use crate::metrics::Registry;
 use reader::Readers;
-use writer::Writer;
+use writer::{Fold, WalMarks, Writer};
 
 /// How long a read may take unless it says otherwise.
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
@@ -84,9 +85,28 @@ impl Store {
         clock: Clock,
         metrics: &Registry,
     ) -> Result<Self, OpenError> {
-        let (writer, lock) = open::open_writer(path, &schema.into(), clock.now_ms())?;
+        Self::open_with(
+            path,
+            &schema.into(),
+            limits,
+            WalMarks::default(),
+            clock,
+            metrics,
+        )
+    }
+
+    fn open_with(
+        path: &Path,
+        schema: &Schema,
+        limits: QueueLimits,
+        marks: WalMarks,
+        clock: Clock,
+        metrics: &Registry,
+    ) -> Result<Self, OpenError> {
+        let (writer, lock) = open::open_writer(path, schema, clock.now_ms())?;
         let readers = Readers::open(path, metrics)?;
-        let writer = Writer::start(writer, lock, path, limits, clock.clone(), metrics)?;
+        let fold = Fold::new(path, marks, readers.clone(), clock.clone(), metrics);
+        let writer = Writer::start(writer, lock, fold, limits, clock.clone(), metrics)?;
         open::register_sizes(path, metrics);
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
@@ -158,7 +178,7 @@ impl Store {
         self.0.readers.read(deadline, &self.0.clock, job).await
     }
 
-    /// As [`Store::read`], but only when a connection is idle, else `None`. The read begins at once, whether or not what is
+    /// As [`Store::read`], but only when a connection is idle and new reads are not held back, else `None`. The read begins at once, whether or not what is
     /// returned is polled, and is interrupted when that is dropped.
     pub fn read_if_idle<T, F>(
         &self,

@@ -16,6 +16,9 @@ use crate::metrics::Registry;
 const STATEMENTS_KEPT: usize = 64;
 /// How long a lock of another program, or of another connection, is waited for.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of its file a write-ahead log keeps that SQLite begins anew, in bytes. Twice what it has to hold before that
+/// is tried, so that it is rarely cut; and little enough for the size of the file to say when it goes on growing.
+pub(super) const WAL_KEPT: u64 = 32 * 1024 * 1024;
 
 /// Holds the file open for as long as the database is in use, with an advisory lock that keeps a second copy out.
 ///
@@ -86,7 +89,7 @@ pub(super) fn open_writer(
     // A new file takes these two; for an existing one they change nothing.
     conn.execute_batch("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;")
         .map_err(sqlite)?;
-    conn.execute_batch(
+    conn.execute_batch(&format!(
         "PRAGMA journal_mode=WAL;
          PRAGMA synchronous=FULL;
          PRAGMA foreign_keys=ON;
@@ -94,8 +97,8 @@ pub(super) fn open_writer(
          PRAGMA temp_store=MEMORY;
          PRAGMA mmap_size=0;
          PRAGMA wal_autocheckpoint=4000;
-         PRAGMA journal_size_limit=67108864;",
-    )
+         PRAGMA journal_size_limit={WAL_KEPT};"
+    ))
     .map_err(sqlite)?;
     migrate::migrate(&mut conn, path, schema)?;
     lock.remember(path);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -24,10 +24,24 @@ struct Inner {
     /// Callers that may hold a connection; closed when the store is. A permit stays with the read, also when its caller
     /// has left, so that reads nobody waits for do not pile up in the blocking pool.
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<Connection>>,
+    pool: Mutex<Pool>,
+    /// A connection came back, or reads are let in again.
     returned: Condvar,
     closed: AtomicBool,
     too_long: Counter,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Connection>,
+    /// Whether no new read is let in at the moment.
+    held_back: bool,
+}
+
+impl Inner {
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Readers {
@@ -42,7 +56,10 @@ impl Readers {
         );
         Ok(Self(Arc::new(Inner {
             permits: Arc::new(Semaphore::new(CONNECTIONS)),
-            idle: Mutex::new(idle),
+            pool: Mutex::new(Pool {
+                idle,
+                held_back: false,
+            }),
             returned: Condvar::new(),
             closed: AtomicBool::new(false),
             too_long,
@@ -70,7 +87,7 @@ impl Readers {
         self.begin(permit, until, clock, job).await
     }
 
-    /// Begins at once, whether or not what it returns is polled; `None` when no connection is idle.
+    /// Begins at once, whether or not what it returns is polled; `None` when no connection is idle, or reads are held back.
     pub(super) fn try_read<T, F>(
         &self,
         deadline: Duration,
@@ -82,6 +99,9 @@ impl Readers {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let permit = Arc::clone(&self.0.permits).try_acquire_owned().ok()?;
+        if self.0.pool().held_back {
+            return None;
+        }
         let until = clock.monotonic() + deadline;
         Some(self.begin(permit, until, clock, job))
     }
@@ -153,19 +173,24 @@ impl Readers {
 
     /// Waits for a connection, at the latest until the monotonic time `until`.
     fn borrow(&self, until: Duration, clock: &Clock) -> Result<Borrowed<'_>, StoreError> {
-        let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let none_left =
-            |idle: &mut Vec<_>| idle.is_empty() && !self.0.closed.load(Ordering::SeqCst);
+        let none_left = |pool: &mut Pool| {
+            (pool.held_back || pool.idle.is_empty()) && !self.0.closed.load(Ordering::SeqCst)
+        };
         let left = until.saturating_sub(clock.monotonic());
-        let (mut idle, _) = self
+        let (mut pool, _) = self
             .0
             .returned
-            .wait_timeout_while(idle, left, none_left)
+            .wait_timeout_while(self.0.pool(), left, none_left)
             .unwrap_or_else(PoisonError::into_inner);
         if self.0.closed.load(Ordering::SeqCst) {
             return Err(StoreError::Closed);
         }
-        let Some(conn) = idle.pop() else {
+        let conn = if pool.held_back {
+            None
+        } else {
+            pool.idle.pop()
+        };
+        let Some(conn) = conn else {
             self.0.too_long.inc();
             return Err(StoreError::Deadline);
         };
@@ -179,11 +204,28 @@ impl Readers {
     pub(super) fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
         self.0.permits.close();
-        self.0
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.0.pool().idle.clear();
+        self.0.returned.notify_all();
+    }
+
+    /// Whether any read has a connection.
+    pub(super) fn running(&self) -> bool {
+        self.0.pool().idle.len() < CONNECTIONS
+    }
+
+    /// Lets no new read begin until what it returns is dropped; they wait, each for as long as its deadline allows.
+    pub(super) fn hold_back(&self) -> HeldBack {
+        self.0.pool().held_back = true;
+        HeldBack(Arc::clone(&self.0))
+    }
+}
+
+/// New reads wait for as long as this lives. There is one at a time.
+pub(super) struct HeldBack(Arc<Inner>);
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        self.0.pool().held_back = false;
         self.0.returned.notify_all();
     }
 }
@@ -203,14 +245,10 @@ impl Drop for Borrowed<'_> {
         {
             tracing::error!(%fault, "cannot end the transaction of a read");
         }
-        let mut idle = self
-            .readers
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut pool = self.readers.pool();
         // Asked under the lock: `close` clears the list after it has said so.
         if !self.readers.closed.load(Ordering::SeqCst) {
-            idle.push(conn);
+            pool.idle.push(conn);
             self.readers.returned.notify_one();
         }
     }

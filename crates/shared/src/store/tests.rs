@@ -4,6 +4,7 @@ use super::*;
 use crate::clock::Clock;
 
 mod disk;
+mod fold;
 mod takeover;
 
 static MIGRATIONS: [Migration; 1] = [Migration {

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,13 +15,15 @@ use tokio::sync::oneshot;
 
 use super::QueueLimits;
 use super::error::{OpenError, StoreError};
-use super::open::{BUSY_TIMEOUT, FileLock, with_suffix};
+use super::open::FileLock;
 use crate::clock::Clock;
 use crate::lifecycle::panic_text;
 use crate::metrics::{Counter, Registry};
 
+mod fold;
 mod tell;
 
+pub(super) use fold::{Fold, WalMarks};
 use tell::{Tell, register_queue};
 
 /// Which queue a job waits in.
@@ -44,11 +45,6 @@ const IDLE: Duration = Duration::from_secs(15);
 /// How often a sick database is tried again.
 const PROBE: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 1024 * 1024;
-/// A WAL larger than this is folded in even if reads have to be waited for: reads that overlap each other without a gap
-/// would otherwise keep it growing for ever.
-const WAL_BYTES: u64 = 64 * 1024 * 1024;
-/// How long that waits for reads: as long as a read may take.
-const FOLD_PATIENCE: Duration = super::READ_DEADLINE;
 
 /// A job with its answer's type hidden.
 trait Job: Send {
@@ -155,7 +151,7 @@ impl Writer {
     pub(super) fn start(
         conn: Connection,
         lock: FileLock,
-        path: &Path,
+        fold: Fold,
         limits: QueueLimits,
         clock: Clock,
         metrics: &Registry,
@@ -177,9 +173,7 @@ impl Writer {
             conn,
             clock,
             tell: Tell::new(metrics),
-            dirty: true,
-            fold_above: WAL_BYTES,
-            wal: with_suffix(path, "-wal"),
+            fold,
             lock,
         };
         let last = LastOne(Arc::clone(&shared));
@@ -289,11 +283,7 @@ struct Thread {
     conn: Connection,
     clock: Clock,
     tell: Tell,
-    /// Whether anything was committed since the WAL was last folded in.
-    dirty: bool,
-    /// The size of the WAL from which on reads are waited for.
-    fold_above: u64,
-    wal: PathBuf,
+    fold: Fold,
     /// The last field, so that it goes after the connection.
     lock: FileLock,
 }
@@ -316,18 +306,22 @@ impl Thread {
                 return false;
             }
             let sick = self.is_sick();
+            let soon = self.fold.soon();
+            let pause = soon.unwrap_or(if sick { PROBE } else { IDLE });
             let (locked, waited) = shared
                 .wake
-                .wait_timeout(queue, if sick { PROBE } else { IDLE })
+                .wait_timeout(queue, pause)
                 .unwrap_or_else(PoisonError::into_inner);
             queue = locked;
             if waited.timed_out() && queue.is_empty() {
                 drop(queue);
-                if sick {
+                if soon.is_some() {
+                    self.fold.bound(&self.conn);
+                } else if sick {
                     self.probe();
                 } else {
                     // Reads are not waited for: requests would wait as well.
-                    self.fold_wal(Duration::ZERO);
+                    self.fold.fold(&self.conn, Duration::ZERO);
                 }
                 queue = shared.queue();
             }
@@ -361,7 +355,7 @@ impl Thread {
             Ok(()) => {
                 self.tell.commits.inc();
                 self.tell.jobs.add(done.len() as u64);
-                self.dirty = true;
+                self.fold.committed();
                 // A group that stored nothing proves nothing.
                 if self.is_sick() {
                     self.probe();
@@ -381,7 +375,7 @@ impl Thread {
             job.answer(verdict.as_ref().copied().map_err(StoreError::for_neighbour));
         }
         self.requeue(group);
-        self.bound_wal();
+        self.fold.bound(&self.conn);
     }
 
     /// Runs jobs until the group's time is up. Those that ran move to `done`, whatever became of them.
@@ -500,40 +494,6 @@ impl Thread {
         }
     }
 
-    /// Folds a WAL in that grew too large. While reads stand in the way, it is tried again each time it has doubled.
-    fn bound_wal(&mut self) {
-        let bytes = std::fs::metadata(&self.wal).map_or(0, |wal| wal.len());
-        if bytes < self.fold_above {
-            return;
-        }
-        self.fold_wal(FOLD_PATIENCE);
-        self.fold_above = if self.dirty {
-            bytes.saturating_mul(2)
-        } else {
-            WAL_BYTES
-        };
-    }
-
-    /// Moves everything from the WAL into the file and empties it, unless reads stand in the way for longer than
-    /// `patience`.
-    fn fold_wal(&mut self, patience: Duration) {
-        if !self.dirty {
-            return;
-        }
-        let folded = self.conn.busy_timeout(patience).and_then(|()| {
-            self.conn
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                    row.get::<_, i64>(0)
-                })
-        });
-        match folded.and_then(|busy| self.conn.busy_timeout(BUSY_TIMEOUT).map(|()| busy)) {
-            Ok(busy) => self.dirty = busy != 0,
-            Err(fault) => {
-                tracing::warn!(%fault, "cannot fold the write-ahead log into the database");
-            }
-        }
-    }
-
     fn finish(mut self) {
         if let Err(fault) = self
             .conn
@@ -541,8 +501,8 @@ impl Thread {
         {
             tracing::warn!(%fault, "cannot update the query planner's statistics");
         }
-        self.dirty = true;
-        self.fold_wal(FOLD_PATIENCE);
+        self.fold.committed();
+        self.fold.fold(&self.conn, fold::LONGEST_HOLD);
         self.conn.flush_prepared_statement_cache();
         match self.conn.close() {
             Ok(()) => tracing::debug!("database closed"),

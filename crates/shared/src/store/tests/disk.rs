@@ -1,7 +1,7 @@
 //! What disks, other programs and impatient callers do to a store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
@@ -117,45 +117,6 @@ fn a_database_that_comes_back_is_used_again() {
         f.store.read_blocking(texts).expect("read"),
         ["before", "after"]
     );
-}
-
-#[test]
-fn overlapping_reads_do_not_let_the_wal_grow() {
-    let f = fixture(QueueLimits::default());
-    store(&f.store, "first").expect("stored");
-    let (done, begun) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 2]);
-    let mut largest = 0;
-    std::thread::scope(|scope| {
-        for reader in 0..2 {
-            let (store, done, begun) = (&f.store, &done, &begun);
-            scope.spawn(move || {
-                while !done.load(Ordering::SeqCst) {
-                    let read = store.read_blocking(|conn| {
-                        let theirs = begun[1 - reader].load(Ordering::SeqCst);
-                        let _snapshot = conn.unchecked_transaction()?;
-                        conn.query_row("SELECT count(*) FROM item", [], |_| Ok(()))?;
-                        begun[reader].fetch_add(1, Ordering::SeqCst);
-                        // It leaves only when the other one has a new snapshot, so that there is never a gap.
-                        while begun[1 - reader].load(Ordering::SeqCst) == theirs
-                            && !done.load(Ordering::SeqCst)
-                        {
-                            std::thread::yield_now();
-                        }
-                        Ok(())
-                    });
-                    read.expect("read");
-                }
-            });
-        }
-        let text = "x".repeat(1_000_000);
-        for n in 0..200 {
-            store(&f.store, &format!("{n}{text}")).expect("stored");
-            let wal = std::fs::metadata(open::with_suffix(&f.path, "-wal")).expect("is there");
-            largest = largest.max(wal.len());
-        }
-        done.store(true, Ordering::SeqCst);
-    });
-    assert!(largest < 100_000_000, "the WAL grew to {largest} bytes");
 }
 
 #[expect(clippy::disallowed_methods, reason = "a caller of its own")]

@@ -64,9 +64,13 @@ test("a crosshair says the values of all charts, by pointer and by arrow keys", 
   await page.goto(`${service.url}/?period=1h`);
   const plot = page.locator(".plot-host").first();
   await charts(page).nth(2).waitFor();
+  const said = page.locator(".legend").first().getByText(/^at \d\d:\d\d$/);
+  const newest = await said.innerText();
   const box = await plot.boundingBox();
   await page.mouse.move(box.x + box.width * 0.8, box.y + 60);
   await page.waitForFunction(() => document.querySelectorAll(".cross-tip").length === 3);
+  assert.equal(await said.innerText(), `at ${await page.locator(".cross-tip").first().innerText()}`);
+  assert.notEqual(await said.innerText(), newest);
   await page.mouse.move(5, 5);
   await plot.focus();
   await page.keyboard.press("ArrowLeft");

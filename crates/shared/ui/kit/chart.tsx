@@ -109,16 +109,18 @@ export function Chart({ x, series, from, to, format, axis = format, zeroTop = 3,
     const next = Math.max(0, Math.min(times.length - 1, (at.peek() ?? (step > 0 ? -1 : times.length)) + step));
     chart.setCursor({ left: chart.valToPos(times[next]!, "x"), top: chart.over.clientHeight / 2 });
   };
-  const time = at.value === null ? undefined : (data[0]?.[at.value] ?? undefined);
+  const shown = at.value ?? lastWithValue(said);
+  const time = data[0]?.[shown] ?? undefined;
   return (
     <>
       <ul class="legend">
         {series.map((one, index) => (
           <li key={one.name}>
             <i class={`key ${one.class}`} />
-            {one.name} <b>{format(at.value === null ? lastOf(one.own ?? one.values) : (said[index + 1]?.[at.value] ?? null))}</b>
+            {one.name} <b>{format(said[index + 1]?.[shown] ?? null)}</b>
           </li>
         ))}
+        {time !== undefined && <li class="t3">at {momentLabel(time, to - from)}</li>}
       </ul>
       <div class={`plot-box${tall ? " tall" : ""}`}>
         <div
@@ -135,7 +137,7 @@ export function Chart({ x, series, from, to, format, axis = format, zeroTop = 3,
           }}
           onBlur={() => plot.current?.setCursor({ left: -10, top: -10 })}
         />
-        {time !== undefined && (
+        {at.value !== null && time !== undefined && (
           <div class="tip cross-tip" aria-hidden="true" style={{ left: `${left.value}px` }}>
             {momentLabel(time, to - from)}
           </div>
@@ -151,8 +153,9 @@ function momentLabel(seconds: number, span: number): string {
   return `${span > 20 * 86400 ? day(time) : weekday(time)} ${clock(time)}`;
 }
 
-function lastOf(values: readonly (number | null)[]): number | null {
-  return values.findLast((value) => value !== null) ?? null;
+/** Where the newest values of the columns stand, -1 without any. The first column is that of the times. */
+export function lastWithValue([times = [], ...columns]: readonly (readonly (number | null)[])[]): number {
+  return times.findLastIndex((_, at) => columns.some((values) => (values[at] ?? null) !== null));
 }
 
 type Axis = { current: (value: number) => string };
@@ -241,7 +244,7 @@ function hasLonely(values: readonly (number | null)[], first: number, last: numb
   return lonely(values).some((at) => at >= first && at <= last);
 }
 
-/** The labels of the value axis stand on their lines, inside the plot. */
+/** The labels of the value axis stand at their lines, inside the plot, each on a ground that keeps the series from it. */
 function drawLabels(chart: uPlot, say: (value: number) => string, ink: string, font: string): void {
   const { ctx, bbox } = chart;
   const ratio = uPlot.pxRatio;
@@ -251,14 +254,13 @@ function drawLabels(chart: uPlot, say: (value: number) => string, ink: string, f
   ctx.font = font.replace("11px", `${11 * ratio}px`);
   ctx.textBaseline = "top";
   ctx.textAlign = "left";
-  ctx.lineJoin = "round";
   for (const value of [max / 3, (max / 3) * 2, max]) {
+    const text = say(value);
     const y = chart.valToPos(value, "y", true) + 3 * ratio;
-    ctx.strokeStyle = back;
-    ctx.lineWidth = 3 * ratio;
-    ctx.strokeText(say(value), bbox.left, y);
+    ctx.fillStyle = back;
+    ctx.fillRect(bbox.left, y - 2 * ratio, ctx.measureText(text).width + 4 * ratio, 14 * ratio);
     ctx.fillStyle = ink;
-    ctx.fillText(say(value), bbox.left, y);
+    ctx.fillText(text, bbox.left, y);
   }
   ctx.restore();
 }

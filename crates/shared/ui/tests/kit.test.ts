@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { columns, niceStep } from "@kit/chart";
+import { columns, lastWithValue, niceStep } from "@kit/chart";
 import type { Command } from "@kit/commands";
 import { keyName } from "@kit/keys";
 import { matching, wordPattern } from "@kit/palette";
@@ -99,6 +99,15 @@ test("labels stand at round times of the reader's zone", () => {
 test("three steps of a value axis reach the highest value", () => {
   const table: [number, number][] = [[60, 20], [61, 25], [1, 0.5], [0.9, 0.5], [1.37, 0.5], [2.4, 1], [150, 50], [0, 1], [-3, 1], [0.0042, 0.002]];
   for (const [max, step] of table) assert.ok(Math.abs(niceStep(max) - step) < 1e-9, `${max}: ${niceStep(max)}`);
+});
+
+test("a legend speaks of the newest time with a value", () => {
+  const series = [{ values: [1, 2, null, null] }, { values: [null, 5, 6, null] }];
+  assert.equal(lastWithValue(columns([10, 20, 30, 40], series, 0, 60)), 3);
+  assert.equal(lastWithValue(columns([10, 20, 30, 40], series, 10, 40)), 2);
+  assert.equal(lastWithValue(columns([10, 20], [{ values: [null, null] }], 0, 60)), -1);
+  assert.equal(lastWithValue(columns([10, 20], [{ values: [0, null] }], 10, 20)), 0);
+  assert.equal(lastWithValue(columns([], [], 0, 60)), -1);
 });
 
 test("a chart always shows the whole stretch", () => {

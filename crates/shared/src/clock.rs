@@ -20,6 +20,8 @@ enum Source {
 struct ManualState {
     wall_nanos: AtomicI64,
     monotonic_nanos: AtomicI64,
+    /// What each reading of the monotonic clock adds to it.
+    between_readings: AtomicI64,
 }
 
 impl Clock {
@@ -39,6 +41,7 @@ impl Clock {
         let state = Arc::new(ManualState {
             wall_nanos: AtomicI64::new(saturating_nanos(start)),
             monotonic_nanos: AtomicI64::new(0),
+            between_readings: AtomicI64::new(0),
         });
         (Self(Source::Manual(Arc::clone(&state))), ManualClock(state))
     }
@@ -67,9 +70,11 @@ impl Clock {
     pub fn monotonic(&self) -> Duration {
         match &self.0 {
             Source::System { started } => started.elapsed(),
-            Source::Manual(state) => Duration::from_nanos(
-                u64::try_from(state.monotonic_nanos.load(Ordering::SeqCst)).unwrap_or(0),
-            ),
+            Source::Manual(state) => {
+                let step = state.between_readings.load(Ordering::SeqCst);
+                let nanos = state.monotonic_nanos.fetch_add(step, Ordering::SeqCst);
+                Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+            }
         }
     }
 }
@@ -91,6 +96,13 @@ impl ManualClock {
         let nanos = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
         self.0.wall_nanos.fetch_add(nanos, Ordering::SeqCst);
         self.0.monotonic_nanos.fetch_add(nanos, Ordering::SeqCst);
+    }
+
+    /// From now on so much time passes between two readings of the monotonic clock, as on a machine that has little time
+    /// for this process.
+    pub fn between_readings(&self, time: Duration) {
+        let nanos = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        self.0.between_readings.store(nanos, Ordering::SeqCst);
     }
 }
 
@@ -135,6 +147,12 @@ mod tests {
         assert_eq!(
             (clock.now_ms(), clock.monotonic()),
             (1_000, Duration::from_secs(5))
+        );
+        hand.between_readings(Duration::from_secs(2));
+        clock.monotonic();
+        assert_eq!(
+            (clock.now_ms(), clock.monotonic()),
+            (1_000, Duration::from_secs(7))
         );
     }
 }

@@ -72,6 +72,7 @@ pub(super) async fn tail(
         filter: Arc::new(filter),
         seen,
         target: newest,
+        may_look_again: true,
         receiver,
         waiting: VecDeque::new(),
         next_read: Instant::now(),
@@ -134,6 +135,9 @@ struct Tail {
     seen: i64,
     /// The database holds entries up to this id that have to be read first.
     target: i64,
+    /// A batch that the pattern had no time for is read from the database, where there is more of it: the time may have
+    /// gone to other processes. A pattern that was too slow twice in a row has had its share.
+    may_look_again: bool,
     /// The database is not read before.
     next_read: Instant,
     /// Events, encoded.
@@ -217,9 +221,12 @@ impl Tail {
         }
         let unseen = self.pick(&batch);
         self.seen = self.seen.max(last - unseen);
-        if unseen > 0 {
+        if unseen > 0 && self.may_look_again {
+            self.target = self.target.max(last);
+        } else if unseen > 0 {
             self.miss(unseen);
         }
+        self.may_look_again = unseen == 0;
     }
 
     /// Takes what the filter lets pass. Answers for how many entries there was no time.
@@ -267,18 +274,19 @@ impl Tail {
         }
         let (filter, seen, target) = (Arc::clone(&self.filter), self.seen, self.target);
         let clock = self.app.ctx.clock.clone();
-        let until = clock.monotonic() + CATCH_UP_TIME;
-        let (piece, up_to, entries) = self
+        let (piece, up_to, entries, took) = self
             .app
             .ctx
             .store
             .read(move |conn| {
-                let is_over = || clock.monotonic() > until;
+                let began = clock.monotonic();
+                let is_over = || clock.monotonic() > began + CATCH_UP_TIME;
                 let piece = list::after(conn, &filter, (seen, target), CATCH_UP_ENTRIES, is_over)?;
                 let (entries, done) = list::entries(conn, &piece.ids, CATCH_UP_BYTES)?;
                 let next = piece.ids.get(done).map(|next| next - 1);
                 let up_to = next.unwrap_or(piece.up_to - piece.missed);
-                Ok((piece, up_to, entries))
+                let took = clock.monotonic().saturating_sub(began);
+                Ok((piece, up_to, entries, took))
             })
             .await?;
         if self.seen + 1 < piece.floor {
@@ -286,6 +294,7 @@ impl Tail {
         }
         self.waiting.extend(entries.iter().map(log_event));
         self.seen = self.seen.max(up_to);
+        self.may_look_again |= piece.missed == 0 && took <= BATCH_TIME;
         if piece.missed > 0 && up_to + piece.missed == piece.up_to {
             self.miss(piece.missed);
         }

@@ -30,6 +30,7 @@ fn wait_for(reader: &mut BufReader<TcpStream>, text: &str) {
     while !(line.starts_with("data:") && line.contains(text)) {
         line.clear();
         assert!(reader.read_line(&mut line).expect("in time") > 0, "{text}");
+        assert!(!line.starts_with("event: missed"), "{text} was missed");
     }
 }
 

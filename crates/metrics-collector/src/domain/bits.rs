@@ -99,6 +99,43 @@ const fn codes_in(bits: u32) -> Codes {
     codes
 }
 
+/// As [`Codes`], but whole pairs of them, each a gap and a count.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs {
+    /// How many pairs there are.
+    pub(super) count: u8,
+    bits: u8,
+    /// All gaps together.
+    pub(super) gaps: u8,
+    /// Behind the last of them, zeros.
+    pub(super) numbers: [[u8; 2]; A_LOOK / 2],
+}
+
+static PAIRS: [Pairs; 1 << LOOKED_AT] = {
+    let none = Pairs {
+        count: 0,
+        bits: 0,
+        gaps: 0,
+        numbers: [[0; 2]; A_LOOK / 2],
+    };
+    let mut table = [none; 1 << LOOKED_AT];
+    let mut place = 0;
+    while place < table.len() {
+        let codes = codes_in(place as u32);
+        let pairs = &mut table[place];
+        while pairs.count < codes.count / 2 {
+            let nth = pairs.count as usize;
+            let (gap, count) = (codes.numbers[2 * nth], codes.numbers[2 * nth + 1]);
+            pairs.numbers[nth] = [gap, count];
+            pairs.gaps += gap;
+            pairs.bits += (2 * (gap.ilog2() + count.ilog2()) + 2) as u8;
+            pairs.count += 1;
+        }
+        place += 1;
+    }
+    table
+};
+
 pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -188,6 +225,21 @@ impl<'a> BitReader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The pairs of codes that follow, as far as a look shows them; [`BitReader::take`] goes on behind them.
+    #[inline]
+    pub(super) fn pairs(&mut self) -> &'static Pairs {
+        if self.held < LOOKED_AT {
+            self.fill();
+        }
+        &PAIRS[(self.window >> (u64::BITS - LOOKED_AT)) as usize]
+    }
+
+    /// Goes on behind what the last look showed.
+    #[inline]
+    pub(super) fn take(&mut self, pairs: &Pairs) {
+        self.advance(u32::from(pairs.bits));
     }
 
     #[cold]

@@ -4,7 +4,7 @@
 //! rebuilding a minute harmless and an hour the sum of its minutes.
 
 use super::percentile::{nearest_rank, rank};
-use super::sketch::{Counts, Sketch};
+use super::sketch::{Counts, Damaged, Sketch};
 
 /// One value at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,14 +117,16 @@ impl Rollup {
 
     /// A percentile (1 to 100): exact when it is known, else from the sketch, within 1 %.
     pub(crate) fn percentile(&self, percent: u32) -> f64 {
-        if let (Some(exact), Some(place)) = (
-            self.exact,
-            PERCENTS.iter().position(|&known| known == percent),
-        ) {
-            return exact[place];
+        if let Some(exact) = self.exact_percentile(percent) {
+            return exact;
         }
         let wanted = rank(self.count, percent);
         self.estimate(wanted, self.sketch.at_rank(wanted))
+    }
+
+    fn exact_percentile(&self, percent: u32) -> Option<f64> {
+        let place = PERCENTS.iter().position(|&known| known == percent)?;
+        Some(self.exact?[place])
     }
 
     /// What is said of the value at a rank, of which a sketch knows this.
@@ -190,6 +192,19 @@ impl Total {
         self.values.clear();
     }
 
+    /// As [`Total::begin`], with a rollup whose sketch is at hand in its stored form.
+    pub(crate) fn begin_stored(&mut self, part: &Rollup, sketch: &[u8]) -> Result<(), Damaged> {
+        self.begin(part);
+        self.values.merge_stored(sketch, self.rollup.count)
+    }
+
+    /// Adds what a rollup counted whose sketch is at hand in its stored form.
+    pub(crate) fn merge_stored(&mut self, part: &Rollup, sketch: &[u8]) -> Result<(), Damaged> {
+        self.rollup.merge_without_sketch(part);
+        self.spread_out();
+        self.values.merge_stored(sketch, self.rollup.count)
+    }
+
     /// Adds a point. Its value is counted when somebody will ask for `percentiles`.
     pub(crate) fn add(&mut self, point: Point, percentiles: bool) {
         self.rollup.add_without_sketch(point);
@@ -202,19 +217,16 @@ impl Total {
     pub(crate) fn merge(&mut self, part: &Rollup) {
         self.rollup.merge_without_sketch(part);
         if !part.sketch.is_empty() {
-            if !self.rollup.sketch.is_empty() {
-                self.values.merge(&self.rollup.sketch);
-                self.rollup.sketch.clear();
-            }
+            self.spread_out();
             self.values.merge(&part.sketch);
         }
     }
 
-    /// Adds to a total that may not be there yet.
-    pub(crate) fn merge_into(sum: &mut Option<Self>, part: &Rollup) {
-        match sum {
-            Some(sum) => sum.merge(part),
-            None => *sum = Some(Self::from(part.clone())),
+    /// Counts the values of its first part side by side, too.
+    fn spread_out(&mut self) {
+        if !self.rollup.sketch.is_empty() {
+            self.values.merge(&self.rollup.sketch);
+            self.rollup.sketch.clear();
         }
     }
 
@@ -227,6 +239,9 @@ impl Total {
     pub(crate) fn percentile(&self, percent: u32) -> f64 {
         if self.values.is_empty() {
             return self.rollup.percentile(percent);
+        }
+        if let Some(exact) = self.rollup.exact_percentile(percent) {
+            return exact;
         }
         let wanted = rank(self.rollup.count, percent);
         match self.values.at_rank(wanted) {
@@ -396,7 +411,11 @@ mod tests {
             let merged = merged.expect("not empty");
             let mut total: Option<Total> = None;
             for part in ends.windows(2) {
-                Total::merge_into(&mut total, &Rollup::of(&mut shuffled[part[0]..part[1]]).expect("not empty"));
+                let part = Rollup::of(&mut shuffled[part[0]..part[1]]).expect("not empty");
+                match &mut total {
+                    Some(total) => total.merge(&part),
+                    None => total = Some(Total::from(part)),
+                }
             }
             let total = total.expect("not empty");
             for percent in [1, 50, 75, 95, 99, 100] {
@@ -407,8 +426,20 @@ mod tests {
             prop_assert_eq!(&total.finish(), &merged);
             again.begin(&whole);
             prop_assert_eq!(&again.clone().finish(), &whole);
-            again.begin(&whole);
-            again.merge(&whole);
+            let stored = whole.sketch.encode();
+            let bare = Rollup { sketch: Sketch::default(), ..whole.clone() };
+            prop_assert_eq!(again.begin_stored(&bare, &stored), Ok(()));
+            for percent in [1, 50, 75, 95, 99, 100] {
+                prop_assert_eq!(again.percentile(percent), whole.percentile(percent));
+            }
+            prop_assert_eq!(&again.clone().finish(), &whole);
+            let bare = Rollup { exact: None, ..bare };
+            let estimated = Rollup { exact: None, ..whole.clone() };
+            prop_assert_eq!(again.begin_stored(&bare, &stored), Ok(()));
+            for percent in [1, 50, 75, 95, 99, 100] {
+                prop_assert_eq!(again.percentile(percent), estimated.percentile(percent));
+            }
+            prop_assert_eq!(again.merge_stored(&bare, &stored), Ok(()));
             let mut twice = whole.clone();
             twice.merge(&whole);
             prop_assert_eq!(again.finish(), twice);

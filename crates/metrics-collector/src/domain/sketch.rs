@@ -176,11 +176,8 @@ impl Sketch {
 
     /// Reads the stored form in place of what was counted before, into the same memory.
     pub(crate) fn decode_into(&mut self, bytes: &[u8]) -> Result<(), Damaged> {
-        let mut bits = BitReader::new(bytes);
-        if bits.read(8)? != VERSION {
-            return Err(Damaged);
-        }
-        self.zeros = bits.gamma()? - 1;
+        let (mut bits, zeros) = read_head(bytes)?;
+        self.zeros = zeros;
         read_side(&mut bits, &mut self.positive)?;
         read_side(&mut bits, &mut self.negative)
     }
@@ -304,16 +301,37 @@ fn unzigzag(n: u64) -> Option<i32> {
     Some((n >> 1).cast_signed() ^ -(n & 1).cast_signed())
 }
 
-/// Reads the buckets of one side.
-fn read_side(bits: &mut BitReader<'_>, side: &mut Vec<Bucket>) -> Result<(), Damaged> {
-    side.clear();
+/// The stored form behind its zeros.
+fn read_head(bytes: &[u8]) -> Result<(BitReader<'_>, u64), Damaged> {
+    let mut bits = BitReader::new(bytes);
+    if bits.read(8)? != VERSION {
+        return Err(Damaged);
+    }
+    let zeros = bits.gamma()? - 1;
+    Ok((bits, zeros))
+}
+
+/// How many buckets a side has.
+fn read_length(bits: &mut BitReader<'_>) -> Result<usize, Damaged> {
     let length = usize::try_from(bits.gamma()? - 1).map_err(|_| Damaged)?;
     if length > MAX_SPAN as usize {
         return Err(Damaged);
     }
+    Ok(length)
+}
+
+/// Reads the index of the first bucket of a side.
+fn read_first(bits: &mut BitReader<'_>) -> Result<i32, Damaged> {
+    unzigzag(bits.gamma()? - 1).ok_or(Damaged)
+}
+
+/// Reads the buckets of one side.
+fn read_side(bits: &mut BitReader<'_>, side: &mut Vec<Bucket>) -> Result<(), Damaged> {
+    side.clear();
+    let length = read_length(bits)?;
     side.reserve(length);
     if length > 0 {
-        let index = unzigzag(bits.gamma()? - 1).ok_or(Damaged)?;
+        let index = read_first(bits)?;
         let count = bits.gamma()?;
         side.push(Bucket { index, count });
         let mut index = i64::from(index);

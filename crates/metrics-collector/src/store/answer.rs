@@ -6,10 +6,10 @@ use rusqlite::Connection;
 
 use super::plan::{Piece, plan};
 use super::query::Prepared;
-use super::scan::{Group, scan};
+use super::scan::{Found, Group, find};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::metric::MetricType;
-use crate::domain::rollup::{Rollup, Total};
+use crate::domain::rollup::Total;
 
 /// Rows that are summed up at once, where a bucket has no more: as many as a core has room for close by.
 const SUMMED_AT_ONCE: usize = 64;
@@ -68,12 +68,14 @@ pub(crate) fn read(
             .iter()
             .filter_map(|piece| piece.within(from, until))
             .collect();
-        scan(
+        let (selection, sketches) = (&question.selection, question.sketches);
+        find(
             conn,
             &some,
-            &question.selection,
-            question.sketches,
-            |at, group, rollup| grid.add(at, group, rollup),
+            selection,
+            sketches,
+            None,
+            |at, group, found| grid.add(at, group, found),
         )?;
         grid.end(question, wanted, &mut answer);
         from = until;
@@ -119,19 +121,20 @@ impl Grid {
         from.saturating_add(self.step_ms.saturating_mul(buckets.max(1) as i64))
     }
 
-    fn add(&mut self, at: i64, group: Group, rollup: &Rollup) {
+    fn add(&mut self, at: i64, group: Group, found: Found<'_>) -> Result<(), StoreError> {
         let bucket = (at - self.from).div_euclid(self.step_ms);
         let bucket = usize::try_from(bucket).unwrap_or(usize::MAX);
         let place = bucket.saturating_mul(self.width) + group as usize;
         let Some(place) = self.places.get_mut(place) else {
-            return;
+            return Ok(());
         };
         match &mut place.total {
-            Some(total) if place.has_data => total.merge(rollup),
-            Some(total) => total.begin(rollup),
-            None => place.total = Some(Box::new(Total::from(rollup.clone()))),
+            Some(total) if place.has_data => found.merge(total)?,
+            Some(total) => found.begin(total)?,
+            None => place.total = Some(Box::new(found.total()?)),
         }
         place.has_data = true;
+        Ok(())
     }
 
     /// Hands the figures over.

@@ -10,7 +10,7 @@ use super::plan::plan;
 use super::query::earliest;
 use super::requests::{self, Requests};
 use super::rows::Sketches;
-use super::scan::{Group, Minutes, Selection, scan_with, sums};
+use super::scan::{self, Group, Minutes, Selection, scan_with, sums};
 use super::{MINUTE_MS, series};
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
@@ -252,19 +252,15 @@ fn by_page(
         .collect();
     let pieces = plan(conn, scope.from_ms, to, Resolution::Day)?;
     let mut pages: Vec<[Option<Total>; VITALS]> = vec![Default::default(); browser.pages.len()];
-    scan_with(
-        conn,
-        &pieces,
-        &Selection::Series { names, groups },
-        Sketches::Always,
-        Some(open),
-        |_, group, rollup| {
-            let (page, vital) = (group as usize / VITALS, group as usize % VITALS);
-            if let Some(of_page) = pages.get_mut(page) {
-                Total::merge_into(&mut of_page[vital], rollup);
-            }
-        },
-    )?;
+    let add = |_, group: Group, found: scan::Found<'_>| {
+        let (page, vital) = (group as usize / VITALS, group as usize % VITALS);
+        match pages.get_mut(page) {
+            Some(of_page) => found.add_to(&mut of_page[vital]),
+            None => Ok(()),
+        }
+    };
+    let selection = Selection::Series { names, groups };
+    scan::find(conn, &pieces, &selection, Sketches::Always, Some(open), add)?;
     let pages = pages
         .into_iter()
         .map(|of_page| of_page.map(|sum| sum.map(Total::finish)));

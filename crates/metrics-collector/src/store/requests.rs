@@ -13,7 +13,7 @@ use super::dashboard::Scope;
 use super::ids::IdMap;
 use super::plan::{Piece, plan};
 use super::rows::Sketches;
-use super::scan::{Group, Minutes, Selection, failed_over_time, scan_with};
+use super::scan::{self, Group, Minutes, Selection, failed_over_time, scan_with};
 use super::series;
 use crate::domain::labels;
 use crate::domain::metric::MetricType;
@@ -407,12 +407,11 @@ fn sum(
     open: &mut Minutes,
 ) -> Result<Vec<Option<Rollup>>, StoreError> {
     let mut sums: Vec<Option<Total>> = vec![None; groups];
-    let add = |_, group: Group, rollup: &Rollup| {
-        if let Some(sum) = sums.get_mut(group as usize) {
-            Total::merge_into(sum, rollup);
-        }
+    let add = |_, group: Group, found: scan::Found<'_>| match sums.get_mut(group as usize) {
+        Some(sum) => found.add_to(sum),
+        None => Ok(()),
     };
-    scan_with(conn, pieces, selection, sketches, Some(open), add)?;
+    scan::find(conn, pieces, selection, sketches, Some(open), add)?;
     Ok(sums.into_iter().map(|sum| sum.map(Total::finish)).collect())
 }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
-use crate::domain::rollup::{Point, Rollup};
+use crate::domain::rollup::{Point, Rollup, Total};
 
 /// The columns of a rollup, all of them, in the order that [`Reader`] expects.
 macro_rules! columns {
@@ -89,6 +89,53 @@ impl Reader {
 
     /// Reads the rollup whose columns start at `first`.
     pub(crate) fn read(&mut self, row: &Row<'_>, first: usize) -> Result<&Rollup, StoreError> {
+        match self.read_stored(row, first)? {
+            Some(sketch) => self.rollup.sketch.decode_into(sketch)?,
+            None => self.rollup.sketch.clear(),
+        }
+        Ok(&self.rollup)
+    }
+
+    /// Adds the rollup whose columns start at `first` to a total.
+    pub(super) fn merge(
+        &mut self,
+        row: &Row<'_>,
+        first: usize,
+        sum: &mut Total,
+    ) -> Result<(), StoreError> {
+        match self.read_stored(row, first)? {
+            Some(sketch) => sum.merge_stored(self.bare(), sketch)?,
+            None => sum.merge(self.bare()),
+        }
+        Ok(())
+    }
+
+    /// Begins a total anew with the rollup whose columns start at `first`.
+    pub(super) fn begin(
+        &mut self,
+        row: &Row<'_>,
+        first: usize,
+        sum: &mut Total,
+    ) -> Result<(), StoreError> {
+        match self.read_stored(row, first)? {
+            Some(sketch) => sum.begin_stored(self.bare(), sketch)?,
+            None => sum.begin(self.bare()),
+        }
+        Ok(())
+    }
+
+    /// What was read, without its sketch.
+    fn bare(&mut self) -> &Rollup {
+        self.rollup.sketch.clear();
+        &self.rollup
+    }
+
+    /// Reads everything but the sketch; that in its stored form, where it is wanted.
+    fn read_stored<'r>(
+        &mut self,
+        row: &'r Row<'_>,
+        first: usize,
+    ) -> Result<Option<&'r [u8]>, StoreError> {
         let rollup = &mut self.rollup;
         let count: i64 = row.get(first)?;
         rollup.count = count.cast_unsigned();
@@ -122,16 +169,13 @@ impl Reader {
             Sketches::UnlessExact => rollup.exact.is_none(),
             Sketches::Never => false,
         };
-        if wanted {
-            let bytes = row
-                .get_ref(sketch_at)?
-                .as_blob()
-                .map_err(|fault| StoreError::Job(fault.to_string()))?;
-            rollup.sketch.decode_into(bytes)?;
-        } else {
-            rollup.sketch.clear();
+        if !wanted {
+            return Ok(None);
         }
-        Ok(rollup)
+        let sketch = row.get_ref(sketch_at)?.as_blob();
+        Ok(Some(
+            sketch.map_err(|fault| StoreError::Job(fault.to_string()))?,
+        ))
     }
 }
 

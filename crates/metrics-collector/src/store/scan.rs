@@ -13,7 +13,7 @@ use super::plan::Piece;
 use super::rows::{Reader, Sketches, columns_of, of_tier};
 use super::{failed, series};
 use crate::domain::range::Resolution;
-use crate::domain::rollup::Rollup;
+use crate::domain::rollup::{Rollup, Total};
 
 /// Selected series of a name up to which they are looked up one by one instead of reading all rows of the name.
 const FEW_SERIES: usize = 4;
@@ -101,6 +101,62 @@ impl Minutes {
     }
 }
 
+/// A rollup that was found. What a row counted is not read before it is known what for.
+pub(crate) enum Found<'a> {
+    Row {
+        reader: &'a mut Reader,
+        row: &'a Row<'a>,
+        /// Its first column.
+        first: usize,
+    },
+    Rollup(&'a Rollup),
+}
+
+impl<'a> Found<'a> {
+    fn rollup(self) -> Result<&'a Rollup, StoreError> {
+        match self {
+            Self::Row { reader, row, first } => reader.read(row, first),
+            Self::Rollup(rollup) => Ok(rollup),
+        }
+    }
+
+    /// A total of it alone.
+    pub(crate) fn total(self) -> Result<Total, StoreError> {
+        Ok(Total::from(self.rollup()?.clone()))
+    }
+
+    /// Adds it to a total.
+    pub(crate) fn merge(self, sum: &mut Total) -> Result<(), StoreError> {
+        match self {
+            Self::Row { reader, row, first } => reader.merge(row, first, sum),
+            Self::Rollup(rollup) => {
+                sum.merge(rollup);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds it to a total that may not be there yet.
+    pub(crate) fn add_to(self, sum: &mut Option<Total>) -> Result<(), StoreError> {
+        if let Some(sum) = sum {
+            return self.merge(sum);
+        }
+        *sum = Some(self.total()?);
+        Ok(())
+    }
+
+    /// Begins a total anew with it.
+    pub(crate) fn begin(self, sum: &mut Total) -> Result<(), StoreError> {
+        match self {
+            Self::Row { reader, row, first } => reader.begin(row, first, sum),
+            Self::Rollup(rollup) => {
+                sum.begin(rollup);
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Calls `each` with every rollup of the pieces: the start of its minute or hour, its group, and what was counted.
 pub(crate) fn scan(
     conn: &Connection,
@@ -118,8 +174,30 @@ pub(crate) fn scan_with(
     pieces: &[Piece],
     selection: &Selection,
     sketches: Sketches,
-    mut known: Option<&mut Minutes>,
+    known: Option<&mut Minutes>,
     mut each: impl FnMut(i64, Group, &Rollup),
+) -> Result<(), StoreError> {
+    find(
+        conn,
+        pieces,
+        selection,
+        sketches,
+        known,
+        |at, group, found| {
+            each(at, group, found.rollup()?);
+            Ok(())
+        },
+    )
+}
+
+/// As [`scan_with`], for `each` to say what a rollup is added to.
+pub(crate) fn find(
+    conn: &Connection,
+    pieces: &[Piece],
+    selection: &Selection,
+    sketches: Sketches,
+    mut known: Option<&mut Minutes>,
+    mut each: impl FnMut(i64, Group, Found<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut in_blocks = None;
     for &piece in pieces {
@@ -152,13 +230,13 @@ pub(crate) fn scan_with(
                 let range = since..until;
                 let Some(known) = &mut known else {
                     for (group, rollup) in blocks::rollups(conn, minute, range, groups, sketches)? {
-                        each(minute, group, &rollup);
+                        each(minute, group, Found::Rollup(&rollup))?;
                     }
                     continue;
                 };
                 for (series, rollup) in known.rollups(conn, minute, range)? {
                     if let Some(&group) = groups.get(series) {
-                        each(minute, group, rollup);
+                        each(minute, group, Found::Rollup(rollup))?;
                     }
                 }
             }
@@ -173,7 +251,7 @@ fn totals(
     names: &[(i64, Group)],
     (from, to): (i64, i64),
     sketches: Sketches,
-    each: &mut impl FnMut(i64, Group, &Rollup),
+    each: &mut impl FnMut(i64, Group, Found<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT bucket, {} FROM total_{} WHERE name_id = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket",
@@ -185,7 +263,12 @@ fn totals(
     for &(name, group) in names {
         let mut rows = statement.query((name, from, to))?;
         while let Some(row) = rows.next()? {
-            each(row.get(0)?, group, reader.read(row, 1)?);
+            let found = Found::Row {
+                reader: &mut reader,
+                row,
+                first: 1,
+            };
+            each(row.get(0)?, group, found)?;
         }
     }
     Ok(())
@@ -199,7 +282,7 @@ fn all_rows(
     groups: &IdMap<Group>,
     (from, to): (i64, i64),
     sketches: Sketches,
-    each: &mut impl FnMut(i64, Group, &Rollup),
+    each: &mut impl FnMut(i64, Group, Found<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT bucket, series, {} FROM roll_{}
@@ -213,7 +296,12 @@ fn all_rows(
         let mut rows = statement.query((name, from, to))?;
         while let Some(row) = rows.next()? {
             if let Some(&group) = groups.get(&row.get(1)?) {
-                each(row.get(0)?, group, reader.read(row, 2)?);
+                let found = Found::Row {
+                    reader: &mut reader,
+                    row,
+                    first: 2,
+                };
+                each(row.get(0)?, group, found)?;
             }
         }
     }
@@ -227,7 +315,7 @@ fn few_series(
     groups: &IdMap<Group>,
     (from, to): (i64, i64),
     sketches: Sketches,
-    each: &mut impl FnMut(i64, Group, &Rollup),
+    each: &mut impl FnMut(i64, Group, Found<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let (columns, tier_name) = (columns_of(tier, sketches).join(", roll."), tier.as_str());
     let sql = format!(
@@ -243,8 +331,12 @@ fn few_series(
         |statement: &mut Statement<'_>, series: i64, group: Group| -> Result<(), StoreError> {
             let mut rows = statement.query((series, from, to))?;
             while let Some(row) = rows.next()? {
-                let row: &Row<'_> = row;
-                each(row.get(0)?, group, reader.read(row, 1)?);
+                let found = Found::Row {
+                    reader: &mut reader,
+                    row,
+                    first: 1,
+                };
+                each(row.get(0)?, group, found)?;
             }
             Ok(())
         };

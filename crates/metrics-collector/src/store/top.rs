@@ -7,7 +7,7 @@ use super::ids::IdMap;
 use super::plan::{Piece, plan};
 use super::query::{Limit, Merged, Prepared};
 use super::rows::Sketches;
-use super::scan::{Group, Minutes, Selection, scan_with};
+use super::scan::{self, Group, Minutes, Selection};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::metric::MetricType;
 use crate::domain::range::Resolution;
@@ -163,12 +163,11 @@ fn sum(
     sums: &mut [Option<Rollup>],
 ) -> Result<(), StoreError> {
     let mut totals: Vec<Option<Total>> = vec![None; sums.len()];
-    let add = |_, group: Group, rollup: &Rollup| {
-        if let Some(total) = totals.get_mut(group as usize) {
-            Total::merge_into(total, rollup);
-        }
+    let add = |_, group: Group, found: scan::Found<'_>| match totals.get_mut(group as usize) {
+        Some(total) => found.add_to(total),
+        None => Ok(()),
     };
-    scan_with(conn, pieces, selection, sketches, open, add)?;
+    scan::find(conn, pieces, selection, sketches, open, add)?;
     for (sum, total) in sums.iter_mut().zip(totals) {
         *sum = total.map(Total::finish);
     }

@@ -1,6 +1,9 @@
 //! A sketch that is being made: its buckets lie side by side, so that none has to be looked for.
 
-use super::{Bucket, Sketch, index_of, merge_side, representative};
+use super::{
+    Bucket, Damaged, Sketch, index_of, merge_side, read_first, read_head, read_length, read_side,
+    representative,
+};
 
 /// Counts many values, or merges many sketches, in any order: a sketch whose buckets lie side by side, so that none has to be
 /// looked for.
@@ -9,6 +12,8 @@ pub(crate) struct Counts {
     /// Index of the first of `side`.
     first: i32,
     side: Vec<u32>,
+    /// Whether anything was counted in `side` since it was cleared.
+    used: bool,
     /// What is not positive, too far from the others, or too often.
     rest: Sketch,
 }
@@ -18,6 +23,8 @@ impl Counts {
     const MOST: i32 = 512;
     /// There is room for so many more when it grows.
     const ROOM: i32 = 16;
+    /// Of so many at most it stays known where they lie when they are cleared, so that others find room beside them.
+    const KEPT: usize = 384;
     /// So many are passed over at once on the way to a rank.
     const SUMMED: usize = 16;
 
@@ -29,6 +36,7 @@ impl Counts {
                 && *count < u32::MAX
             {
                 *count += 1;
+                self.used = true;
                 return;
             }
         }
@@ -50,21 +58,81 @@ impl Counts {
             // Once for all; where they are too far apart, one by one.
             let _ = self.grow(first.index, last.index);
         }
-        for bucket in positive {
-            if let Some(count) = self.place_of(bucket.index)
-                && let Some(sum) = u64::from(*count).checked_add(bucket.count)
-                && let Ok(sum) = u32::try_from(sum)
-            {
-                *count = sum;
-            } else {
-                merge_side(&mut self.rest.positive, &[*bucket]);
-            }
+        for &bucket in positive {
+            self.count(bucket);
         }
     }
 
-    /// Forgets everything, but keeps the memory.
+    fn count(&mut self, bucket: Bucket) {
+        if let Some(count) = self.place_of(bucket.index)
+            && let Some(sum) = u64::from(*count).checked_add(bucket.count)
+            && let Ok(sum) = u32::try_from(sum)
+        {
+            *count = sum;
+            self.used = true;
+        } else {
+            merge_side(&mut self.rest.positive, &[bucket]);
+        }
+    }
+
+    /// Adds the counts of a sketch from its stored form. With these, `points` were counted altogether.
+    pub(crate) fn merge_stored(&mut self, bytes: &[u8], points: u64) -> Result<(), Damaged> {
+        if points > u64::from(u32::MAX) {
+            // One of the counts might not have room for them.
+            self.merge(&Sketch::decode(bytes)?);
+            return Ok(());
+        }
+        let (mut bits, zeros) = read_head(bytes)?;
+        self.rest.zeros += zeros;
+        let mut left = read_length(&mut bits)?;
+        if left > 0 {
+            let first = read_first(&mut bits)?;
+            let mut bucket = Bucket {
+                index: first,
+                count: bits.gamma()?,
+            };
+            self.count(bucket);
+            let mut index = i64::from(first);
+            left -= 1;
+            while left > 0 {
+                let look = bits.pairs();
+                let some = usize::from(look.count);
+                let place = usize::try_from(index - i64::from(self.first)).unwrap_or(usize::MAX);
+                let end = place.saturating_add(usize::from(look.gaps));
+                if some > 0 && some <= left && end < self.side.len() {
+                    let mut place = place;
+                    // All of them: behind the last pair nothing is added to nothing.
+                    for [gap, count] in look.numbers {
+                        place += usize::from(gap);
+                        let known = &mut self.side[place];
+                        *known = known.saturating_add(u32::from(count));
+                    }
+                    index += i64::from(look.gaps);
+                    self.used = true;
+                    bits.take(look);
+                    left -= some;
+                } else {
+                    index = index.saturating_add_unsigned(bits.gamma()?);
+                    bucket.index = i32::try_from(index).map_err(|_| Damaged)?;
+                    bucket.count = bits.gamma()?;
+                    self.count(bucket);
+                    left -= 1;
+                }
+            }
+        }
+        let mut negative = Vec::new();
+        read_side(&mut bits, &mut negative)?;
+        merge_side(&mut self.rest.negative, &negative);
+        Ok(())
+    }
+
+    /// Forgets everything, but keeps the memory, and the place of what is counted next where that may be elsewhere, too.
     pub(crate) fn clear(&mut self) {
-        self.side.clear();
+        if self.side.len() > Self::KEPT {
+            self.side.clear();
+        }
+        self.side.fill(0);
+        self.used = false;
         self.rest.clear();
     }
 
@@ -81,6 +149,9 @@ impl Counts {
     /// far away.
     #[cold]
     fn grow(&mut self, first: i32, last: i32) -> Option<()> {
+        if !self.used {
+            self.side.clear();
+        }
         let known = if self.side.is_empty() {
             first..last
         } else {
@@ -112,7 +183,7 @@ impl Counts {
 
     /// Whether nothing was counted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.side.is_empty() && self.rest.is_empty()
+        !self.used && self.rest.is_empty()
     }
 
     /// The value at a position counted from 1 in ascending order, within 1 %, where all values lie side by side; `None`
@@ -195,19 +266,42 @@ mod tests {
             counts.clear();
             prop_assert!(counts.is_empty());
             let others: Vec<f64> = values.iter().map(|value| value / 7.0).collect();
-            counts.merge(&Sketch::of(&others));
+            for part in others.chunks(7) {
+                let stored = Sketch::of(part).encode();
+                prop_assert_eq!(counts.merge_stored(&stored, others.len() as u64), Ok(()));
+                prop_assert!(counts.side.len() <= Counts::MOST as usize);
+            }
+            prop_assert_eq!(counts.is_empty(), values.is_empty());
             prop_assert_eq!(counts.into_sketch(), Sketch::of(&others));
         }
 
         #[test]
-        fn counts_of_any_size_are_added(counts in prop::collection::vec((0..3, 1_u64..1 << 40), 0..20)) {
+        fn any_bytes_are_counted_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..40), one in any_value()) {
+            let mut bytes = bytes;
+            if let Some(version) = bytes.first_mut() {
+                *version = 1;
+            }
+            let mut counts = Counts::default();
+            counts.add(one);
+            let taken = counts.merge_stored(&bytes, 1);
+            prop_assert_eq!(taken.is_ok(), Sketch::decode(&bytes).is_ok());
+        }
+
+        #[test]
+        fn counts_of_any_size_are_added(counts in prop::collection::vec((0..3, prop_oneof![1_u64..1 << 40, 1_u64..1 << 31]), 0..20)) {
             let mut sum = Sketch::default();
             let mut side_by_side = Counts::default();
+            let mut points = 0;
             for (value, count) in counts {
                 let mut one = Sketch::default();
                 one.add_many(f64::from(value), count);
                 sum.merge(&one);
-                side_by_side.merge(&one);
+                points += count;
+                if points % 2 == 0 {
+                    side_by_side.merge(&one);
+                } else {
+                    prop_assert_eq!(side_by_side.merge_stored(&one.encode(), points), Ok(()));
+                }
             }
             prop_assert_eq!(side_by_side.into_sketch(), sum);
         }

@@ -31,6 +31,8 @@ pub const TEST_KEY: &str = "test-key";
 
 /// 2025-01-20T10:00:00Z, when manual clocks start.
 pub const TEST_START_SECONDS: i64 = 1_737_367_200;
+/// How long a test waits for what others on the machine hold up.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A service behind its real router.
 pub struct TestService {
@@ -168,9 +170,10 @@ impl TestService {
 }
 
 /// Opens a database that an earlier service may have closed just now. Between the fork and the exec of a process that
-/// another test starts, the child holds all open files of this one, the lock on the database included.
+/// another test starts, the child holds all open files of this one, the lock on the database included: for long, if the
+/// machine has much else to do.
 fn open_store<S: Service>(path: &Path, clock: &Clock, metrics: &Registry) -> Store {
-    let mut attempts = 0..10_000;
+    let system = Clock::system();
     loop {
         let opened = Store::open(
             path,
@@ -180,7 +183,7 @@ fn open_store<S: Service>(path: &Path, clock: &Clock, metrics: &Registry) -> Sto
             metrics,
         );
         match opened {
-            Err(OpenError::InUse(_)) if attempts.next().is_some() => std::thread::yield_now(),
+            Err(OpenError::InUse(_)) if system.monotonic() < PATIENCE => std::thread::yield_now(),
             opened => return opened.expect("opens"),
         }
     }

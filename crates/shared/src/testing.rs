@@ -3,7 +3,6 @@
 
 mod process;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,6 @@ use crate::config::{Common, Env, Reader};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Registry;
 use crate::service::{self, Context, Service};
-use crate::store::{OpenError, QueueLimits, Store};
 
 pub use process::{TestConnection, TestProcess};
 
@@ -31,8 +29,6 @@ pub const TEST_KEY: &str = "test-key";
 
 /// 2025-01-20T10:00:00Z, when manual clocks start.
 pub const TEST_START_SECONDS: i64 = 1_737_367_200;
-/// How long a test waits for what others on the machine hold up.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A service behind its real router.
 pub struct TestService {
@@ -81,7 +77,12 @@ impl TestService {
         let config = S::configure(&mut reader);
         reader.finish().expect("usable settings");
         let metrics = Registry::for_process();
-        let store = open_store::<S>(&common.database_path, &clock, &metrics);
+        let store = files::open_with(
+            &common.database_path,
+            service::schema::<S>(),
+            &clock,
+            &metrics,
+        );
         let lifecycle = Lifecycle::new(clock.clone());
         let ctx = Context {
             store,
@@ -165,26 +166,6 @@ impl TestService {
             status: parts.status,
             headers: parts.headers,
             body,
-        }
-    }
-}
-
-/// Opens a database that an earlier service may have closed just now. Between the fork and the exec of a process that
-/// another test starts, the child holds all open files of this one, the lock on the database included: for long, if the
-/// machine has much else to do.
-fn open_store<S: Service>(path: &Path, clock: &Clock, metrics: &Registry) -> Store {
-    let system = Clock::system();
-    loop {
-        let opened = Store::open(
-            path,
-            service::schema::<S>(),
-            QueueLimits::default(),
-            clock.clone(),
-            metrics,
-        );
-        match opened {
-            Err(OpenError::InUse(_)) if system.monotonic() < PATIENCE => std::thread::yield_now(),
-            opened => return opened.expect("opens"),
         }
     }
 }

@@ -2,13 +2,17 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::clock::Clock;
 use crate::metrics::Registry;
-use crate::store::{QueueLimits, Schema, Store};
+use crate::store::{OpenError, QueueLimits, Schema, Store};
+
+/// How long a test waits for what others on the machine hold up.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection as another program would have it; the file need not be there.
 #[expect(clippy::disallowed_methods, reason = "a file of another program")]
@@ -20,8 +24,20 @@ pub fn connection(path: &Path) -> Connection {
 pub fn open_store(path: &Path, schema: Schema, now_ms: i64) -> Store {
     let now = jiff::Timestamp::from_millisecond(now_ms).expect("in range");
     let (clock, _) = Clock::manual(now);
-    let limits = QueueLimits::default();
-    Store::open(path, schema, limits, clock, &Registry::default()).expect("opens")
+    open_with(path, schema, &clock, &Registry::default())
+}
+
+/// Opens a file that may have been closed just now. Between the fork and the exec of a process that another test starts, the
+/// child holds all open files of this one, the lock on the database included: for long, if the machine has much else to do.
+pub fn open_with(path: &Path, schema: Schema, clock: &Clock, metrics: &Registry) -> Store {
+    let system = Clock::system();
+    loop {
+        let limits = QueueLimits::default();
+        match Store::open(path, schema, limits, clock.clone(), metrics) {
+            Err(OpenError::InUse(_)) if system.monotonic() < PATIENCE => std::thread::yield_now(),
+            opened => return opened.expect("opens"),
+        }
+    }
 }
 
 /// Everything the tables of a file hold, but for those whose names are like `left_out`.

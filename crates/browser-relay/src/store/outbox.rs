@@ -81,12 +81,13 @@ pub(crate) fn last_id(conn: &Connection) -> Result<i64, StoreError> {
     Ok(last.unwrap_or_default())
 }
 
-/// Of the events between two ids, those that wait longest: at most so many, and at most so many bytes unless the first has
-/// more.
+/// Of the events between two ids, those that wait longest, but none of the DSN keys that are set aside: at most so many, and
+/// at most so many bytes unless the first has more.
 pub(crate) fn next(
     conn: &Connection,
     kind: EventKind,
     (after, before): (i64, i64),
+    aside: &[i64],
     most: usize,
     most_bytes: usize,
 ) -> Result<Vec<Waiting>, StoreError> {
@@ -98,9 +99,13 @@ pub(crate) fn next(
     while waiting.len() < most
         && let Some(row) = rows.next()?
     {
+        let key_id = row.get(1)?;
+        if aside.contains(&key_id) {
+            continue;
+        }
         let event = Waiting {
             id: row.get(0)?,
-            key_id: row.get(1)?,
+            key_id,
             key: Key::from_bytes(row.get(2)?),
             document: row.get(3)?,
         };
@@ -241,7 +246,8 @@ mod tests {
     fn events_come_out_in_the_order_in_which_they_came() {
         let conn = database();
         fill(&conn);
-        let between = |ids, most, bytes| next(&conn, EventKind::Error, ids, most, bytes).unwrap();
+        let between =
+            |ids, most, bytes| next(&conn, EventKind::Error, ids, &[], most, bytes).unwrap();
         let after = |id, most, bytes| between((id, i64::MAX), most, bytes);
         let next = |most, bytes| after(0, most, bytes);
         assert_eq!(ids(&next(10, 1000)), [1, 3, 5]);
@@ -251,6 +257,8 @@ mod tests {
         assert_eq!(ids(&after(1, 10, 1000)), [3, 5]);
         assert_eq!(ids(&after(5, 10, 1000)), [0; 0]);
         assert_eq!(ids(&between((0, 5), 10, 1000)), [1, 3]);
+        let aside = super::next(&conn, EventKind::Error, (0, i64::MAX), &[0, 7], 1, 1000);
+        assert_eq!(ids(&aside.unwrap()), [5], "of another DSN key");
         assert_eq!(next(10, 1)[0].key, Key::new(1, 2, 0));
         remove(&conn, &[1, 6, 77]).unwrap();
         assert_eq!(last_id(&conn).unwrap(), 6, "no id comes again");
@@ -292,7 +300,7 @@ mod tests {
         let conn = database();
         fill(&conn);
         bury(&conn, &[1, 5, 77], "404: gone").unwrap();
-        let waiting = || ids(&next(&conn, EventKind::Error, (0, i64::MAX), 10, 1000).unwrap());
+        let waiting = || ids(&next(&conn, EventKind::Error, (0, i64::MAX), &[], 10, 1000).unwrap());
         assert_eq!(waiting(), [3]);
         assert_eq!(oldest(&conn, EventKind::Error).unwrap(), Some(2));
         let reason = last_reason(&conn, EventKind::Error).unwrap();

@@ -72,10 +72,10 @@ async fn batch(state: &State, kind: EventKind, pace: &Pace) -> Result<Step> {
     }
     // Before the outbox is read: what came earlier is in it then, or needs not be.
     let between = (pace.after, state.outbox.first_under_way(kind));
-    let most = pace.most;
-    let next = move |conn: &_| table::next(conn, kind, between, most, BATCH_BYTES);
+    let (most, aside) = (pace.most, pace.aside.clone());
+    let next = move |conn: &_| table::next(conn, kind, between, &aside, most, BATCH_BYTES);
     let waiting = state.store.read(next).await?;
-    if waiting.is_empty() && pace.after > 0 {
+    if waiting.is_empty() && pace.goes_behind() {
         return Ok(Step::Around);
     }
     if waiting.is_empty() {
@@ -126,7 +126,7 @@ async fn settle(
                 why_refused = reason(answer);
             }
             Verdict::Later(failure) => {
-                left.push(event.id);
+                left.push((event.id, event.key_id));
                 overloaded |= failure == Failure::Overloaded;
             }
             Verdict::Dead => {
@@ -135,14 +135,18 @@ async fn settle(
             }
         }
     }
-    let step = match waiting.last() {
-        Some(last) if !left.is_empty() => Step::Left(Left {
-            first: left.into_iter().find(|id| *id > pace.passed),
-            last: last.id,
+    let last = waiting.last().map_or(pace.after, |last| last.id);
+    let step = if left.is_empty() {
+        Step::Went(last)
+    } else {
+        let mut ids = left.iter().filter(|(id, key)| !pace.was_passed(*key, *id));
+        Step::Left(Left {
+            first: ids.next().map(|(id, _)| *id),
+            keys: left.iter().map(|(_, key_id)| *key_id).collect(),
+            last,
             some_went: !delivered.is_empty(),
             overloaded,
-        }),
-        _ => Step::Went,
+        })
     };
     let upstream = kind.upstream();
     if !delivered.is_empty() {

@@ -14,14 +14,21 @@ pub(crate) const EMPTY: Refusal = Refusal("Empty request body");
 pub(crate) const INVALID_JSON: Refusal = Refusal("Invalid JSON");
 pub(crate) const NO_OBJECT: Refusal = Refusal("Request body must be a JSON object");
 
-/// What a page calls an error or a batch in every attempt to deliver it: a UUID of any version, read as debug ids are.
+/// What a page calls an error or a batch in every attempt to deliver it: a UUID of any version, read as debug ids are. The
+/// nil UUID and its opposite (RFC 9562) name nothing: a page that fills them in would have only its first event counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct EventId(DebugId);
 
 impl EventId {
     #[cfg(test)]
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        DebugId::parse(text).map(Self)
+        DebugId::parse(text).and_then(Self::of)
+    }
+
+    fn of(id: DebugId) -> Option<Self> {
+        let bytes = id.to_be_bytes();
+        let names_nothing = bytes == [0; 16] || bytes == [0xFF; 16];
+        (!names_nothing).then_some(Self(id))
     }
 
     /// What the event is called among the events of all sites, for its idempotency key. A relay that is started anew, or
@@ -45,7 +52,7 @@ impl EventId {
     /// The next value if it is an id; anything else is passed over.
     pub(crate) fn read(json: &mut Json<&[u8]>) -> Result<Option<Self>, Refusal> {
         let id = DebugId::read(json).map_err(|_| INVALID_JSON)?;
-        Ok(id.map(Self))
+        Ok(id.and_then(Self::of))
     }
 }
 
@@ -271,6 +278,22 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), 8);
+    }
+
+    /// All events of such a page but the first once went as repetitions.
+    #[test]
+    fn ids_that_name_nothing_count_as_missing() {
+        for text in [
+            "00000000-0000-0000-0000-000000000000",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+            "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF",
+        ] {
+            assert_eq!(EventId::parse(text), None, "{text}");
+            let body = format!(r#"{{"type":"E","message":"m","stack":"","event_id":"{text}"}}"#);
+            let event = BrowserError::from_json(body.as_bytes()).unwrap();
+            assert_eq!(event.event_id, None, "{text}");
+        }
+        assert!(EventId::parse("00000000000000000000000000000001").is_some());
     }
 
     #[test]

@@ -93,17 +93,17 @@ const QUESTIONS: &[(&str, &str, &[Goal])] = &[
     (
         "p95 of 25 groups by the hour, 7 days",
         "/api/metrics?name=http_request_duration_seconds&period=7d&group_by=endpoint&agg=p95",
-        LONG,
+        ANSWER,
     ),
     (
         "p95 of 25 groups by 6 hours, 30 days",
         "/api/metrics?name=http_request_duration_seconds&period=30d&step=6h&group_by=endpoint&agg=p95",
-        LONG,
+        ANSWER,
     ),
     (
         "p95 of 25 groups by the hour, 30 days",
         "/api/metrics?name=http_request_duration_seconds&period=30d&group_by=endpoint&agg=p95",
-        LONG,
+        ANSWER,
     ),
     (
         "rate of 25 groups by the hour, 30 days",

@@ -30,6 +30,8 @@ const WHOLE_BYTES: usize = 512 * 1024;
 const ROWS_AT_ONCE: usize = 200;
 /// Stretches that are read at once: there are two connections to read by.
 const READ_AHEAD: usize = 2;
+/// With more groups than this even a stretch of one bucket is large, and none is read before it is needed.
+const GROUPS_READ_AHEAD: usize = 5000;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +160,13 @@ impl Rows {
 
     /// Begins to read the next stretches by the connections that are idle.
     fn read_ahead(&mut self) {
-        while self.ahead.len() < READ_AHEAD && self.at < self.prepared.to {
+        let groups = self.prepared.groups.len();
+        let most = if groups > GROUPS_READ_AHEAD {
+            0
+        } else {
+            READ_AHEAD
+        };
+        while self.ahead.len() < most && self.at < self.prepared.to {
             let at = self.at;
             let job = self.next_read();
             let Some(reading) = self.state.store.read_if_idle(job) else {

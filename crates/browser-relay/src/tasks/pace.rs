@@ -22,8 +22,10 @@ const WHOLE_BEFORE_MORE: u32 = 16;
 /// Attempts in a row, of which none got anything delivered, until an event is passed, or its key is set aside when the
 /// service says that it has too much to do. With the pauses between them that is a second.
 const ATTEMPTS: u32 = 3;
-/// Attempts at an event of which it goes on saying so, until that is passed: some ten minutes when nothing else goes.
+/// Attempts at an event of which it goes on saying so, until that is passed: some ten minutes, in a row or, where events of
+/// others go in between so that pauses do not grow, in all.
 const ATTEMPTS_OVERLOADED: u32 = 25;
+const ATTEMPTS_BETWEEN_OTHERS: u32 = 2_000;
 /// Batches that go behind events which were passed, or whose keys were set aside, before these have another turn, though
 /// more keep coming; twice as many each time that the service fails at them again.
 const FIRST_BATCHES_BEHIND: u32 = 16;
@@ -240,9 +242,11 @@ impl Pace {
             // Those behind may hear the same.
             return Turn::Waits(first);
         };
-        match self.attempts(*key, first) {
+        let attempts = self.attempts(*key, first);
+        match attempts.min(self.in_vain) {
             ATTEMPTS_OVERLOADED.. => Turn::Passed,
-            ATTEMPTS.. => Turn::Aside(first),
+            _ if attempts >= ATTEMPTS_BETWEEN_OTHERS => Turn::Passed,
+            _ if attempts >= ATTEMPTS => Turn::Aside(first),
             _ => Turn::Waits(first),
         }
     }
@@ -427,9 +431,19 @@ mod tests {
         assert_eq!(pace.after, 6);
         pace.after(Step::Went(7));
         assert_eq!(pace.stuck.len(), 1);
+        // Those of others that go in between cost it its place only in the end.
+        let mut attempts = 0;
+        while !pace.was_passed(2, 251) {
+            assert!(attempts < ATTEMPTS_BETWEEN_OTHERS);
+            pace.after(overloaded(251, 2));
+            pace.after(Step::Went(300));
+            pace.after(Step::Around);
+            attempts += 1;
+        }
+        assert!(attempts > 1_900, "{attempts}");
         // Who is passed takes along none of another key.
         pace.after(old_ones(900));
-        assert!(pace.was_passed(1, 900) && !pace.was_passed(2, 251));
+        assert!(pace.was_passed(1, 900) && !pace.was_passed(2, 900));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Events that another service could not take when they came. They are kept on disk, answered 202, and delivered later
 //! in the order in which they came, whichever of them failed first: what is still on its way holds up those that came after
-//! it, see [`tasks::pace`](crate::tasks) for what may go before others. Each carries the idempotency key of its first attempt, so that one whose answer got
-//! lost is not taken twice.
+//! it, see [`tasks::pace`](crate::tasks) for what may go before others. Each carries the idempotency key of its first
+//! attempt, so that one whose answer got lost is not taken twice.
 //!
 //! The room is bounded by number, bytes and age. What does not fit is refused, so that nothing that was acknowledged has
 //! to go; only what grows too old does. What the other service will not take, though the event is not at fault (as with

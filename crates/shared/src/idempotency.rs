@@ -41,8 +41,8 @@ pub const LIVE: &str = "live";
 /// Bytes of a batch.
 pub const LARGEST_BATCH: usize = 1024 * 1024;
 
-/// Keys that are known at most, beside those of the last minutes: some 30 MB, and as much again for names. The oldest go first, and a sender that asks
-/// again after so many others is carried out twice.
+/// Keys that are known at most, beside those of the last minutes: some 30 MB, and as much again for names. The oldest go
+/// first, and a sender that asks again after so many others is carried out twice.
 pub const MOST_KEYS: i64 = 1_000_000;
 
 /// The seventh and eighth byte of a key with a name: version 7, and 12 bits that other keys draw.

@@ -278,8 +278,10 @@ fn a_directory_that_cannot_be_written_is_one_clear_line() {
     std::fs::create_dir(&data).expect("made");
     let path = data.join("errors.db");
     recorded(&path);
-    // The copy of the program is there for somebody who may not enter the directory where it was built.
-    std::fs::copy(BINARY, &program).expect("copied");
+    // The copy of the program is there for somebody who may not enter the directory where it was built. Another process makes
+    // it: a child that a test beside this one starts would hold the file open for writing, and it could not be run.
+    let copied = Command::new("cp").arg(BINARY).arg(&program).status();
+    assert!(copied.expect("cp").success());
     let set = |path: &Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
     };

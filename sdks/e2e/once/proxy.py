@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
+import unittest
 from collections.abc import Callable
+
+from services import Service
 
 CHUNK = 65_536
 
@@ -87,3 +90,14 @@ def end(connection: socket.socket) -> None:
     except OSError:
         pass  # it has ended
     connection.close()
+
+
+class ProxyTest(unittest.TestCase):
+    """A test with services behind proxies, which end with it."""
+
+    def start(self, name: str) -> tuple[Service, Proxy]:
+        service = Service(name)
+        self.addCleanup(service.remove)
+        proxy = Proxy(lambda: service.port)
+        self.addCleanup(proxy.close)
+        return service, proxy

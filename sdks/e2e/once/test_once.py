@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from monlight import ErrorClient, MetricsClient
-from proxy import Proxy
+from proxy import Proxy, ProxyTest
 
 from services import KEY, Service, eventually
 
@@ -31,14 +31,7 @@ def ask(service: Service, path: str) -> Any:
         connection.close()
 
 
-class OnceTest(unittest.TestCase):
-    def start(self, name: str) -> tuple[Service, Proxy]:
-        service = Service(name)
-        self.addCleanup(service.remove)
-        proxy = Proxy(lambda: service.port)
-        self.addCleanup(proxy.close)
-        return service, proxy
-
+class OnceTest(ProxyTest):
     def ways(self, service: Service, proxy: Proxy) -> Iterator[str]:
         """Ways to lose the next answer."""
 

@@ -9,13 +9,13 @@ import unittest
 import uuid
 from typing import Any
 
-from proxy import Proxy
+from proxy import Proxy, ProxyTest
 from test_once import ask
 
 from services import KEY, Service, eventually
 
 
-class RelayTest(unittest.TestCase):
+class RelayTest(ProxyTest):
     def setUp(self) -> None:
         self.tracker, self.before_tracker = self.start("error-tracker")
         self.collector, self.before_collector = self.start("metrics-collector")
@@ -30,13 +30,6 @@ class RelayTest(unittest.TestCase):
             CORS_ORIGINS="https://shop.example",
         )
         self.addCleanup(self.relay.remove)
-
-    def start(self, name: str) -> tuple[Service, Proxy]:
-        service = Service(name)
-        self.addCleanup(service.remove)
-        proxy = Proxy(lambda: service.port)
-        self.addCleanup(proxy.close)
-        return service, proxy
 
     def send(self, kind: str, event: Any) -> tuple[int, Any] | None:
         """Status and body of the answer, if there is one."""
